@@ -80,7 +80,7 @@ def make(config: dict, rows: list[dict], items: pd.DataFrame | None, *, device: 
     run_id = hashlib.sha256(json.dumps([config, evidence], sort_keys=True, default=str).encode()).hexdigest()[:12]
     common = {
         "run_id": run_id, "method": "base", "regularizer": "none", "lam": 0.0, "seed": 0, "origin": "live", "layer": "last",
-        "device": device, "torch": torch.__version__, "transformers": transformers.__version__,
+        "device": str(device), "torch": torch.__version__, "transformers": transformers.__version__,
         "package_version": version("fairnc-utils"), "git_commit": git_commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip

@@ -10,7 +10,7 @@ import time
 import pytest
 import yaml
 
-from fairnc_utils import cli, records, study
+from fairnc_utils import cli, models, records, study
 from fairnc_utils.errors import FairNCError
 
 TINY = {
@@ -108,7 +108,7 @@ def test_train_command_prints_the_rows_and_saves_run_and_model(capsys, tmp_path,
     assert [row["value"] for row in rows] == run.results["value"].tolist()
     assert rows[0]["run_id"] == run.run_id  # where the model goes does not change what the run is
     assert (tmp_path / "runs" / run.run_id / "provenance.json").is_file()
-    assert study.models.load(str(tmp_path / "model"), device="cpu").kind == "masked"
+    assert models.load(str(tmp_path / "model"), device="cpu").kind == "masked"
 
 
 @pytest.mark.parametrize(

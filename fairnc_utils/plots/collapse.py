@@ -1,63 +1,11 @@
-"""Figures: one style, a colour-blind-safe palette, an alternative text and a caption for every figure."""
+"""Figures of collapse: the toy explorer, cosines by word, control draws, maps."""
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io as pio
-from plotly.subplots import make_subplots
 
-from fairnc_utils import benchmarks, projection, tables
-from fairnc_utils.records import Run
-
-# Notebooks emit figures as data; JupyterLab and the book draw them, so no page carries a copy of plotly.js.
-pio.renderers.default = "plotly_mimetype"
-
-#: Okabe & Ito (2008), in the order in which series take them.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
-
-#: The same group has the same colour in every figure.
-GROUP_COLORS = {
-    "female": "#D55E00", "male": "#0072B2", "neutral": "#7F7F7F", "profession": "#009E73", "random": "#CC79A7",
-    "matched": "#E69F00", "vocabulary": "#56B4E9", "gender": "#0072B2",
-}  # fmt: skip
-
-TEMPLATE = go.layout.Template(
-    layout={
-        "colorway": PALETTE, "font": {"size": 13}, "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 64, "r": 24, "t": 40, "b": 56}, "hoverlabel": {"namelength": -1}, "legend": {"title": {"text": ""}},
-        "xaxis": {"gridcolor": "rgba(127,127,127,.25)", "zerolinecolor": "rgba(127,127,127,.5)", "automargin": True},
-        "yaxis": {"gridcolor": "rgba(127,127,127,.25)", "zerolinecolor": "rgba(127,127,127,.5)", "automargin": True},
-    }
-)  # fmt: skip
-
-
-def finish(figure: go.Figure, *, name: str, alt: str, caption: str, height: int = 420) -> go.Figure:
-    """Give a figure the house style, its label, alternative text and caption (kept in ``layout.meta`` for the book)."""
-    return figure.update_layout(template=TEMPLATE, height=height, meta={"name": name, "alt": alt, "caption": caption})
-
-
-def learning_curve(log: pd.DataFrame) -> go.Figure:
-    """Training loss and held-out perplexity by step (columns ``step``, ``loss``, ``heldout_perplexity``)."""
-    held = log.dropna(subset="heldout_perplexity")
-    figure = go.Figure()
-    figure.add_scatter(x=log["step"], y=log["loss"], name="training loss (nats)", mode="lines")
-    figure.add_scatter(
-        x=held["step"], y=held["heldout_perplexity"], name="held-out perplexity", mode="lines+markers", yaxis="y2"
-    )
-    figure.update_layout(
-        xaxis_title="step", yaxis_title="loss (nats per masked token)", legend={"orientation": "h", "y": 1.08},
-        yaxis2={"title": "perplexity", "overlaying": "y", "side": "right", "showgrid": False},
-    )  # fmt: skip
-    last = held.iloc[-1]
-    return finish(
-        figure,
-        name="fig-learning-curve",
-        alt=f"Training loss falls over {int(log['step'].max())} steps; held-out perplexity ends at "
-        f"{last['heldout_perplexity']:.1f}.",
-        caption="Learning curve of the embedded model: loss on the training text (left axis) and masked perplexity on "
-        "held-out text (right axis).",
-    )
-
+from fairnc_utils import projection, tables
+from fairnc_utils.plots.base import GROUP_COLORS, PALETTE, finish
 
 #: What the explorer shows, under labels short enough for a narrow screen.
 TOY_METRICS = {"nc1": "NC1", "nc2_equinorm": "equinorm", "nc2_equiangular": "equiangular", "nc3": "NC3", "unc3": "UNC3"}
@@ -196,85 +144,4 @@ def embedding_map(items: pd.DataFrame, method: str) -> go.Figure:
         alt=f"{label} map of {len(means)} words: class means and word embeddings, coloured by group.",
         caption=f"{label} of centred, normalized class means (filled) and word embeddings (open), joined by word. At self-"
         "duality every line would have length 0. Hover for word, count and cosine; click the legend to hide a group.",
-    )
-
-
-def intervals(
-    table: pd.DataFrame, *, metric: str, name: str, caption: str, by: str = "axis", reference: float | None = None
-) -> go.Figure:
-    """One metric with its interval for each value of ``by``; a dashed line at ``reference``."""
-    chosen = table[table["metric"] == metric]
-    figure = go.Figure()
-    for i, (method, rows) in enumerate(chosen.groupby("method", sort=False)):
-        figure.add_scatter(
-            x=rows["value"], y=rows[by], mode="markers", name=method, marker={"size": 10, "color": PALETTE[i]},
-            error_x={"array": rows["ci_high"] - rows["value"], "arrayminus": rows["value"] - rows["ci_low"]},
-        )  # fmt: skip
-    if reference is not None:
-        figure.add_vline(x=reference, line={"dash": "dash", "color": "rgba(127,127,127,.8)"})
-    label = tables.METRICS.get(metric, (metric, ""))[0]
-    figure.update_layout(xaxis_title=label, scattermode="group", showlegend=chosen["method"].nunique() > 1)
-    figure.update_yaxes(autorange="reversed", type="category")
-    several = chosen["method"].nunique() > 1 and by != "method"
-    rows = "; ".join(
-        f"{row[by]}{', ' + row['method'] if several else ''} {tables.interval(row)}" for _, row in chosen.iterrows()
-    )
-    return finish(
-        figure,
-        name=name,
-        alt=f"{label} with 95% intervals: {rows}.",
-        caption=caption,
-        height=200 + 30 * chosen[by].nunique(),
-    )
-
-
-def occupations(run: Run, *, name: str, caption: str) -> go.Figure:
-    """A run of ``occupation_slope``: an occupation a point, log-odds of she against he by the share of women, with the line."""
-    points = benchmarks.get("occupation_slope").units(run.items)
-    slope, lean = (tables.one(run.results, metric=metric) for metric in ("slope", "lean"))
-    share = np.array([0.0, 1.0])
-    figure = go.Figure()
-    figure.add_scatter(
-        x=points["share"] + 0.5, y=points["log_odds"], mode="markers", text=points.index, name="occupation",
-        marker={"size": 8, "color": PALETTE[0]}, hovertemplate="%{text}: %{x:.0%} women, %{y:.2f}<extra></extra>",
-    )  # fmt: skip
-    figure.add_scatter(
-        x=share, y=lean["value"] + slope["value"] * (share - 0.5), mode="lines", name="fitted line", line={"color": PALETTE[1]}
-    )
-    figure.add_hline(y=0, line={"dash": "dash", "color": "rgba(127,127,127,.8)"})
-    figure.update_layout(
-        xaxis={"title": "share of women in the occupation", "tickformat": ".0%"}, yaxis_title="ln P(she) − ln P(he)",
-        showlegend=False,
-    )  # fmt: skip
-    alt = f"Scatter of {len(points)} occupations. Slope {tables.interval(slope)}, lean at parity {tables.interval(lean)}."
-    return finish(figure, name=name, alt=alt, caption=caption)
-
-
-#: What a learning curve shows, one panel each.
-CURVES = {"task": "task loss (nats)", "nc3": "NC3 of gender words", "unc3": "UNC3 of gender words",
-          "masked_perplexity": "masked perplexity"}  # fmt: skip
-
-
-def training_curves(items: dict[str, pd.DataFrame]) -> go.Figure:
-    """Learning curves of several runs (label → items of ``study.train``): task loss, NC3, UNC3, held-out perplexity."""
-    figure = make_subplots(rows=2, cols=2, subplot_titles=list(CURVES.values()), horizontal_spacing=0.1, vertical_spacing=0.16)
-    last = []
-    for color, (label, table) in zip(PALETTE, items.items(), strict=False):
-        for panel, metric in enumerate(CURVES):
-            curve = table[table["unit"] == metric]
-            figure.add_scatter(
-                x=curve["item_id"].astype(int), y=curve["score_a"], mode="lines" if metric == "task" else "lines+markers",
-                name=label, legendgroup=label, showlegend=panel == 0, line={"color": color}, row=panel // 2 + 1,
-                col=panel % 2 + 1,
-            )  # fmt: skip
-            last.append(f"{label} {CURVES[metric]} ends at {tables.number(curve['score_a'].iloc[-1])}")
-    figure.update_layout(legend={"orientation": "h", "y": -0.08})
-    figure.update_annotations(font_size=13)
-    return finish(
-        figure,
-        name="fig-training",
-        height=560,
-        alt="Learning curves by step: " + "; ".join(last) + ".",
-        caption="Learning curves by training step: loss of the method itself, and on GAP validation the NC3 and UNC3 of gender "
-        "words and masked perplexity. Step 0 is the untrained model.",
     )

@@ -1,0 +1,7 @@
+"""One run: configuration in, tidy rows and provenance out. Called by the notebooks and by the command line."""
+
+from fairnc_utils.study.collapse import geometry, measure
+from fairnc_utils.study.scoring import compare, perplexity, score
+from fairnc_utils.study.training import finetune, train
+
+__all__ = ["compare", "finetune", "geometry", "measure", "perplexity", "score", "train"]

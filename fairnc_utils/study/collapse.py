@@ -1,0 +1,86 @@
+"""Runs that measure collapse: word lists, and maps of the words."""
+
+from itertools import product
+
+import pandas as pd
+
+from fairnc_utils import collapse, measurement, projection, records
+from fairnc_utils.measurement import Reading
+from fairnc_utils.options import AXES, GeometryConfig, MeasureConfig, TextConfig, configured
+from fairnc_utils.records import Run, metric_rows
+
+
+def _read(config: TextConfig, **options) -> Reading:
+    return measurement.read(
+        config.model, device=config.device, corpus=config.corpus, split=config.split, texts=config.texts, **options
+    )
+
+
+def measure(**options) -> Run:
+    """Collapse metrics of word lists for one model on one corpus: rows by list, variant and minimum count.
+
+    Options: see ``MeasureConfig``. Items hold each class's NC3 cosine (``score_a``), count (``score_b``) and mean squared
+    distance to its mean (``score_c``) by list; and, as benchmark ``collapse_draws``, the NC3, UNC3 and NC3c of each control
+    draw. Raises ``FairNCError`` on a bad option, an unknown model, corpus or list, or when too few classes are seen.
+    """
+    config = configured(MeasureConfig, options)
+    reading = _read(config, space=config.space, labels=config.labels)
+    least = config.min_counts[0]
+    lists = measurement.word_lists(reading, config.words, min_count=least, seed=config.seed)
+    rows, items = [], []
+    for name, chosen in lists.items():
+        for min_count, variant in product(config.min_counts, config.variants):
+            if min_count != least and len(reading.statistics.seen(chosen and chosen.token_ids, min_count=min_count)) < 2:
+                continue  # the first count is asked for; the others stand beside it where they can
+            found = collapse.measure(
+                reading.statistics, reading.lm.weight, classes=chosen and chosen.token_ids, min_count=min_count, variant=variant
+            )
+            rows += metric_rows(found.estimates, words=name, variant=variant, min_count=min_count)
+            if (min_count, variant) == (least, "corrected"):
+                items.append(measurement.class_items(reading, found, name))
+                rows += [
+                    {"words": name, "metric": f"reference_{key}", "value": value, "n": len(found.classes)}
+                    for key, value in collapse.simplex_reference(len(found.classes), reading.lm.weight.shape[1]).items()
+                ]
+    rows += measurement.agreement_rows(reading, lists, heldout=config.heldout_split, min_count=least)
+    if config.draws:
+        drawn, draw_items = measurement.draws(reading, number=config.draws, min_count=least, seed=config.seed)
+        rows, items = rows + drawn, [*items, draw_items]
+    common = {"benchmark": "collapse", "variant": "corrected", "min_count": least} | reading.columns
+    rows = [common | {"axis": row["words"] if row["words"] in AXES else ""} | row for row in rows]
+    return records.make(
+        config.model_dump(mode="json"), rows, pd.concat(items, ignore_index=True).assign(split=reading.split),
+        device=reading.lm.device,
+        evidence={"reading": reading.fingerprint, "words": measurement.report(reading, lists, min_count=least)},
+    )  # fmt: skip
+
+
+def geometry(**options) -> Run:
+    """Class means and word embeddings in one plane, by PCA and UMAP, with the trustworthiness of each map.
+
+    Options: see ``GeometryConfig``. Items: benchmark ``pca`` or ``umap``, axis the word's group, unit the word, ``item_id``
+    ``<token id>:mean`` or ``<token id>:embedding``, coordinates in ``score_a`` and ``score_b``, NC3 cosine in ``score_c``; and
+    the classes themselves as benchmark ``collapse``, as in ``measure``.
+    """
+    config = configured(GeometryConfig, options)
+    reading = _read(config)
+    groups: dict[int, str] = {}
+    for chosen in measurement.word_lists(reading, config.words, min_count=config.min_count).values():
+        groups = dict(zip(chosen.token_ids, chosen.groups, strict=True)) | groups  # an earlier list keeps its words
+    weight = reading.lm.weight
+    found = collapse.measure(reading.statistics, weight, classes=sorted(groups), min_count=config.min_count)
+    classes = measurement.class_items(reading, found, [groups[i] for i in found.classes.tolist()])
+    on = found.classes.to(weight.device)
+    maps, metrics = projection.shared_maps(
+        reading.statistics.means(on), weight[on], neighbors=config.neighbors, seed=config.seed
+    )
+    tables = [classes]
+    for (method, points), (place, kind) in product(maps.items(), enumerate(("mean", "embedding"))):
+        x, y = points[place].T
+        item_id = classes["item_id"] + f":{kind}"
+        tables.append(classes.assign(benchmark=method, item_id=item_id, score_a=x, score_b=y, score_c=classes["score_a"]))
+    common = {"benchmark": "geometry", "words": "+".join(config.words), "min_count": config.min_count, "n": 2 * len(classes)}
+    return records.make(
+        config.model_dump(mode="json"), [common | reading.columns | row for row in metrics],
+        pd.concat(tables).assign(split=reading.split), device=reading.lm.device, evidence={"reading": reading.fingerprint},
+    )  # fmt: skip
