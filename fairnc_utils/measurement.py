@@ -48,14 +48,15 @@ class Reading:
 
 
 def read(
-    model: str, *, device: str = "auto", corpus: str = "gap", split: str | None = None, texts: int | None = None,
-    space: str = "head", labels: str = "aligned",
+    model: str | LanguageModel, *, device: str = "auto", corpus: str = "gap", split: str | None = None,
+    texts: int | None = None, space: str = "head", labels: str = "aligned",
 ) -> Reading:  # fmt: skip
     """Read a corpus (its first ``texts`` only, if given) and gather every vocabulary class.
 
-    The statistics are kept in the cache under the content that they depend on; a damaged entry is made again.
+    ``model``: a name, to be loaded on ``device``, or a model in memory, as it is. The statistics are kept in the cache under
+    the content that they depend on; a damaged entry is made again.
     """
-    lm = models.load(model, device=device)
+    lm = models.load(model, device=device) if isinstance(model, str) else model
     split = split or (corpora.splits(corpus) or (None,))[-1]
     content = corpora.load(corpus, split)["text"][:texts]
     # The device is part of the key: float32 features differ in their last bits from one to another.
