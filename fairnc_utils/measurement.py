@@ -35,6 +35,7 @@ class Reading:
     labels: str
     texts: int | None
     fingerprint: str
+    layer: int | None = None
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -44,14 +45,15 @@ class Reading:
     @property
     def columns(self) -> dict[str, str]:
         """What every result row of this reading says of its text and features."""
-        return {"corpus": self.corpus, "split": self.split, "space": self.space}
+        layer = "last" if self.layer is None else str(self.layer)
+        return {"corpus": self.corpus, "split": self.split, "space": self.space, "layer": layer}
 
 
 def read(
     model: str | LanguageModel, *, device: str = "auto", corpus: str = "gap", split: str | None = None,
-    texts: int | None = None, space: str = "head", labels: str = "aligned",
+    texts: int | None = None, space: str = "head", labels: str = "aligned", layer: int | None = None,
 ) -> Reading:  # fmt: skip
-    """Read a corpus (its first ``texts`` only, if given) and gather every vocabulary class.
+    """Read a corpus (its first ``texts`` only, if given) and gather every vocabulary class, at a hidden ``layer`` or the last.
 
     ``model``: a name, to be loaded on ``device``, or a model in memory, as it is. The statistics are kept in the cache under
     the content that they depend on; a damaged entry is made again.
@@ -60,17 +62,19 @@ def read(
     split = split or (corpora.splits(corpus) or (None,))[-1]
     content = corpora.load(corpus, split)["text"][:texts]
     # The device is part of the key: float32 features differ in their last bits from one to another.
-    facts = [_CACHE_VERSION, lm.fingerprint, corpora.fingerprint(content), space, labels, lm.max_length, lm.device.type]
+    facts = [
+        _CACHE_VERSION, lm.fingerprint, corpora.fingerprint(content), space, labels, layer, lm.max_length, lm.device.type
+    ]  # fmt: skip
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     path = assets.cache_dir() / "statistics" / f"{fingerprint[:32]}.safetensors"
     statistics = _cached(path, lm)
     if statistics is None:
         statistics = ClassStatistics(len(lm.weight), lm.weight.shape[1], device=lm.device)
-        for features, ids in labelled_features(lm, content, space=space, labels=labels):
+        for features, ids in labelled_features(lm, content, space=space, labels=labels, layer=layer):
             statistics.update(features, ids)
         tensors = {name: getattr(statistics, name).cpu() for name in ("counts", "sums", "square_sums")}
         assets.write_atomic(path, serialize(tensors))
-    return Reading(lm, statistics, corpus, split or "all", space, labels, texts, fingerprint)
+    return Reading(lm, statistics, corpus, split or "all", space, labels, texts, fingerprint, layer)
 
 
 def _cached(path, lm: LanguageModel) -> ClassStatistics | None:
@@ -84,13 +88,13 @@ def _cached(path, lm: LanguageModel) -> ClassStatistics | None:
 
 
 def labelled_features(
-    lm: LanguageModel, texts: Sequence[str], *, space: str = "head", labels: str = "aligned"
+    lm: LanguageModel, texts: Sequence[str], *, space: str = "head", labels: str = "aligned", layer: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(features (N, D), labels (N,)) of all ordinary tokens of the texts, batch by batch."""
     sequences = corpora.tokenize(texts, lm.tokenizer, max_length=lm.max_length)
     with tqdm(total=len(sequences), desc="reading texts", unit="text") as bar:
         for batch in corpora.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id or 0, tokens=_TOKENS, device=lm.device):
-            yield lm.labelled_features(batch.input_ids, batch.attention_mask, space=space, labels=labels)
+            yield lm.labelled_features(batch.input_ids, batch.attention_mask, space=space, labels=labels, layer=layer)
             bar.update(len(batch.index))
 
 
@@ -152,7 +156,8 @@ def agreement_rows(reading: Reading, lists: dict[str, WordList | None], *, heldo
     if heldout not in corpora.splits(reading.corpus):
         return []
     texts = corpora.load(reading.corpus, heldout)["text"][: reading.texts]
-    held = list(labelled_features(reading.lm, texts, space=reading.space, labels=reading.labels))
+    way = {"space": reading.space, "labels": reading.labels, "layer": reading.layer}
+    held = list(labelled_features(reading.lm, texts, **way))
     rows = []
     for name, chosen in lists.items():
         for metric, bias in (("nc4", reading.lm.bias), ("nc4_no_bias", None)):

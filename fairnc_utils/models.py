@@ -98,17 +98,33 @@ class LanguageModel:
             raise FairNCError(f"{self.name}: no adapter for family {family!r}; there are {', '.join(TRANSFORMS)}, causal")
         return TRANSFORMS[family](self.model)
 
-    def features(self, input_ids: Tensor, attention_mask: Tensor, *, space: str = "head") -> Tensor:
-        """What the classifier multiplies (``"head"``) or the raw last layer (``"encoder"``): (B, T) ids → (B, T, D)."""
+    @property
+    def layers(self) -> int:
+        """Number of hidden layers, the embedding layer not counted."""
+        return self.model.config.num_hidden_layers
+
+    def features(
+        self, input_ids: Tensor, attention_mask: Tensor, *, space: str = "head", layer: int | None = None
+    ) -> Tensor:
+        """What the classifier multiplies (``"head"``) or the raw last layer (``"encoder"``): (B, T) ids → (B, T, D).
+
+        ``layer``: the state after that hidden layer instead, 1 to ``layers`` (None: the last); in the head space this is
+        what the classifier would multiply if the encoder ended there (the "logit lens").
+        """
         if space not in SPACES:
             raise FairNCError(f"unknown space {space!r}: choose {' or '.join(SPACES)}")
-        hidden = self.model.base_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        if layer is not None and not 1 <= layer <= self.layers:
+            raise FairNCError(f"{self.name} has no hidden layer {layer}: choose 1 to {self.layers}")
+        inner = layer is not None and layer < self.layers
+        found = self.model.base_model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=inner)
+        hidden = found.hidden_states[layer] if inner else found.last_hidden_state
         return self._transform(hidden) if space == "head" else hidden
 
     @torch.no_grad()
     def labelled_features(
-        self, input_ids: Tensor, attention_mask: Tensor, *, space: str = "head", labels: str = "aligned"
-    ) -> tuple[Tensor, Tensor]:
+        self, input_ids: Tensor, attention_mask: Tensor, *, space: str = "head", labels: str = "aligned",
+        layer: int | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Features (N, D) of all ordinary tokens of a batch and their class labels (N,), without special tokens.
 
         ``"aligned"``: the token that the position predicts, which is its own in a masked model and the next one in a causal
@@ -116,7 +132,7 @@ class LanguageModel:
         """
         if labels not in ("aligned", "shifted"):
             raise FairNCError(f"unknown labels {labels!r}: choose aligned or shifted")
-        features = self.features(input_ids, attention_mask, space=space)
+        features = self.features(input_ids, attention_mask, space=space, layer=layer)
         if labels == "shifted" or self.kind == "causal":
             features, input_ids, attention_mask = features[:, :-1], input_ids[:, 1:], attention_mask[:, 1:]
         special = torch.tensor(self.special_ids, device=input_ids.device)

@@ -12,6 +12,9 @@ from fairnc_utils.errors import FairNCError
 AXES = tuple(words.AXES)
 WORDS = (*AXES, "random", "matched", "vocabulary")
 
+#: Word lists that NC3 can be trained on.
+NC3_WORDS = (*WORDS, "released")
+
 
 class Config(BaseModel):
     """Options common to all runs; unknown names and bad values are refused."""
@@ -46,6 +49,7 @@ class MeasureConfig(TextConfig):
     variants: tuple[Literal[collapse.VARIANTS], ...] = Field(collapse.VARIANTS, min_length=1)
     min_counts: tuple[PositiveInt, ...] = Field((10, 5, 20), min_length=1, description="first: the book's; others beside")
     draws: int = Field(200, ge=0, description="control lists drawn to place the gender words among")
+    layers: tuple[PositiveInt, ...] | Literal["all"] = Field((), description="hidden layers, from 1, measured beside the last")
 
 
 class GeometryConfig(TextConfig):
@@ -73,23 +77,32 @@ class ScoreConfig(Config):
     regularizer: str = Field("none", description="likewise")
 
 
-class TrainConfig(Config):
-    """One method, with or without NC3, on one masked model."""
+class Debiasing(BaseModel):
+    """How a model is trained: a method, with or without NC3."""
 
-    method: str
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    method: str = Field(description="a debiasing method, or base: nothing is trained")
     regularizer: Any = Field("none", description="none, corrected, as_released or a mapping of NC3 options")
     lam: float | None = Field(None, ge=0, description="λ; None: the released one for as_released, else 10")
-    nc3_words: Literal["gender", "released"] | None = Field(None, description="None: released for as_released, else gender")
+    nc3_words: Literal[NC3_WORDS] | None = Field(None, description="None: released for as_released, else gender")
+    frozen: Literal["none", "embeddings"] = Field("none", description="what is not trained, beside the method's own choice")
     steps: PositiveInt | None = None
     epochs: PositiveInt | None = Field(None, description="where steps are not given; None: as published")
     batch_size: PositiveInt | None = Field(None, description="None: as published")
     texts: PositiveInt | None = Field(None, description="first source texts; None: all")
     precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class TrainConfig(Debiasing, Config):
+    """One method, with or without NC3, on one masked model, and what is measured of it."""
+
     log_every: PositiveInt = 10
     evaluate_every: PositiveInt = 500
     evaluation_texts: PositiveInt | None = Field(None, description="first texts of GAP validation; None: all")
     min_count: PositiveInt = 10
     benchmarks: tuple[str, ...] = Field((), description="scored after training: name, name:split or name:split:axis")
+    collapse: tuple[Literal[WORDS], ...] = Field((), description="lists measured after training, on GAP test")
+    perplexity: bool = Field(False, description="masked perplexity on GAP test, after training")
     checkpoint: Path | None = Field(None, description="folder; a run that was stopped goes on from there")
     checkpoint_every: PositiveInt = 200
     output: Path | None = Field(None, description="folder for the trained model")
@@ -99,6 +112,7 @@ class FinetuneConfig(Config):
     """One task on one masked model, and the fairness benchmarks that take what comes of it."""
 
     task: str
+    debiasing: Debiasing | None = Field(None, description="what is done to the model before; None: nothing")
     benchmarks: tuple[str, ...] = Field((), description="name, name:split or name:split:axis; else its last split, all axes")
     items: PositiveInt | None = Field(None, description="about so many items of each benchmark, whole units; None: all")
     steps: PositiveInt | None = None

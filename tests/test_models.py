@@ -53,6 +53,23 @@ def test_encoder_space_is_the_raw_last_layer(family, tiny):
 
 
 @pytest.mark.parametrize("family", TINY)
+def test_a_layer_is_the_state_after_it(family, tiny):
+    lm = tiny(family)
+    ids, mask = batch(lm)
+    with torch.no_grad():
+        states = lm.model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        first, last = (lm.features(ids, mask, space="encoder", layer=layer) for layer in (1, lm.layers))
+        lens = lm.features(ids, mask, layer=lm.layers)
+    torch.testing.assert_close(first[mask.bool()], states[1][mask.bool()])
+    assert last.equal(lm.features(ids, mask, space="encoder"))
+    assert lens.equal(lm.features(ids, mask))
+    assert not first.allclose(last)
+    for wrong in (0, -1, lm.layers + 1):
+        with pytest.raises(FairNCError, match=f"no hidden layer {wrong}: choose 1 to {lm.layers}"):
+            lm.features(ids, mask, layer=wrong)
+
+
+@pytest.mark.parametrize("family", TINY)
 def test_padding_changes_no_feature(family, tiny):
     lm = tiny(family)
     ids, mask = batch(lm)

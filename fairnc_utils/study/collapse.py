@@ -1,5 +1,6 @@
 """Runs that measure collapse: word lists, and maps of the words."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import pandas as pd
@@ -8,44 +9,35 @@ from fairnc_utils import collapse, measurement, projection, records
 from fairnc_utils.measurement import Reading
 from fairnc_utils.options import AXES, GeometryConfig, MeasureConfig, TextConfig, configured
 from fairnc_utils.records import Run, metric_rows
+from fairnc_utils.words import WordList
 
 
 def _read(config: TextConfig, **options) -> Reading:
-    return measurement.read(
-        config.model, device=config.device, corpus=config.corpus, split=config.split, texts=config.texts, **options
-    )
+    asked = config.model_dump(include={"model", "device", "corpus", "split", "texts"})
+    return measurement.read(**asked | options)
 
 
 def measure(**options) -> Run:
-    """Collapse metrics of word lists for one model on one corpus: rows by list, variant and minimum count.
+    """Collapse metrics of word lists for one model on one corpus: rows by list, variant, minimum count and layer.
 
     Options: see ``MeasureConfig``. Items hold each class's NC3 cosine (``score_a``), count (``score_b``) and mean squared
     distance to its mean (``score_c``) by list; and, as benchmark ``collapse_draws``, the NC3, UNC3 and NC3c of each control
-    draw. Raises ``FairNCError`` on a bad option, an unknown model, corpus or list, or when too few classes are seen.
+    draw. ``layers`` adds rows of hidden layers, whose states meet the same embeddings. Raises ``FairNCError`` on a bad
+    option, an unknown model, corpus, list or layer, or when too few classes are seen.
     """
     config = configured(MeasureConfig, options)
     reading = _read(config, space=config.space, labels=config.labels)
     least = config.min_counts[0]
     lists = measurement.word_lists(reading, config.words, min_count=least, seed=config.seed)
-    rows, items = [], []
-    for name, chosen in lists.items():
-        for min_count, variant in product(config.min_counts, config.variants):
-            if min_count != least and len(reading.statistics.seen(chosen and chosen.token_ids, min_count=min_count)) < 2:
-                continue  # the first count is asked for; the others stand beside it where they can
-            found = collapse.measure(
-                reading.statistics, reading.lm.weight, classes=chosen and chosen.token_ids, min_count=min_count, variant=variant
-            )
-            rows += metric_rows(found.estimates, words=name, variant=variant, min_count=min_count)
-            if (min_count, variant) == (least, "corrected"):
-                items.append(measurement.class_items(reading, found, name))
-                rows += [
-                    {"words": name, "metric": f"reference_{key}", "value": value, "n": len(found.classes)}
-                    for key, value in collapse.simplex_reference(len(found.classes), reading.lm.weight.shape[1]).items()
-                ]
+    rows, items = _list_rows(reading, lists, config.min_counts, config.variants)
     rows += measurement.agreement_rows(reading, lists, heldout=config.heldout_split, min_count=least)
     if config.draws:
         drawn, draw_items = measurement.draws(reading, number=config.draws, min_count=least, seed=config.seed)
         rows, items = rows + drawn, [*items, draw_items]
+    layers = range(1, reading.lm.layers + 1) if config.layers == "all" else config.layers
+    for layer in layers:
+        inner = _read(config, model=reading.lm, space=config.space, labels=config.labels, layer=layer)
+        rows += [inner.columns | row for row in _list_rows(inner, lists, (least,), config.variants)[0]]
     common = {"benchmark": "collapse", "variant": "corrected", "min_count": least} | reading.columns
     rows = [common | {"axis": row["words"] if row["words"] in AXES else ""} | row for row in rows]
     return records.make(
@@ -53,6 +45,29 @@ def measure(**options) -> Run:
         device=reading.lm.device,
         evidence={"reading": reading.fingerprint, "words": measurement.report(reading, lists, min_count=least)},
     )  # fmt: skip
+
+
+def _list_rows(
+    reading: Reading, lists: dict[str, WordList | None], min_counts: Sequence[int], variants: Sequence[str]
+) -> tuple[list[dict], list[pd.DataFrame]]:
+    """Rows of each list by minimum count and variant, and the classes of the first count as item tables."""
+    rows, items = [], []
+    for name, chosen in lists.items():
+        ids = chosen and chosen.token_ids
+        for min_count, variant in product(min_counts, variants):
+            if min_count != min_counts[0] and len(reading.statistics.seen(ids, min_count=min_count)) < 2:
+                continue  # the first count is asked for; the others stand beside it where they can
+            found = collapse.measure(
+                reading.statistics, reading.lm.weight, classes=ids, min_count=min_count, variant=variant
+            )
+            rows += metric_rows(found.estimates, words=name, variant=variant, min_count=min_count)
+            if (min_count, variant) == (min_counts[0], "corrected"):
+                items.append(measurement.class_items(reading, found, name))
+                rows += [
+                    {"words": name, "metric": f"reference_{key}", "value": value, "n": len(found.classes)}
+                    for key, value in collapse.simplex_reference(len(found.classes), reading.lm.weight.shape[1]).items()
+                ]
+    return rows, items
 
 
 def geometry(**options) -> Run:
