@@ -30,6 +30,9 @@ RESULT_COLUMNS = (
 #: Columns of the item table: one row an item score, so that models can be compared item by item.
 ITEM_COLUMNS = ("run_id", "benchmark", "split", "axis", "item_id", "unit", "score_a", "score_b", "score_c")
 
+#: Columns of the unit table of a recorded study: what ``Benchmark.units`` makes of the items, one row a number.
+UNIT_COLUMNS = ("run_id", "benchmark", "split", "axis", "unit", "column", "value")
+
 #: Folder of the project with the runs that the book shows beside those of its own build.
 RECORDED = "book/recorded"
 
@@ -118,9 +121,13 @@ def load(folder: str | Path, name: str = "results") -> pd.DataFrame:
     return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
 
 
-def collect(folder: str | Path, target: str | Path) -> pd.DataFrame:
-    """Gather all runs below ``folder``, and the recorded ones, into ``<target>.parquet`` and ``.csv``, atomically."""
-    table, target = pd.concat([part for part in (load(folder), recorded()) if len(part)], ignore_index=True), Path(target)
+def collect(folder: str | Path, target: str | Path, *more: str | Path) -> pd.DataFrame:
+    """Gather all runs below ``folder`` and ``more`` folders, and the recorded ones, into ``<target>.parquet`` and ``.csv``.
+
+    Both files are written atomically; a folder of ``more`` without a run is passed over.
+    """
+    parts = [load(folder), *(load(other) for other in more if any(Path(other).rglob("results.parquet"))), recorded()]
+    table, target = pd.concat([part for part in parts if len(part)], ignore_index=True), Path(target)
     assets.write_atomic(target.with_name(target.name + ".csv"), table.to_csv(index=False))
     assets.write_atomic(target.with_name(target.name + ".parquet"), table.to_parquet(index=False))
     return table
@@ -130,6 +137,12 @@ def recorded() -> pd.DataFrame:
     """Result rows of the full runs that come with the book, from ``book/recorded``; no rows if there is none."""
     folder = assets.project_root() / RECORDED
     return load(folder) if any(folder.rglob("results.parquet")) else pd.DataFrame(columns=list(RESULT_COLUMNS))
+
+
+def recorded_units() -> pd.DataFrame:
+    """Unit scores of the recorded study (``UNIT_COLUMNS``); no rows if there is none."""
+    file = assets.project_root() / RECORDED / "study" / "units.parquet"
+    return pd.read_parquet(file) if file.exists() else pd.DataFrame(columns=list(UNIT_COLUMNS))
 
 
 def record(folder: str | Path, target: str | Path | None = None) -> list[str]:

@@ -104,15 +104,18 @@ def test_profile_is_valid(path):
 
 @each_profile
 def test_profile_has_every_notebook_and_the_table_of_contents_too(path):
-    chapters = load(path)["chapters"]
+    chapters = [*load(path)["chapters"], *load(path).get("summaries", {})]
     contents = re.findall(r"file: notebooks/(\S+)", (ROOT / "book/_toc.yml").read_text())
     assert sorted(chapters) == sorted(contents) == [notebook.stem for notebook in NOTEBOOKS]
 
 
 @each_profile
 def test_profile_sets_only_parameters_that_the_notebooks_have(path):
-    for chapter, own in load(path)["chapters"].items():
+    profile = load(path)
+    for chapter, own in (profile["chapters"] | profile.get("summaries", {})).items():
         assert own.keys() <= parameters(ROOT / f"notebooks/{chapter}.ipynb").keys(), chapter
+    for chapter in profile.get("summaries", {}):
+        assert "live" in parameters(ROOT / f"notebooks/{chapter}.ipynb"), chapter
 
 
 def test_unknown_key_is_refused_in_words():

@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-CHAPTERS = list(yaml.safe_load((ROOT / "config/tiny.yaml").read_text())["chapters"])
+TINY = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
+CHAPTERS, SUMMARIES = list(TINY["chapters"]), list(TINY.get("summaries", {}))
 
 FAIL = "raise ValueError('planted failure')"
 # Beats until it is told to go on, so that a test sees whether the kernel lives.
@@ -27,6 +28,18 @@ while not (folder / "go").exists():
     (folder / "beat").write_text(str(time.time()))
     time.sleep(0.1)
 Path(results).mkdir(parents=True, exist_ok=True)
+"""
+
+FIND = """
+from pathlib import Path
+Path(results).mkdir(parents=True, exist_ok=True)
+(Path(results) / "found").write_text("a chapter's result")
+"""
+READ = """
+from pathlib import Path
+(text,) = [path.read_text() for path in Path(live).rglob("found")]
+Path(results).mkdir(parents=True, exist_ok=True)
+(Path(results) / "found").write_text(text)
 """
 
 
@@ -117,11 +130,14 @@ def test_tiny_book_is_complete(book):
     results = pd.read_parquet(build / "results.parquet")
     assert len(results) == len(pd.read_csv(build / "results.csv")) > 0
     assert set(results.query("origin == 'live'")["profile"]) == {"tiny"}
-    for chapter in CHAPTERS:
+    for chapter in CHAPTERS + SUMMARIES:
         page = (build / f"_build/html/notebooks/{chapter}.html").read_text()
         assert "Traceback (most recent call last)" not in page
         executed = nbformat.read(build / f"notebooks/{chapter}.ipynb", as_version=4)
-        assert executed.metadata.papermill.parameters.results == f"build/tiny/results/{chapter}"  # no path of this machine
+        folder = "results" if chapter in CHAPTERS else "summaries"
+        parameters = executed.metadata.papermill.parameters
+        assert parameters.results == f"build/tiny/{folder}/{chapter}"  # no path of this machine
+        assert parameters.get("live", "build/tiny/results") == "build/tiny/results"
 
 
 @pytest.mark.slow
@@ -133,13 +149,15 @@ def test_finished_book_has_nothing_to_do_even_after_touching_everything(book):
 
 @pytest.mark.slow
 def test_a_change_reruns_what_it_affects_and_nothing_else(book):
+    summarize = {"summarize": len(SUMMARIES)} if SUMMARIES else {}
     after = {"collect": 1, "book": 1, "all": 1}
     with edited(book / "notebooks" / f"{CHAPTERS[0]}.ipynb", "# ", "# Changed: "):
-        assert planned(book) == {"execute": 1, **after}
+        assert planned(book) == {"execute": 1, **summarize, **after}
+    everything = {"execute": len(CHAPTERS), **summarize, **after}
     with edited(book / "config/tiny.yaml", "device: cpu", "device: auto"):
-        assert planned(book) == {"parameters": len(CHAPTERS), "execute": len(CHAPTERS), **after}
+        assert planned(book) == {"parameters": len(CHAPTERS + SUMMARIES), **everything}
     with edited(book / "fairnc_utils/collapse.py", '"""', '"""Changed. '):
-        assert planned(book) == {"execute": len(CHAPTERS), **after}
+        assert planned(book) == everything
     with edited(book / "book/index.md", "# ", "# Changed: "):
         assert planned(book) == {"book": 1, "all": 1}
     assert planned(book) == {}
@@ -167,6 +185,24 @@ def test_parameter_that_a_notebook_does_not_have_is_refused(tmp_path):
     done = run(project, target)
     assert done.returncode != 0
     assert f"notebooks/{CHAPTERS[0]}.ipynb has no parameter mistyped; it has" in done.stderr
+
+
+def test_summary_runs_after_the_chapters_and_reads_what_they_found(tmp_path):
+    project = copy(tmp_path)
+    chapter, summary = CHAPTERS[0], CHAPTERS[1]
+    plant(project, chapter, FIND)
+    notebook = project / f"notebooks/{summary}.ipynb"
+    target = plant(project, summary, READ)
+    changed = nbformat.read(notebook, as_version=4)
+    changed.cells[0].source += '\nlive = ""'
+    nbformat.write(changed, notebook)
+    path = project / "config/tiny.yaml"
+    profile = yaml.safe_load(path.read_text()) | {"chapters": {chapter: {}}, "summaries": {summary: {}}}
+    path.write_text(yaml.safe_dump(profile))
+    done = run(project, target)
+    assert done.returncode == 0, done.stderr
+    assert (project / f"build/tiny/summaries/{summary}/found").read_text() == "a chapter's result"
+    assert planned(project, target) == {}
 
 
 def test_killed_run_leaves_no_kernel_and_the_next_one_finishes(tmp_path):

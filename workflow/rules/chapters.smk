@@ -1,9 +1,20 @@
 """From parameters and data to executed notebooks and the table of their results."""
 
-# Parameters of each chapter: the common ones, then its own. Notebooks run in their own folder, hence the absolute path.
+CHAPTERS, SUMMARIES = config["chapters"], config["summaries"]
+SUMMARIZED = BUILD / "summaries"  # not below RESULTS: no summary reads what another one found
+
+# Parameters of each notebook: the common ones, then its own. Notebooks run in their own folder, hence absolute paths.
 PARAMETERS = {
     chapter: {**config["common"], "results": str((RESULTS / chapter).resolve()), **own}
-    for chapter, own in config["chapters"].items()
+    for chapter, own in CHAPTERS.items()
+} | {
+    chapter: {
+        **config["common"],
+        "results": str((SUMMARIZED / chapter).resolve()),
+        "live": str(RESULTS.resolve()),
+        **own,
+    }
+    for chapter, own in SUMMARIES.items()
 }
 
 
@@ -67,6 +78,8 @@ rule execute:
         results=directory(RESULTS / "{chapter}"),
     log:
         BUILD / "logs" / "{chapter}.log",
+    wildcard_constraints:
+        chapter="|".join(CHAPTERS),
     threads: 2  # torch computes with as many, so two chapters never share a core
     params:
         torch=version("torch"),
@@ -77,10 +90,26 @@ rule execute:
         "../scripts/run_notebook.py"
 
 
+# A chapter that puts the others' results together runs when they are there.
+use rule execute as summarize with:
+    input:
+        **{name: given for name, given in rules.execute.input.items()},
+        live=expand(rules.execute.output.results, chapter=CHAPTERS),
+        published="book/published.csv",
+    output:
+        notebook=BUILD / "notebooks" / "{chapter}.ipynb",
+        results=directory(SUMMARIZED / "{chapter}"),
+    wildcard_constraints:
+        chapter="|".join(SUMMARIES) or "(?!)",  # no summary: no file matches
+    message:
+        "Executing the notebook {wildcards.chapter}, which summarizes the others."
+
+
 rule collect:
     input:
-        notebooks=expand(rules.execute.output.notebook, chapter=PARAMETERS),
-        results=expand(rules.execute.output.results, chapter=PARAMETERS),
+        notebooks=expand(BUILD / "notebooks" / "{chapter}.ipynb", chapter=PARAMETERS),
+        results=expand(rules.execute.output.results, chapter=CHAPTERS),
+        summaries=expand(rules.summarize.output.results, chapter=SUMMARIES),
     output:
         parquet=BUILD / "results.parquet",
         csv=BUILD / "results.csv",
@@ -89,8 +118,9 @@ rule collect:
     params:
         results=RESULTS,
         target=BUILD / "results",
+        summaries=SUMMARIZED,
     message:
         "Collecting the results of all chapters."
     shell:
         "{sys.executable:q} -c 'import sys; from fairnc_utils import records; records.collect(*sys.argv[1:])'"
-        " {params.results:q} {params.target:q} > {log:q} 2>&1"
+        " {params.results:q} {params.target:q} {params.summaries:q} > {log:q} 2>&1"
