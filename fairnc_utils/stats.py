@@ -1,7 +1,7 @@
-"""Intervals: bootstrap over sampled units, paired differences, delete-d jackknife."""
+"""Intervals: bootstrap over sampled units or over seeds × units, paired differences, jackknife; several tests, power."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import scipy.stats
 from fairnc_utils.errors import FairNCError
 
 LEVEL = 0.95
+MAX_DF = 1e6  # as good as the normal distribution
 MIN_UNITS = 5  # a percentile bootstrap of fewer says more about their number than about their spread
 
 
@@ -57,15 +58,21 @@ def _stratified(
     columns: Sequence[np.ndarray], statistic: Callable, strata: Sequence, resamples: int, seed: int
 ) -> np.ndarray:
     """The statistic of each resample in which every unit is replaced by one of its own stratum."""
-    rng, n, strata = np.random.default_rng(seed), len(columns[0]), np.asarray(strata)
+    found = [
+        statistic(*(column[drawn] for column in columns), axis=-1)
+        for drawn in _redrawn(len(columns[0]), strata, resamples, seed, size=2_000_000)
+    ]
+    return np.concatenate(found)
+
+
+def _redrawn(n: int, strata: Sequence | None, resamples: int, seed: int, *, size: int) -> Iterator[np.ndarray]:
+    """Places of the units of each resample, (r, n) at a time with r · n at most about ``size``; within strata, if given."""
+    rng, strata = np.random.default_rng(seed), np.zeros(n) if strata is None else np.asarray(strata)
     order = np.argsort(strata, kind="stable")
     _, place, sizes = np.unique(strata[order], return_inverse=True, return_counts=True)
     first, width = (np.cumsum(sizes) - sizes)[place], sizes[place]
-    found = []
-    for start in range(0, resamples, step := max(1, 2_000_000 // n)):
-        drawn = order[first + (rng.random((min(step, resamples - start), n)) * width).astype(np.int64)]
-        found.append(statistic(*(column[drawn] for column in columns), axis=-1))
-    return np.concatenate(found)
+    for start in range(0, resamples, step := max(1, size // n)):
+        yield order[first + (rng.random((min(step, resamples - start), n)) * width).astype(np.int64)]
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float], *, resamples: int = 2000, seed: int = 0) -> Estimate:
@@ -90,3 +97,183 @@ def jackknife(value: float, replicates: Sequence[float], n: int) -> Estimate:
     error = np.sqrt((groups - 1) / groups * np.sum((replicates - replicates.mean()) ** 2))
     reach = scipy.stats.t.ppf((1 + LEVEL) / 2, groups - 1) * error
     return Estimate(value, float(value - reach), float(value + reach), n)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Change of one statistic for each of S seeds: ``observed`` (S,); ``resampled`` (R, S), each row from one redrawing of the
+    ``units`` units that all seeds share, or None where no units are kept.
+    """
+
+    observed: np.ndarray
+    resampled: np.ndarray | None = None
+    units: int = 0
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A mean change: ``value``, its interval over seeds and units, the t interval over seeds alone (``t_low``, ``t_high``), its
+    standard ``error`` with ``df`` degrees of freedom, and the numbers of ``seeds`` and ``units``.
+    """
+
+    value: float
+    ci_low: float
+    ci_high: float
+    t_low: float
+    t_high: float
+    error: float
+    df: float
+    seeds: int
+    units: int
+
+    def p(self, null: float = 0.0) -> float:
+        """Two-sided p of the t statistic (value − null) / error."""
+        if self.error == 0:
+            return float(self.value == null)
+        return float(2 * scipy.stats.t.sf(abs(self.value - null) / self.error, self.df))
+
+
+def seed_changes(
+    first: Sequence[np.ndarray], second: Sequence[np.ndarray], statistic: Callable, *, strata: Sequence | None = None,
+    resamples: int = 2000, seed: int = 0,
+) -> Changes:  # fmt: skip
+    """Second minus first of ``statistic(*columns, axis=-1)``, seed by seed, observed and for redrawn units.
+
+    ``first``, ``second``: columns (S, U), the same units in the same order, row s of both from one seed; a model that nothing
+    random has made is one row, and stands beside every seed of the other. Raises ``FairNCError`` on other shapes.
+    """
+    sides = [[np.asarray(column, float) for column in columns] for columns in (first, second)]
+    (rows, units), seeds = sides[0][0].shape, len(sides[1][0])
+    if sides[1][0].shape[1] != units or rows not in (1, seeds):
+        raise FairNCError(f"{rows} seeds × {units} units against {sides[1][0].shape}: pair the seeds, and the units, first")
+
+    def change(drawn: np.ndarray) -> np.ndarray:  # of units (r, U) → (r, S)
+        values = [np.stack([statistic(*(column[s][drawn] for column in columns), axis=-1) for s in range(len(columns[0]))], -1)
+                  for columns in sides]  # fmt: skip
+        return values[1] - values[0]
+
+    observed = np.broadcast_to(change(np.arange(units)[None]), (1, seeds))[0]
+    return Changes(observed, np.concatenate([*map(change, _redrawn(units, strata, resamples, seed, size=400_000))]), units)
+
+
+def crossed_bootstrap(*changes: Changes, seed: int = 0) -> Effect:
+    """Mean change over seeds with a 95% interval over seeds × units, both redrawn, each by itself; of several, their mean.
+
+    Several ``changes`` (methods, say) are equally weighted and fixed: their seeds are redrawn one by one, their units, if they
+    have the same ones, together. The error is that of two crossed samples, variance over seeds + over units − over both
+    (Cameron, Gelbach & Miller 2011). Few seeds make a percentile interval too short, so its reach is stretched to that error
+    and to Student's t, with Satterthwaite's degrees of freedom (Hesterberg 2015 stretches it so). Where no units are kept the
+    interval is the t interval over seeds. With one seed there is none (NaN).
+    """
+    from_seeds, from_all = _errors(changes)
+    value = float(np.mean([change.observed.mean() for change in changes]))
+    t_interval = _reach(value, *from_seeds)
+    draws = _crossed(changes, seed)
+    if draws is None or not np.isfinite(from_all[0]):
+        low, high = t_interval if draws is None else (np.nan, np.nan)
+    else:
+        usual, (near, far) = scipy.stats.norm.ppf((1 + LEVEL) / 2) * draws.std(ddof=1), _reach(0.0, *from_all)
+        stretch = (far - near) / 2 / usual if usual > 0 else 1.0
+        middle, ends = draws.mean(), np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = middle + stretch * (ends - middle)
+    return Effect(
+        value, float(low), float(high), *t_interval, *from_all, seeds=min(len(change.observed) for change in changes),
+        units=min(change.units for change in changes),
+    )  # fmt: skip
+
+
+def _reach(value: float, error: float, df: float) -> tuple[float, float]:
+    """The t interval."""
+    reach = float(scipy.stats.t.ppf((1 + LEVEL) / 2, df) * error)
+    return value - reach, value + reach
+
+
+def _crossed(changes: Sequence[Changes], seed: int) -> np.ndarray | None:
+    """Mean change of each resample, its units redrawn already and its seeds here: (R,)."""
+    if any(change.resampled is None for change in changes):
+        return None
+    rng, found = np.random.default_rng(seed), []
+    for change in changes:
+        picked = rng.integers(len(change.observed), size=change.resampled.shape)
+        found.append(np.take_along_axis(change.resampled, picked, axis=1).mean(1))
+    return np.mean(found, axis=0)
+
+
+def _errors(changes: Sequence[Changes]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Standard error of the mean change and its degrees of freedom: over seeds alone, then over seeds and units."""
+    share = 1 / len(changes) ** 2
+    parts = [
+        (share * change.observed.var(ddof=1) / len(change.observed) if len(change.observed) > 1 else np.nan,
+         max(len(change.observed) - 1, 1))
+        for change in changes
+    ]  # fmt: skip
+    seeds = sum(variance for variance, _ in parts)
+    alone = _satterthwaite(seeds, parts)
+    if any(change.resampled is None for change in changes) or not np.isfinite(seeds):
+        return alone, alone
+    n, both = min(change.units for change in changes), 0.0
+    units = np.mean([change.resampled.mean(1) for change in changes], axis=0).var(ddof=1) * n / (n - 1)
+    for change in changes:  # what differs from seed to seed with the units drawn is in either variance
+        own = change.resampled.var(axis=0, ddof=1).mean() - change.resampled.mean(1).var(ddof=1)
+        both += share * own * n / (n - 1) / (len(change.observed) - 1)
+    return alone, _satterthwaite(max(seeds + units - both, seeds, units), [*parts, (units, n - 1)])
+
+
+def _satterthwaite(variance: float, parts: Sequence[tuple[float, int]]) -> tuple[float, float]:
+    """Standard error and degrees of freedom of a sum of variances, each with its own."""
+    spread = sum(part**2 / df for part, df in parts)
+    return float(np.sqrt(variance)), float(variance**2 / spread) if spread != 0 else np.inf
+
+
+def clustered_correlation(
+    x: Sequence[float], y: Sequence[float], clusters: Sequence, *, resamples: int = 2000, seed: int = 0
+) -> Effect:
+    """Spearman's correlation over runs, with a percentile interval over ``clusters``: runs of one cell are drawn together.
+
+    Ranks are those of all runs. NaN with fewer than five clusters, and where x or y is constant.
+    """
+    ranks = np.stack([scipy.stats.rankdata(values) for values in (x, y)])
+    _, place = np.unique(np.asarray(clusters), return_inverse=True)
+    n = int(place.max()) + 1 if len(place) else 0
+
+    def correlation(weights: np.ndarray) -> np.ndarray:  # (R, N) → (R,)
+        weights = weights / weights.sum(1, keepdims=True)
+        mean_x, mean_y = (weights @ values for values in ranks)
+        product = weights @ np.prod(ranks, axis=0) - mean_x * mean_y
+        spreads = (weights @ ranks[0] ** 2 - mean_x**2) * (weights @ ranks[1] ** 2 - mean_y**2)
+        return np.divide(product, np.sqrt(np.maximum(spreads, 0)), out=np.full(len(weights), np.nan), where=spreads > 1e-9)
+
+    nan = float("nan")
+    value = float(correlation(np.ones((1, len(place))))[0]) if len(place) > 2 else nan
+    if n < MIN_UNITS or np.isnan(value):
+        return Effect(value, nan, nan, nan, nan, nan, n - 1, len(place), n)
+    draws = correlation(np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)[:, place].astype(float))
+    low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Effect(value, float(low), float(high), nan, nan, float(np.nanstd(draws, ddof=1)), n - 1, len(place), n)
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """Adjusted p values of one family (Holm 1979); NaN stays NaN and counts for nothing."""
+    from statsmodels.stats.multitest import multipletests  # heavy, and only claims need it
+
+    p = np.asarray(p, float)
+    adjusted, known = np.full(len(p), np.nan), ~np.isnan(p)
+    if known.any():
+        adjusted[known] = multipletests(p[known], method="holm")[1]
+    return adjusted
+
+
+def power(effect: float, error: float, df: float) -> float:
+    """Probability that a two-sided t test at 5% finds a true ``effect``, given its standard error."""
+    from statsmodels.stats.power import TTestPower
+
+    df = min(df, MAX_DF)
+    return float(TTestPower().power(effect / error / np.sqrt(df + 1), df + 1, 1 - LEVEL, df=df))
+
+
+def smallest_effect(error: float, df: float, *, power: float = 0.8) -> float:
+    """The true effect that a two-sided t test at 5% finds with the given power."""
+    from statsmodels.stats.power import TTestPower
+
+    df = min(df, MAX_DF)
+    return float(TTestPower().solve_power(nobs=df + 1, alpha=1 - LEVEL, power=power) * np.sqrt(df + 1) * error)
