@@ -210,7 +210,7 @@ def fit(
             ),
             steps=steps, groups=training.parameter_groups([model], lr or recipe.lr, recipe.weight_decay),
             warmup=round(recipe.warmup * steps), evaluate=best.evaluate, evaluate_every=evaluate_every or epoch,
-            description=task.name, **options,
+            description=task.name, captured=lm.device.type == "cuda", **options,
         )  # fmt: skip
     best.restore()
     return replace(classifier, curve=curve, text=corpora.fingerprint([str(row) for row in rows]))

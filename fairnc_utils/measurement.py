@@ -52,11 +52,12 @@ class Reading:
 def read(
     model: str | LanguageModel, *, device: str = "auto", corpus: str = "gap", split: str | None = None,
     texts: int | None = None, space: str = "head", labels: str = "aligned", layer: int | None = None,
+    keep: bool = True,
 ) -> Reading:  # fmt: skip
     """Read a corpus (its first ``texts`` only, if given) and gather every vocabulary class, at a hidden ``layer`` or the last.
 
-    ``model``: a name, to be loaded on ``device``, or a model in memory, as it is. The statistics are kept in the cache under
-    the content that they depend on; a damaged entry is made again.
+    ``model``: a name, to be loaded on ``device``, or a model in memory, as it is. Unless ``keep`` is False, the statistics are
+    kept in the cache under the content that they depend on; a damaged entry is made again.
     """
     lm = models.load(model, device=device) if isinstance(model, str) else model
     split = split or (corpora.splits(corpus) or (None,))[-1]
@@ -67,13 +68,14 @@ def read(
     ]  # fmt: skip
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     path = assets.cache_dir() / "statistics" / f"{fingerprint[:32]}.safetensors"
-    statistics = _cached(path, lm)
+    statistics = _cached(path, lm) if keep else None
     if statistics is None:
         statistics = ClassStatistics(len(lm.weight), lm.weight.shape[1], device=lm.device)
         for features, ids in labelled_features(lm, content, space=space, labels=labels, layer=layer):
             statistics.update(features, ids)
-        tensors = {name: getattr(statistics, name).cpu() for name in ("counts", "sums", "square_sums")}
-        assets.write_atomic(path, serialize(tensors))
+        if keep:
+            tensors = {name: getattr(statistics, name).cpu() for name in ("counts", "sums", "square_sums")}
+            assets.write_atomic(path, serialize(tensors))
     return Reading(lm, statistics, corpus, split or "all", space, labels, texts, fingerprint, layer)
 
 

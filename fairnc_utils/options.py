@@ -102,6 +102,7 @@ class TrainConfig(Debiasing, Config):
     min_count: PositiveInt = 10
     benchmarks: tuple[str, ...] = Field((), description="scored after training: name, name:split or name:split:axis")
     collapse: tuple[Literal[WORDS], ...] = Field((), description="lists measured after training, on GAP test")
+    by_layer: bool = Field(False, description="at each hidden layer as well")
     perplexity: bool = Field(False, description="masked perplexity on GAP test, after training")
     checkpoint: Path | None = Field(None, description="folder; a run that was stopped goes on from there")
     checkpoint_every: PositiveInt = 200
@@ -126,6 +127,25 @@ class FinetuneConfig(Config):
     evaluation_texts: PositiveInt | None = Field(None, description="items of each evaluation split; None: all")
     method: str = Field("base", description="how the model was trained before; goes into the rows")
     regularizer: str = Field("none", description="likewise")
+
+
+class TrajectoryConfig(Config):
+    """One method, trained once with each regularizer, and where the words stand on the way."""
+
+    method: str
+    regularizers: tuple[Any, ...] = Field(("none", "corrected"), min_length=1, description="each as in ``TrainConfig``")
+    lam: float | None = Field(None, ge=0, description="λ; None: the released one for as_released, else 10")
+    nc3_words: Literal[NC3_WORDS] | None = Field(None, description="None: released for as_released, else gender")
+    steps: PositiveInt
+    batch_size: PositiveInt | None = Field(None, description="None: as published")
+    texts: PositiveInt | None = Field(None, description="first source texts; None: all")
+    precision: Literal["fp32", "bf16"] = "fp32"
+    snapshots: PositiveInt = Field(10, description="about so many at equal distances, and the untrained model")
+    split: Literal["validation", "test"] = Field("test", description="of GAP, where the class means are taken")
+    evaluation_texts: PositiveInt | None = Field(None, description="first texts of that split; None: all")
+    words: tuple[Literal[AXES], ...] = Field(("gender",), min_length=1)
+    min_count: PositiveInt = 10
+    neighbors: int = Field(15, ge=2, description="UMAP's neighbourhood among the points of one snapshot")
 
 
 def configured(schema: type[Config], options: dict) -> Config:

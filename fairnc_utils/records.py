@@ -1,11 +1,12 @@
 """The data contract: tidy result rows, item scores and provenance of every run."""
 
+import errno
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -13,8 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
-import torch
-import transformers
+import pyarrow
 
 from fairnc_utils import assets
 from fairnc_utils.errors import FairNCError
@@ -53,21 +53,23 @@ class Run:
     def save(self, folder: str | Path) -> "Run":
         """Write ``folder/<run_id>/`` with results (Parquet and CSV), items and provenance; all of it or nothing.
 
-        A relative folder is one of the project, so that a notebook saves to the same place from wherever it is run.
+        A relative folder is one of the project, so that a notebook saves to the same place from wherever it is run. Raises
+        ``FairNCError`` where the folder cannot be written.
         """
         folder = assets.project_root() / folder
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".") as temporary:
-            built = Path(temporary) / self.run_id
-            built.mkdir()
-            self.results.to_parquet(built / "results.parquet", index=False)
-            self.results.to_csv(built / "results.csv", index=False)
-            self.items.to_parquet(built / "items.parquet", index=False)
-            (built / "provenance.json").write_text(json.dumps(self.provenance, indent=2, sort_keys=True) + "\n")
-            target = folder / self.run_id
-            if target.exists():  # the same configuration ran before: replace it
-                shutil.rmtree(target)
-            built.rename(target)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".") as temporary:
+                built = Path(temporary) / self.run_id
+                built.mkdir()
+                self.results.to_parquet(built / "results.parquet", index=False)
+                self.results.to_csv(built / "results.csv", index=False)
+                self.items.to_parquet(built / "items.parquet", index=False)
+                (built / "provenance.json").write_text(json.dumps(self.provenance, indent=2, sort_keys=True) + "\n")
+                _replace(folder / self.run_id, built)
+        except OSError as error:
+            reason = error.strerror or error  # pyarrow gives a sentence alone
+            raise FairNCError(f"results cannot be saved to {folder} ({reason}): make room or choose another folder") from error
         return self
 
     def select(self, **columns) -> pd.DataFrame:
@@ -75,11 +77,29 @@ class Run:
         return select(self.results, **columns)
 
 
+def _replace(target: Path, built: Path) -> None:
+    """Put a complete folder in the place of one that may be there: the old one leaves in one step, the new one comes in one.
+
+    Another process may do the same with the same run at the same time; the last one stays.
+    """
+    while True:
+        with suppress(FileNotFoundError):
+            target.rename(tempfile.mkdtemp(dir=built.parent))
+        try:
+            return built.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+
+
 def make(config: dict, rows: list[dict], items: pd.DataFrame | None, *, device: str, evidence: dict) -> Run:
     """Complete result ``rows`` and ``items`` to the contract's columns.
 
     ``config``: everything that the numbers depend on (it makes the run id); ``evidence``: fingerprints for provenance.
     """
+    import torch  # both take seconds, and reading results needs neither
+    import transformers
+
     run_id = hashlib.sha256(json.dumps([config, evidence], sort_keys=True, default=str).encode()).hexdigest()[:12]
     common = {
         "run_id": run_id, "method": "base", "regularizer": "none", "lam": 0.0, "seed": 0, "origin": "live", "layer": "last",
@@ -115,10 +135,24 @@ def select(table: pd.DataFrame, **columns) -> pd.DataFrame:
 
 def load(folder: str | Path, name: str = "results") -> pd.DataFrame:
     """All ``results`` (or ``items``) rows of the runs below ``folder``, whatever the depth, ordered by run."""
-    files = sorted(path for path in Path(folder).rglob(f"{name}.parquet") if not path.parent.parent.name.startswith("."))
+    files = _complete(folder, f"{name}.parquet")
     if not files:
         raise FairNCError(f"no run below {folder}: run a chapter or `fairnc measure --out {folder}` first")
-    return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    return pd.concat([_table(file) for file in files], ignore_index=True)
+
+
+def _complete(folder: str | Path, name: str) -> list[Path]:
+    """Files of this name in the runs below a folder; a hidden folder holds runs that are still written, or never were."""
+    inside = ((path, path.relative_to(folder).parts) for path in Path(folder).rglob(name))
+    return sorted(path for path, parts in inside if not any(part.startswith(".") for part in parts))
+
+
+def _table(file: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(file)
+    except (OSError, pyarrow.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise FairNCError(f"{file} cannot be read ({reason}): delete its folder and run what made it again") from error
 
 
 def collect(folder: str | Path, target: str | Path, *more: str | Path) -> pd.DataFrame:
@@ -126,7 +160,7 @@ def collect(folder: str | Path, target: str | Path, *more: str | Path) -> pd.Dat
 
     Both files are written atomically; a folder of ``more`` without a run is passed over.
     """
-    parts = [load(folder), *(load(other) for other in more if any(Path(other).rglob("results.parquet"))), recorded()]
+    parts = [load(folder), *(load(other) for other in more if _complete(other, "results.parquet")), recorded()]
     table, target = pd.concat([part for part in parts if len(part)], ignore_index=True), Path(target)
     assets.write_atomic(target.with_name(target.name + ".csv"), table.to_csv(index=False))
     assets.write_atomic(target.with_name(target.name + ".parquet"), table.to_parquet(index=False))
@@ -136,21 +170,21 @@ def collect(folder: str | Path, target: str | Path, *more: str | Path) -> pd.Dat
 def recorded() -> pd.DataFrame:
     """Result rows of the full runs that come with the book, from ``book/recorded``; no rows if there is none."""
     folder = assets.project_root() / RECORDED
-    return load(folder) if any(folder.rglob("results.parquet")) else pd.DataFrame(columns=list(RESULT_COLUMNS))
+    return load(folder) if _complete(folder, "results.parquet") else pd.DataFrame(columns=list(RESULT_COLUMNS))
 
 
 def recorded_units() -> pd.DataFrame:
     """Unit scores of the recorded study (``UNIT_COLUMNS``); no rows if there is none."""
     file = assets.project_root() / RECORDED / "study" / "units.parquet"
-    return pd.read_parquet(file) if file.exists() else pd.DataFrame(columns=list(UNIT_COLUMNS))
+    return _table(file) if file.exists() else pd.DataFrame(columns=list(UNIT_COLUMNS))
 
 
 def record(folder: str | Path, target: str | Path | None = None) -> list[str]:
     """Copy all runs below ``folder`` to ``target`` (``book/recorded``) with origin ``recorded``; returns their ids."""
     target, done = Path(target or assets.project_root() / RECORDED), []
-    for file in sorted(Path(folder).rglob("provenance.json")):
+    for file in _complete(folder, "provenance.json"):
         provenance = json.loads(file.read_text())
-        results, items = (pd.read_parquet(file.with_name(f"{name}.parquet")) for name in ("results", "items"))
+        results, items = (_table(file.with_name(f"{name}.parquet")) for name in ("results", "items"))
         Run(provenance["run_id"], results.assign(origin="recorded"), items, provenance).save(target)
         done.append(provenance["run_id"])
     if not done:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from fairnc_utils import collapse, measurement, projection, records
 from fairnc_utils.measurement import Reading
+from fairnc_utils.models import LanguageModel
 from fairnc_utils.options import AXES, GeometryConfig, MeasureConfig, TextConfig, configured
 from fairnc_utils.records import Run, metric_rows
 from fairnc_utils.words import WordList
@@ -38,13 +39,30 @@ def measure(**options) -> Run:
     for layer in layers:
         inner = _read(config, model=reading.lm, space=config.space, labels=config.labels, layer=layer)
         rows += [inner.columns | row for row in _list_rows(inner, lists, (least,), config.variants)[0]]
-    common = {"benchmark": "collapse", "variant": "corrected", "min_count": least} | reading.columns
-    rows = [common | {"axis": row["words"] if row["words"] in AXES else ""} | row for row in rows]
     return records.make(
-        config.model_dump(mode="json"), rows, pd.concat(items, ignore_index=True).assign(split=reading.split),
-        device=reading.lm.device,
+        config.model_dump(mode="json"), _complete(rows, reading, least),
+        pd.concat(items, ignore_index=True).assign(split=reading.split), device=reading.lm.device,
         evidence={"reading": reading.fingerprint, "words": measurement.report(reading, lists, min_count=least)},
     )  # fmt: skip
+
+
+def collapse_of(
+    lm: LanguageModel, names: Sequence[str], *, min_count: int, seed: int, texts: int | None = None, by_layer: bool = False
+) -> tuple[list[dict], pd.DataFrame]:
+    """Rows and class items of word lists on GAP test, for a model in memory; ``by_layer``: at each hidden layer as well."""
+    reading = measurement.read(lm, texts=texts, keep=False)
+    lists = measurement.word_lists(reading, names, min_count=min_count, seed=seed)
+    rows, items = _list_rows(reading, lists, (min_count,), ("corrected",))
+    for layer in range(1, lm.layers + 1) if by_layer else ():
+        inner = measurement.read(lm, texts=texts, layer=layer, keep=False)
+        rows += [inner.columns | row for row in _list_rows(inner, lists, (min_count,), ("corrected",))[0]]
+    return _complete(rows, reading, min_count), pd.concat(items, ignore_index=True).assign(split=reading.split)
+
+
+def _complete(rows: list[dict], reading: Reading, min_count: int) -> list[dict]:
+    """The rows with what all of them share: where a row says otherwise, it is right."""
+    common = {"benchmark": "collapse", "variant": "corrected", "min_count": min_count} | reading.columns
+    return [common | {"axis": row["words"] if row["words"] in AXES else ""} | row for row in rows]
 
 
 def _list_rows(

@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from fairnc_utils import benchmarks, corpora, models, pretraining, records
+from fairnc_utils import benchmarks, corpora, models, pretraining, records, training
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.models import LanguageModel
 from fairnc_utils.options import PerplexityConfig, ScoreConfig, configured
 from fairnc_utils.records import Run, metric_rows
 
@@ -62,6 +63,13 @@ def perplexity(**options) -> Run:
 
 
 # ---------------------------------------------------------------- training
+
+
+def gap_perplexity(lm: LanguageModel, *, texts: int | None = None) -> dict:
+    """Result row of the masked perplexity on (the first texts of) GAP test."""
+    sequences = corpora.tokenize(corpora.load("gap", "test")["text"][:texts], lm.tokenizer, max_length=lm.max_length)
+    value = training.masked_perplexity(lm, sequences)
+    return {"benchmark": "perplexity", "corpus": "gap", "split": "test", "metric": "masked_perplexity", "value": value}
 
 
 def compare(first: Run, second: Run, *, axis: str = "all") -> Run:

@@ -1,60 +1,108 @@
 """Runs that train: a debiasing method, a task."""
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 
 from fairnc_utils import corpora, finetuning, models, records, tasks, training
+from fairnc_utils.debias import Method
 from fairnc_utils.debias import get as get_method
 from fairnc_utils.debias import run as debiasing
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.options import FinetuneConfig, TrainConfig, configured
+from fairnc_utils.models import LanguageModel
+from fairnc_utils.options import Debiasing, FinetuneConfig, TrainConfig, configured
 from fairnc_utils.records import Run
-from fairnc_utils.study.scoring import requested, scored
+from fairnc_utils.regularizer import NC3Options
+from fairnc_utils.study.collapse import collapse_of
+from fairnc_utils.study.scoring import gap_perplexity, requested, scored
 
 #: Precision as a configuration names it → as accelerate does.
 PRECISIONS = {"fp32": "no", "bf16": "bf16"}
 
 
+@dataclass(frozen=True)
+class _Treatment:
+    """What a configuration does to a model. ``method`` None: nothing; ``columns``: what result rows call it."""
+
+    method: Method | None
+    options: Debiasing
+    nc3: NC3Options | None
+    nc3_words: str
+    columns: dict
+
+    @classmethod
+    def of(cls, options: Debiasing) -> "_Treatment":
+        if options.method == "base":
+            return cls(None, options, None, "", {"method": "base", "regularizer": "none", "lam": 0.0})
+        method = get_method(options.method)
+        nc3, lam, label = debiasing.nc3_options(method, options.regularizer, options.lam)
+        usual = "released" if label.startswith("as_released") else "gender"
+        nc3_words = options.nc3_words or usual
+        label += f",words={nc3_words}" if nc3 and nc3_words != usual else ""
+        label += f",frozen={options.frozen}" if options.frozen != "none" else ""
+        return cls(method, options, nc3, nc3_words, {"method": method.name, "regularizer": label, "lam": lam})
+
+    @property
+    def evidence(self) -> dict:
+        return {"text": self.method.corpus, "recipe": asdict(self.method.recipe)} if self.method else {}
+
+    def apply(self, lm: LanguageModel, *, seed: int, **options) -> pd.DataFrame:
+        """Train the model in place; the learning curve, empty for ``base``. ``options``: further ones of ``training.fit``."""
+        if self.method is None:
+            return pd.DataFrame()
+        return debiasing.train(
+            lm, self.method, nc3=self.nc3, lam=self.columns["lam"], nc3_words=self.nc3_words, seed=seed,
+            precision=PRECISIONS[self.options.precision],
+            **self.options.model_dump(include={"steps", "epochs", "batch_size", "texts", "frozen"}), **options,
+        )  # fmt: skip
+
+
 def train(**options) -> Run:
     """One debiasing run: collapse of gender words and masked perplexity before and after, items with the learning curve.
 
-    Options: see ``TrainConfig``. Rows of the untrained model have the method ``base``. Collapse and perplexity are measured on
-    GAP validation, benchmarks after training alone. Raises ``FairNCError`` on a bad option, a method that cannot take NC3, a
-    loss that is not finite.
+    Options: see ``TrainConfig``. Rows of the untrained model have the method ``base``. Those two are measured on GAP
+    validation; benchmarks, the collapse of more lists and perplexity on GAP test after training alone. The method ``base``
+    trains nothing. Raises ``FairNCError`` on a bad option, a method that cannot take NC3, a loss that is not finite.
     """
     config = configured(TrainConfig, options)
-    method = get_method(config.method)
-    nc3, lam, label = debiasing.nc3_options(method, config.regularizer, config.lam)
-    if config.output and method.without_folder:
-        raise FairNCError(f"option output: a model of {method.name} cannot be saved: {method.without_folder}; leave it out")
-    usual = "released" if config.regularizer == "as_released" else "gender"
-    nc3_words = config.nc3_words or usual
-    label += f",words={nc3_words}" if nc3 and nc3_words != usual else ""
+    treatment = _Treatment.of(config)
+    if config.output and treatment.method and (why := treatment.method.without_folder):
+        raise FairNCError(f"option output: a model of {config.method} cannot be saved: {why}; leave it out")
     lm = models.load(config.model, device=config.device)
     asked = [requested(name, lm.kind) for name in config.benchmarks]
     recorded = config.model_dump(mode="json", exclude={"checkpoint", "output"})
-    evidence = {"model": lm.fingerprint, "text": method.corpus, "recipe": asdict(method.recipe)}
+    evidence = {"model": lm.fingerprint} | treatment.evidence
     checkpoints = config.checkpoint and training.Checkpoints(
         config.checkpoint / "checkpoint.pt", config.checkpoint_every, str([recorded, evidence])
     )
     evaluate = debiasing.evaluation(lm, texts=config.evaluation_texts, min_count=config.min_count)
     before = evaluate()
-    curve = debiasing.train(
-        lm, method, nc3=nc3, lam=lam, steps=config.steps, epochs=config.epochs, batch_size=config.batch_size,
-        texts=config.texts, seed=config.seed, nc3_words=nc3_words,
-        precision=PRECISIONS[config.precision],
-        log_every=config.log_every, evaluate=evaluate, evaluate_every=config.evaluate_every, checkpoints=checkpoints,
+    curve = treatment.apply(
+        lm, seed=config.seed, log_every=config.log_every, evaluate=evaluate, evaluate_every=config.evaluate_every,
+        checkpoints=checkpoints,
     )  # fmt: skip
     if config.output:
         debiasing.save(lm, config.output)
-    trained = {"method": method.name, "regularizer": label, "lam": lam}
-    rows = debiasing.result_rows(before, curve, {"space": "head", "min_count": config.min_count}, trained)
+    rows = debiasing.result_rows(before, curve, {"space": "head", "min_count": config.min_count}, treatment.columns)
     tables = [debiasing.curve_items(before, curve)]
-    for benchmark, split, axis in asked:
-        own, items = scored(benchmark, benchmark.run(lm, split=split, axis=axis), split=split, axis=axis, **trained)
-        rows, tables = rows + own, [*tables, items]
+    trained = models.wrap(lm.model, lm.tokenizer, name=lm.name)  # not the same weights: not the same fingerprint
+    for own, items in _measured(trained, config, asked):
+        rows, tables = rows + [treatment.columns | row for row in own], [*tables, items]
     return records.make(recorded, rows, pd.concat(tables), device=lm.device, evidence=evidence)
+
+
+def _measured(lm: LanguageModel, config: TrainConfig, asked: list) -> Iterator[tuple[list[dict], pd.DataFrame]]:
+    """Rows and items of everything that is asked for after training."""
+    for benchmark, split, axis in asked:
+        yield scored(benchmark, benchmark.run(lm, split=split, axis=axis), split=split, axis=axis)
+    if config.collapse:
+        yield collapse_of(
+            lm, config.collapse, min_count=config.min_count, seed=config.seed, texts=config.evaluation_texts,
+            by_layer=config.by_layer,
+        )
+    if config.perplexity:
+        yield [gap_perplexity(lm, texts=config.evaluation_texts)], pd.DataFrame()
 
 
 def finetune(**options) -> Run:
@@ -67,20 +115,38 @@ def finetune(**options) -> Run:
     config = configured(FinetuneConfig, options)
     task = tasks.get(config.task)
     asked = [requested(name, task.kind) for name in config.benchmarks]
+    treatment = _Treatment.of(config.debiasing) if config.debiasing else None
     lm = models.load(config.model, device=config.device)
+    evidence = {"model": lm.fingerprint}
+    if treatment:
+        evidence |= {"debiasing": treatment.evidence}
+        lm = _debiased(config, treatment, lm)
     classifier = finetuning.fit(
         lm, task, precision=PRECISIONS[config.precision],
         **config.model_dump(include=finetuning.FIT_OPTIONS),
     )  # fmt: skip
-    columns = {"method": config.method, "regularizer": config.regularizer}
+    columns = treatment.columns if treatment else {"method": config.method, "regularizer": config.regularizer}
     rows, tables = finetuning.evaluate(classifier, task, number=config.evaluation_texts)
     for benchmark, split, axis in asked:
         items = benchmark.score(classifier, finetuning.sample_units(benchmark.items(split, axis), config.items))
         own, items = scored(benchmark, items, split=split, axis=axis, corpus=task.corpus)
         rows, tables = rows + own, [*tables, items]
     tables.append(debiasing.curve_items({}, classifier.curve).assign(axis=""))
-    evidence = {"model": lm.fingerprint, "text": classifier.text, "recipe": asdict(task.recipe),
-                "items": [corpora.fingerprint(table["item_id"]) for table in tables[:-1]]}  # fmt: skip
+    evidence |= {"text": classifier.text, "recipe": asdict(task.recipe),
+                 "items": [corpora.fingerprint(table["item_id"]) for table in tables[:-1]]}  # fmt: skip
     return records.make(
         config.model_dump(mode="json"), [columns | row for row in rows], pd.concat(tables), device=lm.device, evidence=evidence
     )
+
+
+_TRAINED: dict[str, LanguageModel] = {}
+
+
+def _debiased(config: FinetuneConfig, treatment: _Treatment, lm: LanguageModel) -> LanguageModel:
+    """The model after its debiasing; the last one is kept, because a model is fine-tuned for one task after another."""
+    key = str([lm.fingerprint, str(lm.device), config.seed, config.debiasing])
+    if key not in _TRAINED:
+        _TRAINED.clear()
+        treatment.apply(lm, seed=config.seed)
+        _TRAINED[key] = models.wrap(lm.model, lm.tokenizer, name=lm.name)
+    return _TRAINED[key]

@@ -1,0 +1,141 @@
+"""The study as a grid: sweeps of a configuration → cells, each one run of ``train`` or ``finetune``.
+
+A sweep is options and, under ``grid``, options with several values; its cells are all combinations. Each cell is saved, when
+it ends, in a folder named after its options: a study that was stopped goes on where it was.
+"""
+
+import hashlib
+import itertools
+import json
+import math
+import multiprocessing
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from tqdm import tqdm
+
+from fairnc_utils import records
+from fairnc_utils.errors import FairNCError
+from fairnc_utils.options import FinetuneConfig, TrainConfig, configured
+from fairnc_utils.study import training
+
+#: What a cell can be → its options, and what runs it.
+RUNS = {"train": (TrainConfig, training.train), "finetune": (FinetuneConfig, training.finetune)}
+
+#: λ may cost this many points of StereoSet's LM at most.
+LM_LOSS = 1.0
+
+Cells = dict[str, tuple[str, dict]]
+
+
+class Sweep(BaseModel):
+    """One sweep. Keys of ``options`` and ``grid`` are those of the run's configuration; a dot reaches inside one of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    run: Literal[tuple(RUNS)] = "train"
+    options: dict = Field(default_factory=dict)
+    grid: dict[str, list] = Field(default_factory=dict)
+
+
+def cells(plan: Mapping, only: Sequence[str] | None = None, *, results: pd.DataFrame | None = None) -> Cells:
+    """Cell name → (kind of run, its complete options), sweep by sweep; equal cells once.
+
+    ``plan``: ``sweeps`` by name, and ``lengths``: method → options of each of its cells; ``only``: names of sweeps;
+    ``results``: rows that choose λ where a sweep says ``lam: chosen``. Raises ``FairNCError`` on a bad plan.
+    """
+    sweeps, found = plan["sweeps"], {}
+    if unknown := sorted(set(only or ()) - set(sweeps)):
+        raise FairNCError(f"the study has no sweep {', '.join(unknown)}; it has {', '.join(sweeps)}")
+    for name in only or sweeps:
+        sweep = configured(Sweep, sweeps[name])
+        for values in itertools.product(*sweep.grid.values()):
+            options = _nested(sweep.options | dict(zip(sweep.grid, values, strict=True)))
+            inside = options if sweep.run == "train" else options.get("debiasing", {})
+            method = inside.get("method")
+            inside |= {**plan.get("lengths", {}).get(method, {}), **inside}
+            if inside.get("lam") == "chosen":
+                inside["lam"] = chosen_lambda(results, method)
+            config = configured(RUNS[sweep.run][0], options).model_dump(mode="json")
+            cell = hashlib.sha256(json.dumps([sweep.run, config], sort_keys=True).encode()).hexdigest()[:12]
+            found.setdefault(cell, (sweep.run, config))
+    return found
+
+
+def _nested(options: Mapping) -> dict:
+    """``{"a.b": 1}`` → ``{"a": {"b": 1}}``, all else as it is."""
+    found: dict = {}
+    for key, value in options.items():
+        first, dot, rest = key.partition(".")
+        found[first] = {**found.get(first, {}), rest: value} if dot else dict(value) if isinstance(value, dict) else value
+    return found
+
+
+def chosen_lambda(results: pd.DataFrame | None, method: str) -> float:
+    """λ of the corrected NC3 for a method: the mean log ratio on StereoSet *development*, gender, nearest to 0 over the seeds.
+
+    Among those whose LM there is at most one point below the same method's without NC3. Raises ``FairNCError`` if no row
+    tells.
+    """
+    if results is None or results.empty:
+        raise FairNCError("λ cannot be chosen: no run is recorded; run the study's sweep over λ first")
+    rows = records.select(results, method=method, benchmark="stereoset_intra", split="dev", axis="gender")
+    means = rows.groupby(["regularizer", "lam", "metric"])["value"].mean().unstack("metric")
+    if not {"none", "corrected"} <= set(means.index.get_level_values("regularizer")):
+        raise FairNCError(f"λ cannot be chosen for {method}: StereoSet dev is not recorded with and without NC3")
+    swept, without = means.loc["corrected"], means.loc["none"].iloc[0]
+    allowed = swept[swept["LM"] >= without["LM"] - LM_LOSS]
+    return float((allowed if len(allowed) else swept.nlargest(1, "LM"))["log_ratio"].abs().idxmin())
+
+
+# ---------------------------------------------------------------- running
+
+
+def run(chosen: Cells, folder: str | Path, *, jobs: int = 1, device: str | None = None) -> dict[str, str]:
+    """Run the cells that ``folder`` lacks, ``jobs`` processes at a time; cell → why it failed, for those that did.
+
+    Cells of one method follow each other in one process, because they share its text, or even the model that they fine-tune.
+    ``device``: instead of the cells' own.
+    """
+    folder = Path(folder)
+    left = {cell: value for cell, value in chosen.items() if not any((folder / cell).glob("*/provenance.json"))}
+    order = sorted(left, key=lambda cell: (_method(*left[cell]), str(left[cell][1].get("debiasing")), left[cell][1]["seed"]))
+    size = max(1, math.ceil(len(order) / (2 * jobs)))
+    parts = [
+        {cell: left[cell] for cell in group[start : start + size]}
+        for group in (list(g) for _, g in itertools.groupby(order, key=lambda cell: _method(*left[cell])))
+        for start in range(0, len(group), size)
+    ]
+    os.environ.setdefault("TQDM_DISABLE", "1")  # of the workers: one bar is enough
+    context, failed = multiprocessing.get_context("forkserver"), {}
+    context.set_forkserver_preload(["fairnc_utils.study"])
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool, tqdm(total=len(left), desc="study", unit="cell") as bar:
+        pending = {pool.submit(_run_part, part, folder, threads, device): part for part in parts}
+        for job in as_completed(pending):
+            failed |= job.result()
+            bar.update(len(pending[job]))
+    return failed
+
+
+def _method(kind: str, config: dict) -> str:
+    return kind + (config if kind == "train" else config["debiasing"] or {"method": "base"})["method"]
+
+
+def _run_part(part: Cells, folder: Path, threads: int, device: str | None) -> dict[str, str]:
+    torch.set_num_threads(threads)
+    failed = {}
+    for cell, (kind, config) in part.items():
+        started = time.perf_counter()
+        try:
+            RUNS[kind][1](**config | ({"device": device} if device else {})).save(folder / cell)
+        except Exception as error:  # one cell must not take the others with it
+            failed[cell] = f"{type(error).__name__}: {error}"
+        print(f"{cell} {_method(kind, config)} {time.perf_counter() - started:.1f} s {failed.get(cell, '')}", flush=True)
+    return failed
