@@ -10,13 +10,14 @@ import yaml
 
 from fairnc_utils import assets, records, study, words
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.options import WORDS, FinetuneConfig, TrainConfig
+from fairnc_utils.options import WORDS, FinetuneConfig, TrainConfig, TrajectoryConfig
 from fairnc_utils.records import Run
 
 #: Commands that read their options from a file → (what they do, the options, one of them by way of example).
 FROM_FILE = {
     "train": ("a debiasing method, with or without NC3", TrainConfig, "method: bec"),
     "finetune": ("a task, and the fairness benchmarks that need it", FinetuneConfig, "task: cola"),
+    "trajectory": ("a debiasing method, and where the words stand on the way", TrajectoryConfig, "method: bec"),
 }
 
 

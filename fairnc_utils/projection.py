@@ -21,19 +21,34 @@ def shared_maps(
     whose nearest row, by cosine in the full space, is their own (ideal 1); PCA's explained variance; and ``trustworthiness``
     (Venna & Kaski 2001: share of map neighbours that are true ones, by rank; ideal 1).
     """
-    points = torch.cat([torch.nn.functional.normalize(x - x.mean(0), dim=1) for x in (means.float(), rows.float())])
-    points = points.detach().cpu().numpy()
-    near = min(neighbors, len(points) // 2 - 1)
+    maps, metrics = planes(torch.stack([means.float(), rows.float()]), neighbors=neighbors, seed=seed)
+    means, rows = (_directions(x) for x in (means, rows))
+    own = (means @ rows.T).argmax(1) == np.arange(len(means))
+    metrics.append({"metric": "own_embedding_nearest", "variant": "full space", "value": float(own.mean()), "n": len(own)})
+    return {method: (flat[0], flat[1]) for method, flat in maps.items()}, metrics
+
+
+def planes(sets: Tensor, *, neighbors: int = 15, seed: int = 0) -> tuple[dict[str, np.ndarray], list[dict]]:
+    """S sets of K points (S, K, D), each centred and scaled to the unit sphere, in one plane by PCA and one by UMAP.
+
+    UMAP takes ``neighbors`` of each set: more sets of the same classes do not make the neighbourhoods smaller. Returns
+    method → coordinates (S, K, 2), and metric rows: the trustworthiness of each map, PCA's explained variance.
+    """
+    points = np.concatenate([_directions(x) for x in sets])
+    near = min(neighbors * len(sets) // 2, len(points) // 2 - 1)
     pca = PCA(2, random_state=seed).fit(points)
     maps = {"pca": pca.transform(points), "umap": _umap(points, near, seed)}
     metrics = [
         {"metric": "trustworthiness", "variant": method, "value": trustworthiness(points, flat, n_neighbors=near)}
         for method, flat in maps.items()
     ]
-    own = (points[: len(means)] @ points[len(means) :].T).argmax(1) == np.arange(len(means))
-    metrics.append({"metric": "own_embedding_nearest", "variant": "full space", "value": float(own.mean()), "n": len(own)})
     metrics.append({"metric": "explained_variance", "variant": "pca", "value": float(pca.explained_variance_ratio_.sum())})
-    return {method: (flat[: len(means)], flat[len(means) :]) for method, flat in maps.items()}, metrics
+    return {method: flat.reshape(*sets.shape[:2], 2) for method, flat in maps.items()}, metrics
+
+
+def _directions(x: Tensor) -> np.ndarray:
+    x = x.detach().float().cpu()
+    return torch.nn.functional.normalize(x - x.mean(0), dim=1).numpy()
 
 
 def _umap(points: np.ndarray, neighbors: int, seed: int) -> np.ndarray:

@@ -3,5 +3,6 @@
 from fairnc_utils.study.collapse import geometry, measure
 from fairnc_utils.study.scoring import compare, perplexity, score
 from fairnc_utils.study.training import finetune, train
+from fairnc_utils.study.trajectory import trajectory
 
-__all__ = ["compare", "finetune", "geometry", "measure", "perplexity", "score", "train"]
+__all__ = ["compare", "finetune", "geometry", "measure", "perplexity", "score", "train", "trajectory"]

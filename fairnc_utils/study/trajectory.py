@@ -1,0 +1,132 @@
+"""A run that follows class means and word embeddings while a model is trained, without and with NC3, in one map."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from fairnc_utils import collapse, corpora, models, projection, records, words
+from fairnc_utils.collapse import Collapse
+from fairnc_utils.debias import get as get_method
+from fairnc_utils.debias import run as debiasing
+from fairnc_utils.errors import FairNCError
+from fairnc_utils.models import LanguageModel
+from fairnc_utils.options import TrajectoryConfig, configured
+from fairnc_utils.records import Run, metric_rows
+from fairnc_utils.study.training import PRECISIONS
+
+#: What rows report of each snapshot.
+METRICS = ("nc3", "nc3_ceiling", "nc3c", "unc3")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment of one training: class means and word embeddings (2, K, D), and their collapse.
+
+    ``columns``: method, regularizer and λ, for its rows.
+    """
+
+    step: int
+    columns: dict
+    points: Tensor
+    found: Collapse
+
+
+@dataclass
+class _Watch:
+    """Takes a snapshot of ``lm`` as it is at each call, the first of the untrained model; it is what ``train`` evaluates."""
+
+    lm: LanguageModel
+    config: TrajectoryConfig
+    classes: list[int]
+    columns: dict
+    snapshots: list[Snapshot] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        texts = corpora.load("gap", self.config.split)["text"][: self.config.evaluation_texts]
+        self.sequences = corpora.tokenize(texts, self.lm.tokenizer, max_length=self.lm.max_length)
+        self.every = -(-self.config.steps // self.config.snapshots)
+
+    def __call__(self) -> dict[str, float]:
+        lm = self.lm
+        statistics = collapse.ClassStatistics(*lm.weight.shape, device=lm.device)
+        for batch in corpora.bucketed(self.sequences, pad_id=lm.tokenizer.pad_token_id, device=lm.device):
+            statistics.update(*lm.labelled_features(batch.input_ids, batch.attention_mask))
+        found = collapse.measure(statistics, lm.weight, classes=self.classes, min_count=self.config.min_count)
+        on = found.classes.to(lm.device)
+        points = torch.stack([statistics.means(on).float(), lm.weight.detach()[on].float()]).cpu()
+        step = min(len(self.snapshots) * self.every, self.config.steps)
+        self.snapshots.append(Snapshot(step, self.columns, points, found))
+        return {"nc3": float(found.nc3), "unc3": float(found.unc3)}
+
+
+def trajectory(**options) -> Run:
+    """Train a method without and with NC3, and place the words' means and embeddings at every snapshot in one map.
+
+    Options: see ``TrajectoryConfig``. Rows: NC3 and UNC3 of each snapshot, its step as ``variant``, and how far to trust each
+    map. Items: benchmark ``pca`` or ``umap``, axis the word's group, unit the word, ``item_id``
+    ``<regularizer>:<step>:<token id>:mean`` or ``…:embedding``, coordinates in ``score_a`` and ``score_b``, NC3 cosine in
+    ``score_c``. Raises ``FairNCError`` as ``train`` does, and where too few of the words are seen.
+    """
+    config = configured(TrajectoryConfig, options)
+    method = get_method(config.method)
+    plans = {}
+    for regularizer in config.regularizers:
+        nc3, lam, label = debiasing.nc3_options(method, regularizer, config.lam)
+        plans[label] = nc3, lam
+    if len(plans) < len(config.regularizers):
+        raise FairNCError(f"option regularizers = {config.regularizers}: name each once")
+    snapshots = []
+    for label, (nc3, lam) in plans.items():
+        lm = models.load(config.model, device=config.device)
+        fingerprint, groups = lm.fingerprint, _groups(lm, config.words)
+        watch = _Watch(lm, config, sorted(groups), {"method": method.name, "regularizer": label, "lam": lam})
+        watch()
+        debiasing.train(
+            lm, method, nc3=nc3, lam=lam,
+            nc3_words=config.nc3_words or ("released" if label.startswith("as_released") else "gender"),
+            precision=PRECISIONS[config.precision], evaluate=watch, evaluate_every=watch.every,
+            **config.model_dump(include={"steps", "batch_size", "texts", "seed"}),
+        )  # fmt: skip
+        snapshots += watch.snapshots
+    rows, items = _mapped(snapshots, lm, groups, config)
+    return records.make(
+        config.model_dump(mode="json"), rows, items, device=lm.device, evidence={"model": fingerprint, "text": method.corpus}
+    )
+
+
+def _groups(lm: LanguageModel, axes: tuple[str, ...]) -> dict[int, str]:
+    """Token id → group of all words of the lists; a word of several belongs to the first."""
+    groups: dict[int, str] = {}
+    for axis in axes:
+        chosen = words.load(axis, lm.tokenizer)
+        groups = dict(zip(chosen.token_ids, chosen.groups, strict=True)) | groups
+    return groups
+
+
+def _mapped(
+    snapshots: list[Snapshot], lm: LanguageModel, groups: dict[int, str], config: TrajectoryConfig
+) -> tuple[list[dict], pd.DataFrame]:
+    """Result rows of the snapshots and of the maps, and every point of every map as an item row."""
+    maps, metrics = projection.planes(
+        torch.cat([shot.points for shot in snapshots]), neighbors=config.neighbors, seed=config.seed
+    )
+    labels = dict.fromkeys(shot.columns["regularizer"] for shot in snapshots)
+    rows, tables = [{"method": config.method, "regularizer": " and ".join(labels)} | row for row in metrics], []
+    for place, shot in enumerate(snapshots):
+        chosen = {name: shot.found.estimates[name] for name in METRICS}
+        rows += metric_rows(chosen, **shot.columns, variant=f"step {shot.step}")
+        ids = shot.found.classes.tolist()
+        unit = lm.tokenizer.convert_ids_to_tokens(ids)
+        for method, flat in maps.items():
+            for offset, kind in enumerate(("mean", "embedding")):
+                x, y = flat[2 * place + offset].T
+                name = [f"{shot.columns['regularizer']}:{shot.step}:{i}:{kind}" for i in ids]
+                tables.append(pd.DataFrame({
+                    "benchmark": method, "axis": [groups[i] for i in ids], "item_id": name, "unit": unit,
+                    "score_a": x, "score_b": y, "score_c": shot.found.cosines.cpu().numpy(),
+                }))  # fmt: skip
+    common = {"benchmark": "trajectory", "corpus": "gap", "split": config.split, "space": "head",
+              "words": "+".join(config.words), "min_count": config.min_count, "n": len(ids)}  # fmt: skip
+    return [common | row for row in rows], pd.concat(tables, ignore_index=True).assign(split=config.split)

@@ -1,0 +1,74 @@
+"""Trajectories: the same words at every snapshot, all in one map; rows that are the metrics of the snapshot."""
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from fairnc_utils import cli, collapse, measurement, models, projection, records, study, words
+from fairnc_utils.errors import FairNCError
+
+TINY = {
+    "model": "random", "device": "cpu", "method": "bec", "lam": 3, "texts": 12, "batch_size": 8, "steps": 5, "snapshots": 2,
+    "split": "validation", "evaluation_texts": 12, "min_count": 2, "neighbors": 4,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run():
+    return study.trajectory(**TINY)
+
+
+def test_every_snapshot_has_its_rows(run):
+    rows = records.select(run.results, metric=["nc3", "unc3"])
+    assert dict.fromkeys(rows["variant"]) == dict.fromkeys(["step 0", "step 3", "step 5"])
+    assert dict(zip(rows["regularizer"], rows["lam"], strict=True)) == {"none": 0, "corrected": 3}
+    assert (rows.groupby("variant")["n"].nunique() == 1).all()  # the same words throughout
+    values = rows.set_index(["metric", "regularizer", "variant"])["value"]
+    assert values["unc3", "none", "step 0"] == values["unc3", "corrected", "step 0"]
+    assert values["unc3", "none", "step 5"] != values["unc3", "corrected", "step 5"]
+    lm = models.load("random", device="cpu")
+    reading = measurement.read(lm, split="validation", texts=12)
+    gender = words.load("gender", lm.tokenizer).token_ids
+    found = collapse.measure(reading.statistics, lm.weight, classes=gender, min_count=2)
+    assert values["unc3", "none", "step 0"] == pytest.approx(float(found.unc3))
+
+
+def test_every_word_is_in_every_map(run):
+    number = int(run.select(metric="nc3")["n"].iloc[0])
+    assert set(run.items["benchmark"]) == {"pca", "umap"}
+    assert not run.items.duplicated(["benchmark", "item_id"]).any()
+    regularizer, step, token, kind = run.items["item_id"].str.split(":", expand=True).to_numpy().T
+    assert len(run.items) == 2 * 2 * 3 * 2 * number == 2 * len(set(regularizer)) * len(set(step)) * len(set(kind)) * number
+    assert len(set(token)) == number
+    assert {"female", "male"} <= set(run.items["axis"])
+    assert np.isfinite(run.items[["score_a", "score_b", "score_c"]].to_numpy()).all()
+    start = run.items[run.items["item_id"].str.contains("none:0:.*:mean")]
+    nc3 = run.select(metric="nc3", regularizer="none", variant="step 0")["value"].item()
+    assert start[start["benchmark"] == "pca"]["score_c"].mean() == pytest.approx(nc3)
+
+
+def test_planes_are_shared_by_all_sets():
+    sets = torch.randn(6, 12, 8, generator=torch.Generator().manual_seed(0))
+    sets[5] = 3 * sets[0] + 1  # the same directions
+    maps, metrics = projection.planes(sets, neighbors=4)
+    assert {name: flat.shape for name, flat in maps.items()} == {"pca": (6, 12, 2), "umap": (6, 12, 2)}
+    assert maps["pca"][5] == pytest.approx(maps["pca"][0], abs=1e-5)
+    assert maps["pca"][1] != pytest.approx(maps["pca"][0], abs=1e-2)
+    assert {row["metric"] for row in metrics} == {"trustworthiness", "explained_variance"}
+
+
+def test_bad_options_are_one_sentence(tmp_path, capsys):
+    for wrong, message in (
+        ({"regularizers": ("none", "none")}, "name each once"),
+        ({"regularizers": ("collapse",)}, "choose none, corrected"),
+        ({"words": ("gendre",)}, "option words"),
+        ({"steps": None}, "option steps"),
+        ({"min_count": 10**6}, "0 of .* classes"),
+    ):
+        with pytest.raises(FairNCError, match=message):
+            study.trajectory(**TINY | wrong)
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump(TINY | {"snapshot": 3}))
+    assert cli.main(["trajectory", "--config", str(file)]) == 2
+    assert "snapshot" in capsys.readouterr().err
