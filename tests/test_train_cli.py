@@ -89,7 +89,7 @@ def test_released_weight_and_mapping():
     assert penalty[0] != penalty[1]
     mapped = study.train(**short, regularizer={"kind": "align"}).select(method="bec")
     assert mapped["lam"].unique() == [10]
-    assert mapped["regularizer"].unique() == ["kind=align"]
+    assert mapped["regularizer"].unique() == ["corrected,kind=align"]
 
 
 # ---------------------------------------------------------------------------------------------------------- command line
