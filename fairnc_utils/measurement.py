@@ -8,19 +8,17 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from safetensors.torch import save as serialize
 from torch import Tensor
 from tqdm import tqdm
 
-from fairnc_utils import assets, collapse, corpora, models, words
+from fairnc_utils import cache, collapse, corpora, models, words
 from fairnc_utils.collapse import ClassStatistics, Collapse
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.words import WordList
 
 _CACHE_VERSION = 1
 _TOKENS = 4096  # padded tokens a batch
+_STATISTICS = ("counts", "sums", "square_sums")
 
 
 @dataclass(frozen=True)
@@ -67,26 +65,16 @@ def read(
         _CACHE_VERSION, lm.fingerprint, corpora.fingerprint(content), space, labels, layer, lm.max_length, lm.device.type
     ]  # fmt: skip
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    path = assets.cache_dir() / "statistics" / f"{fingerprint[:32]}.safetensors"
-    statistics = _cached(path, lm) if keep else None
-    if statistics is None:
-        statistics = ClassStatistics(len(lm.weight), lm.weight.shape[1], device=lm.device)
+    statistics = ClassStatistics(len(lm.weight), lm.weight.shape[1], device=lm.device)
+
+    def gather() -> dict[str, Tensor]:
         for features, ids in labelled_features(lm, content, space=space, labels=labels, layer=layer):
             statistics.update(features, ids)
-        if keep:
-            tensors = {name: getattr(statistics, name).cpu() for name in ("counts", "sums", "square_sums")}
-            assets.write_atomic(path, serialize(tensors))
+        return {name: getattr(statistics, name) for name in _STATISTICS}
+
+    for name, tensor in (cache.tensors("statistics", fingerprint, gather) if keep else gather()).items():
+        setattr(statistics, name, tensor.to(lm.device))
     return Reading(lm, statistics, corpus, split or "all", space, labels, texts, fingerprint, layer)
-
-
-def _cached(path, lm: LanguageModel) -> ClassStatistics | None:
-    try:
-        stored = load_file(path, device=str(lm.device))
-    except (OSError, SafetensorError):
-        return None
-    statistics = ClassStatistics(1, 1, device=lm.device)
-    statistics.counts, statistics.sums, statistics.square_sums = (stored[n] for n in ("counts", "sums", "square_sums"))
-    return statistics
 
 
 def labelled_features(
