@@ -25,32 +25,33 @@ def tensors(kind: str, facts: object, make: Callable[[], dict[str, Tensor]]) -> 
     Entries are safetensors files named by the hash of the facts, written aside and renamed; a checksum tells every altered
     bit. The tensors are on the CPU.
     """
-    name = hashlib.sha256(json.dumps([_VERSION, facts]).encode()).hexdigest()[:32]
-    path = assets.cache_dir() / kind / f"{name}.safetensors"
-    found = _read(path)
+    name = hashlib.sha256(json.dumps([_VERSION, facts]).encode()).hexdigest()
+    path = assets.cache_dir() / kind / f"{name[:32]}.safetensors"
+    found = _read(path, name)
     if found is None:
-        found = {name: tensor.cpu() for name, tensor in make().items()}
+        found = {key: tensor.cpu() for key, tensor in make().items()}
         try:
-            assets.write_atomic(path, save(found, metadata={"checksum": _checksum(found)}))
+            assets.write_atomic(path, save(found, metadata={"checksum": _checksum(name, found)}))
         except OSError as error:
             print(f"{path} is not kept ({error.strerror}): this is computed again next time", file=sys.stderr)
     return found
 
 
-def _read(path: Path) -> dict[str, Tensor] | None:
+def _read(path: Path, name: str) -> dict[str, Tensor] | None:
     """The tensors of an entry, or None if there is none or it is not what was written."""
     try:
         with safe_open(path, framework="pt") as file:
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no dictionary)
-            sound = (file.metadata() or {}).get("checksum") == _checksum(found)
+            found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (no dictionary)
+            sound = (file.metadata() or {}).get("checksum") == _checksum(name, found)
     except (OSError, SafetensorError):
         return None
     return found if sound else None
 
 
-def _checksum(found: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(found.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+def _checksum(name: str, found: dict[str, Tensor]) -> str:
+    """Of the content and of what it belongs to, so that no entry stands in for another."""
+    digest = hashlib.sha256(name.encode())
+    for key, tensor in sorted(found.items()):
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().view(-1).view(uint8).numpy())
     return digest.hexdigest()

@@ -173,6 +173,7 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
         return wrap(random_model().to(device), embedded_tokenizer(), name=name)
     where = assets.locate_model(name)
     try:
+        where["trust_remote_code"] = False  # else a folder that brings code is asked about, on a terminal
         config = AutoConfig.from_pretrained(**where)
         # A GGUF file, for one, names no architecture: the families with an adapter here are masked.
         architectures = config.architectures or ["ForMaskedLM" if config.model_type in TRANSFORMS else "ForCausalLM"]
@@ -180,12 +181,14 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
         if not masked and not any(arch.endswith(("ForCausalLM", "LMHeadModel")) for arch in architectures):
             raise FairNCError(f"{name}: {config.architectures} has no language modelling head")
         auto = AutoModelForMaskedLM if masked else AutoModelForCausalLM
-        model = auto.from_pretrained(**where, dtype=dtype)
+        model, report = auto.from_pretrained(**where, dtype=dtype, output_loading_info=True)
+        if missing := sorted(report["missing_keys"]):  # transformers would draw them at random
+            raise ValueError(f"its weights lack {len(missing)} tensors, {missing[0]} for one")
         tokenizer = AutoTokenizer.from_pretrained(**where)
     except FairNCError:
         raise
     except Exception as error:  # transformers and the hub raise many types; the user needs one sentence
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FairNCError(f"model {name!r} cannot be loaded: {reason}. Give a local folder or a hub name") from error
     return wrap(model.to(device), tokenizer, name=name)
 
