@@ -127,15 +127,18 @@ def report(reading: Reading, lists: dict[str, WordList | None], *, min_count: in
     return found
 
 
+def shown_words(tokenizer, ids: Sequence[int]) -> list[str]:
+    """Token ids as readers know the words, without the tokenizer's mark of a word's start."""
+    return [tokenizer.convert_tokens_to_string([token]).strip() or token for token in tokenizer.convert_ids_to_tokens(ids)]
+
+
 def class_items(reading: Reading, found: Collapse, axis: str | list[str]) -> pd.DataFrame:
     """One row a class: the word, its NC3 cosine, its count and its mean squared distance to the class mean."""
-    tokenizer = reading.lm.tokenizer
-    tokens = tokenizer.convert_ids_to_tokens(found.classes.tolist())
     spread = reading.statistics.variances(found.classes.to(reading.lm.device))
     return pd.DataFrame(
         {
             "benchmark": "collapse", "axis": axis, "item_id": found.classes.numpy().astype(str),
-            "unit": [tokenizer.convert_tokens_to_string([token]).strip() or token for token in tokens],
+            "unit": shown_words(reading.lm.tokenizer, found.classes.tolist()),
             "score_a": found.cosines.cpu().numpy(), "score_b": found.counts.cpu().numpy(), "score_c": spread.cpu().numpy(),
         }
     )  # fmt: skip

@@ -135,7 +135,6 @@ class TrajectoryConfig(Config):
     method: str
     regularizers: tuple[Any, ...] = Field(("none", "corrected"), min_length=1, description="each as in ``TrainConfig``")
     lam: float | None = Field(None, ge=0, description="λ; None: the released one for as_released, else 10")
-    nc3_words: Literal[NC3_WORDS] | None = Field(None, description="None: released for as_released, else gender")
     steps: PositiveInt
     batch_size: PositiveInt | None = Field(None, description="None: as published")
     texts: PositiveInt | None = Field(None, description="first source texts; None: all")

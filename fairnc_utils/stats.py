@@ -226,13 +226,13 @@ def _satterthwaite(variance: float, parts: Sequence[tuple[float, int]]) -> tuple
 
 
 def clustered_correlation(
-    x: Sequence[float], y: Sequence[float], clusters: Sequence, *, resamples: int = 2000, seed: int = 0
+    x: Sequence[float], y: Sequence[float], clusters: Sequence, *, ranked: bool = True, resamples: int = 2000, seed: int = 0
 ) -> Effect:
     """Spearman's correlation over runs, with a percentile interval over ``clusters``: runs of one cell are drawn together.
 
-    Ranks are those of all runs. NaN with fewer than five clusters, and where x or y is constant.
+    Ranks are those of all runs; ``ranked`` False: Pearson's. NaN with fewer than five clusters, and where x or y is constant.
     """
-    ranks = np.stack([scipy.stats.rankdata(values) for values in (x, y)])
+    ranks = np.stack([scipy.stats.rankdata(values) if ranked else _standardized(values) for values in (x, y)])
     _, place = np.unique(np.asarray(clusters), return_inverse=True)
     n = int(place.max()) + 1 if len(place) else 0
 
@@ -250,6 +250,11 @@ def clustered_correlation(
     draws = correlation(np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)[:, place].astype(float))
     low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Effect(value, float(low), float(high), nan, nan, float(np.nanstd(draws, ddof=1)), n - 1, len(place), n)
+
+
+def _standardized(values: Sequence[float]) -> np.ndarray:
+    values = np.asarray(values, float)
+    return (values - values.mean()) / (values.std() or 1.0)
 
 
 def holm(p: Sequence[float]) -> np.ndarray:

@@ -1,9 +1,14 @@
-"""Ablations: collapse by layer."""
+"""Ablations: collapse by layer; effects planted in a made-up study are found, and cells that were not run are said."""
 
+import itertools
+
+import numpy as np
+import pandas as pd
 import pytest
 
-from fairnc_utils import measurement, study
+from fairnc_utils import measurement, records, study
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.study import ablations
 
 SMALL = {"model": "random", "device": "cpu", "texts": 40, "words": ("gender", "random"), "min_counts": (2, 3), "draws": 0,
          "heldout_split": None, "variants": ("corrected",)}  # fmt: skip
@@ -33,3 +38,108 @@ def test_a_layer_that_the_model_lacks_is_refused():
         study.measure(**SMALL, layers=(1, 3))
     with pytest.raises(FairNCError, match="option layers"):
         study.measure(**SMALL, layers=(0,))
+
+
+# ---------------------------------------------------------------- a study with known effects
+
+#: Method → UNC3 without NC3. NC3 lowers it by LOWERED[λ], and the log ratio follows it: SLOPE · (UNC3 − FAIR).
+METHODS = {"mlm": 0.060, "bec": 0.055, "mabel": 0.065, "base": 0.070}
+LOWERED = {1: 0.002, 3: 0.006, 10: 0.012, 30: 0.020, 100: 0.030}
+SLOPE, FAIR, SEEDS = 10.0, 0.035, 5
+DEV = {"benchmark": "stereoset_intra", "split": "dev", "axis": "gender"}
+
+
+def cell(method, regularizer="none", lam=0, *, lowered=0.0, seeds=SEEDS):
+    """All rows of a cell; a seed moves UNC3 alike in every cell, so paired differences are exact but for a trifle."""
+    for seed in range(seeds):
+        unc3 = METHODS[method] - lowered + 1e-3 * np.sin(seed + 1) + 1e-5 * np.cos(1e3 * lowered + seed)
+        values = {
+            "unc3": unc3, "log_ratio": SLOPE * (unc3 - FAIR), "slope": np.cos(7 * lam + len(method) + 3 * seed),
+            "masked_perplexity": 20 + lam / 10, "ICAT": 90 - 100 * unc3,
+        }  # fmt: skip
+        told = [(metric, value, ablations.MEASURES[metric]) for metric, value in values.items()]
+        told += [("log_ratio", values["log_ratio"], DEV), ("LM", 85 - (lam == 100) * 3, DEV)]
+        for metric, value, where in told:
+            yield where | {"run_id": f"{method} {regularizer} {lam} {seed}", "model": "models/minilm-mlm", "method": method,
+                           "regularizer": regularizer, "lam": lam, "seed": seed, "metric": metric, "value": value,
+                           "created": "2026-01-01"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """Rows of three methods × λ; of BEC also the released NC3, which does nothing, and two of its repairs."""
+    cells = [cell(method) for method in METHODS if method != "base"] + [cell("base", seeds=1)]
+    cells += [cell(method, "corrected", lam, lowered=LOWERED[lam]) for method in ("mlm", "bec", "mabel") for lam in LOWERED]
+    cells += [
+        cell("bec", "as_released", 100), cell("bec", "as_released,labels=aligned", 100, lowered=0.015, seeds=3),
+        cell("bec", "as_released,features=attached", 100, lowered=0.005, seeds=3),
+        cell("bec", "corrected,words=random", 30, lowered=0.004, seeds=3), cell("bec", "corrected,kind=both", 30, seeds=1),
+    ]  # fmt: skip
+    return pd.DataFrame(list(itertools.chain(*cells))).reindex(columns=list(records.RESULT_COLUMNS))
+
+
+@pytest.fixture(scope="module")
+def told(recorded):
+    return study.ablate(recorded, profile="test")
+
+
+def test_a_run_has_one_row_and_the_latest_counts(recorded):
+    runs = ablations.by_run(recorded)
+    assert len(runs) == 3 * 6 * SEEDS + 1 + SEEDS + 3 * 3 + 1
+    again = recorded[(recorded["metric"] == "unc3") & (recorded["regularizer"] == "as_released")]
+    again = again.assign(value=1.0, created="2026-02-02", run_id="again")
+    assert (records.select(ablations.by_run(pd.concat([again, recorded])), regularizer="as_released")["unc3"] == 1).all()
+    assert ablations.by_run(recorded, model="other").empty
+
+
+def test_lambda_is_the_fairest_that_keeps_the_language(told):
+    chosen = told.select(metric="chosen_lambda").set_index("method")["value"]
+    assert dict(chosen) == {"mlm": 30, "bec": 30, "mabel": 30}  # 100 loses three points of LM
+
+
+def test_means_are_over_seeds(told, recorded):
+    rows = records.select(recorded, method="mlm", regularizer="corrected", lam=10, metric="unc3")
+    mean = told.select(variant="mean", method="mlm", regularizer="corrected", lam=10, metric="unc3").iloc[0]
+    assert mean["value"] == pytest.approx(rows["value"].mean())
+    assert mean["n"] == SEEDS
+    assert mean["ci_low"] < mean["value"] < mean["ci_high"]
+    base = told.select(variant="mean", method="base", metric="unc3").iloc[0]
+    assert base["n"] == 1
+    assert np.isnan(base["ci_low"])
+
+
+def test_switches_are_paired_and_ordered(told):
+    rows = told.select(variant="minus as_released", metric="unc3").set_index("regularizer")
+    labels, features = rows.loc["as_released,labels=aligned"], rows.loc["as_released,features=attached"]
+    assert labels["value"] == pytest.approx(-0.015, abs=1e-4)
+    assert features["value"] == pytest.approx(-0.005, abs=1e-4)
+    assert labels["ci_high"] < features["ci_low"] < features["ci_high"] < 0  # far below what seeds do by themselves
+    assert labels["n"] == 3
+    random = told.select(variant="minus none", regularizer="corrected,words=random", metric="unc3").iloc[0]
+    gender = told.select(variant="minus none", regularizer="corrected", metric="unc3").iloc[0]
+    assert (gender["lam"], gender["n"], random["n"]) == (30, SEEDS, 3)
+    assert gender["value"] == pytest.approx(-LOWERED[30], abs=1e-4)
+
+
+def test_what_was_not_run_is_said(told, recorded):
+    absent = ablations.missing(told.results)
+    assert "as_released,memory=ema" in absent
+    assert not {"as_released,labels=aligned", "corrected,kind=both", "none"} & set(absent)
+    both = told.select(variant="minus corrected", regularizer="corrected,kind=both", metric="unc3").iloc[0]
+    assert both["n"] == 1
+    assert np.isnan(both["ci_low"])
+    sparse = study.ablate(recorded[recorded["method"] == "mlm"])  # nothing of the method that is taken apart
+    assert set(ablations.missing(sparse.results)) == set().union(*ablations.COMPARISONS.values())
+    with pytest.raises(FairNCError, match="no run of models/minilm-mlm is recorded"):
+        study.ablate(recorded[:0])
+
+
+def test_a_planted_correlation_is_recovered(told):
+    rows = told.select(variant=["spearman", "pearson"]).set_index(["metric", "method", "variant"])
+    assert rows["value"]["ICAT", "all", "pearson"] == pytest.approx(1)
+    assert rows["value"]["log_ratio", "bec", "spearman"] > 0.9
+    assert rows["value"]["log_ratio", "within", "pearson"] > 0.9
+    nothing = rows.loc[("slope", "within", "spearman")]
+    assert nothing["ci_low"] < 0 < nothing["ci_high"]
+    assert rows["n"]["ICAT", "all", "pearson"] == 3 * 6 + 1 + 5  # cells
+    assert ("ICAT", "base", "pearson") not in rows.index  # one run

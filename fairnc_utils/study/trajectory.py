@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fairnc_utils import collapse, corpora, models, projection, records, words
+from fairnc_utils import collapse, corpora, measurement, models, projection, records, words
 from fairnc_utils.collapse import Collapse
 from fairnc_utils.debias import get as get_method
 from fairnc_utils.debias import run as debiasing
@@ -85,7 +85,7 @@ def trajectory(**options) -> Run:
         watch()
         debiasing.train(
             lm, method, nc3=nc3, lam=lam,
-            nc3_words=config.nc3_words or ("released" if label.startswith("as_released") else "gender"),
+            nc3_words="released" if label.startswith("as_released") else "gender",
             precision=PRECISIONS[config.precision], evaluate=watch, evaluate_every=watch.every,
             **config.model_dump(include={"steps", "batch_size", "texts", "seed"}),
         )  # fmt: skip
@@ -118,7 +118,7 @@ def _mapped(
         chosen = {name: shot.found.estimates[name] for name in METRICS}
         rows += metric_rows(chosen, **shot.columns, variant=f"step {shot.step}")
         ids = shot.found.classes.tolist()
-        unit = lm.tokenizer.convert_ids_to_tokens(ids)
+        unit = measurement.shown_words(lm.tokenizer, ids)
         for method, flat in maps.items():
             for offset, kind in enumerate(("mean", "embedding")):
                 x, y = flat[2 * place + offset].T

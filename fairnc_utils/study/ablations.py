@@ -1,0 +1,166 @@
+"""What a recorded study says of NC3's parts: λ, one switch at a time, its words, and whether fairness follows UNC3."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from fairnc_utils import corpora, records, stats
+from fairnc_utils.errors import FairNCError
+from fairnc_utils.records import Run, select
+from fairnc_utils.stats import Changes
+from fairnc_utils.study.grid import chosen_lambda
+
+#: Metric → the rows of a run that hold it: collapse, fairness with its sensitive companions, language.
+MEASURES = {
+    "unc3": {"benchmark": "collapse", "words": "gender", "split": "test", "variant": "corrected", "space": "head",
+             "layer": "last", "min_count": 10},
+    "log_ratio": {"benchmark": "stereoset_intra", "split": "test", "axis": "gender"},
+    "slope": {"benchmark": "occupation_slope", "split": "bls", "axis": "gender"},
+    "masked_perplexity": {"benchmark": "perplexity", "corpus": "gap", "split": "test"},
+    "ICAT": {"benchmark": "stereoset_intra", "split": "test", "axis": "gender"},
+}  # fmt: skip
+
+#: What fairness is measured by, beside UNC3 → how far a value is from fair, as a number (ICAT: from 100).
+UNFAIRNESS = {"log_ratio": np.abs, "slope": np.abs, "ICAT": lambda icat: 100 - icat}
+
+#: Reference → the variants of NC3 that are compared with it: regularizer as rows name it → what it changes.
+COMPARISONS = {
+    "as_released": {
+        "as_released,labels=aligned": "labels of their own position",
+        "as_released,masked_labels=False": "labels from the unmasked text",
+        "as_released,labels=aligned,masked_labels=False": "both label repairs",
+        "as_released,features=attached": "gradient reaches the encoder",
+        "as_released,memory=ema": "moving means",
+        "as_released,space=head": "the classifier's true input",
+        "as_released,words=gender": "whole words only",
+        "as_released,kind=align": "alignment, not uniformity",
+        "as_released,kind=both": "alignment and uniformity",
+        "none": "no NC3 at all",
+    },
+    "corrected": {
+        "corrected,labels=shifted": "labels shifted by one",
+        "corrected,features=detached": "only embeddings get a gradient",
+        "corrected,memory=cumulative": "means since the first step",
+        "corrected,memory=batch": "means of the batch alone",
+        "corrected,space=encoder": "the raw last layer",
+        "corrected,kind=align": "alignment, not uniformity",
+        "corrected,kind=both": "alignment and uniformity",
+    },
+    "none": {
+        "corrected": "gender words",
+        "corrected,words=released": "the released list",
+        "corrected,words=random": "random words",
+        "corrected,words=matched": "words as frequent",
+        "corrected,words=profession": "professions",
+        "corrected,words=neutral": "everyday words",
+        "corrected,words=vocabulary": "the whole vocabulary",
+        "corrected,frozen=embeddings": "gender words, embeddings frozen",
+    },
+}
+
+_KEYS = ["method", "regularizer", "lam", "seed"]
+_COMMON = {"benchmark": "ablations", "split": "test", "axis": "gender", "words": "gender", "origin": "recorded",
+           "seed": np.nan}  # fmt: skip
+
+
+def by_run(results: pd.DataFrame, *, model: str = "models/minilm-mlm") -> pd.DataFrame:
+    """One row a run of ``model``: method, regularizer, λ, seed, and a column for each of ``MEASURES`` (NaN: not measured).
+
+    Of runs of the same cell and seed the latest counts.
+    """
+    columns = []
+    for metric, where in MEASURES.items():
+        rows = select(results, model=model, metric=metric, **where).sort_values("created", kind="stable")
+        columns.append(rows.groupby(_KEYS)["value"].last().rename(metric))
+    return pd.concat(columns, axis=1).reset_index()
+
+
+def ablate(results: pd.DataFrame, *, method: str = "bec", model: str = "models/minilm-mlm", profile: str = "adhoc",
+           seed: int = 0) -> Run:  # fmt: skip
+    """Rows that sum up recorded runs (``records.recorded``): means over seeds, paired differences, correlations.
+
+    ``variant`` says which: ``mean`` of a cell over its seeds; ``minus <regularizer>`` of one variant of NC3 (``COMPARISONS``,
+    on ``method``) against a reference, paired by seed, both with the t interval over seeds and the number of seeds as ``n``;
+    ``spearman`` and ``pearson`` of UNC3 with a run's distance from fair (``UNFAIRNESS``), over all runs (method ``all``),
+    about each method's mean (``within``) and for each method, with bootstrap intervals over ``n`` cells. ``chosen_lambda`` is
+    a metric of each method. A difference that no run tells has the value NaN and ``n`` 0. Raises ``FairNCError`` without runs.
+    """
+    runs = by_run(results, model=model)
+    if runs.empty:
+        raise FairNCError(f"no run of {model} is recorded: run the study and `fairnc record` it first")
+    chosen = _chosen(select(results, model=model), runs)
+    label = {"variant": "chosen", "regularizer": "corrected", "metric": "chosen_lambda"}
+    rows = [label | {"method": name, "lam": lam, "value": lam} for name, lam in chosen.items()]
+    rows += [*_means(runs), *_differences(runs, method, chosen.get(method)), *_correlations(runs, seed)]
+    told = {"study": corpora.fingerprint(sorted(set(results["run_id"]))), "runs": len(runs)}
+    config = {"model": model, "profile": profile, "seed": seed, "method": method}
+    return records.make(config, [_COMMON | row for row in rows], None, device="cpu", evidence=told)
+
+
+def missing(rows: pd.DataFrame) -> list[str]:
+    """Regularizers of the differences that no recorded run tells."""
+    found = rows[rows["variant"].str.startswith("minus") & (rows["n"] == 0)]
+    return list(dict.fromkeys(found["regularizer"]))
+
+
+def _chosen(results: pd.DataFrame, runs: pd.DataFrame) -> dict[str, float]:
+    """Method → λ chosen on the development split, where the runs tell it."""
+    found = {}
+    for method in dict.fromkeys(runs["method"]):
+        try:
+            found[method] = chosen_lambda(results, method)
+        except FairNCError:  # no sweep of this method
+            continue
+    return found
+
+
+def _over_seeds(values: pd.Series, metric: str) -> dict:
+    """Mean over seeds with its t interval, as the end of a row."""
+    values = values.dropna().to_numpy()
+    if not len(values):
+        return {"metric": metric, "value": np.nan, "n": 0}
+    effect = stats.crossed_bootstrap(Changes(values))
+    return {"metric": metric, "value": effect.value, "ci_low": effect.t_low, "ci_high": effect.t_high, "n": len(values)}
+
+
+def _means(runs: pd.DataFrame) -> Iterator[dict]:
+    for (method, regularizer, lam), own in runs.groupby(_KEYS[:3], sort=False):
+        cell = {"variant": "mean", "method": method, "regularizer": regularizer, "lam": lam}
+        yield from (cell | _over_seeds(own[metric], metric) for metric in MEASURES if own[metric].notna().any())
+
+
+def _differences(runs: pd.DataFrame, method: str, chosen: float | None) -> Iterator[dict]:
+    """Each variant minus its reference, seed by seed."""
+    cells = dict(list(runs[runs["method"] == method].groupby("regularizer")))
+
+    def cell(label: str, lam: float | None) -> pd.DataFrame:
+        own = cells.get(label, runs[:0])
+        if own["lam"].nunique() > 1:  # a sweep: at the λ of what it is compared with
+            own = own[own["lam"] == lam]
+        return own.set_index("seed")
+
+    for reference, variants in COMPARISONS.items():
+        for label in variants:
+            one = cell(label, chosen)
+            lam = one["lam"].iloc[0] if len(one) else np.nan
+            other = cell(reference, lam if label != "none" else chosen)
+            for metric in MEASURES:
+                row = {"variant": f"minus {reference}", "method": method, "regularizer": label, "lam": lam}
+                yield row | _over_seeds(one[metric] - other[metric], metric)
+
+
+def _correlations(runs: pd.DataFrame, seed: int) -> Iterator[dict]:
+    """UNC3 and the distance from fair: over all runs, about each method's means, for each method."""
+    for metric, distance in UNFAIRNESS.items():
+        pairs = runs.dropna(subset=["unc3", metric])
+        pairs = pairs[_KEYS].assign(x=pairs["unc3"], y=distance(pairs[metric]))
+        trained = pairs[pairs["method"] != "base"]
+        within = trained.assign(**(trained[["x", "y"]] - trained.groupby("method")[["x", "y"]].transform("mean")))
+        for scope, part in {"all": pairs, "within": within, **dict(list(trained.groupby("method")))}.items():
+            cells = part[_KEYS[:3]].astype(str).agg("|".join, axis=1)
+            for kind, ranked in (("spearman", True), ("pearson", False)):
+                found = stats.clustered_correlation(part["x"], part["y"], cells, ranked=ranked, seed=seed)
+                yield {"variant": kind, "method": scope, "regularizer": "all", "lam": np.nan, "metric": metric,
+                       "value": found.value, "ci_low": found.ci_low, "ci_high": found.ci_high,
+                       "n": found.units}  # fmt: skip
