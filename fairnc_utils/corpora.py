@@ -1,6 +1,5 @@
 """Text corpora as ``datasets.Dataset`` objects, and batches of tokens bucketed by length."""
 
-import csv
 import hashlib
 import io
 import json
@@ -14,31 +13,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fairnc_utils import assets
+from fairnc_utils import assets, files
 from fairnc_utils.errors import FairNCError
 
 
 def _gap(split: str) -> Iterable[str]:
-    rows = csv.DictReader(io.StringIO(assets.read(f"GAP/gap-{split}.tsv").decode()), delimiter="\t", quoting=csv.QUOTE_NONE)
-    return [row["Text"] for row in rows]
+    return [row["Text"] for row in files.table(f"GAP/gap-{split}.tsv", ("Text",), delimiter="\t", quoted=False)]
 
 
 def _bug(split: str) -> Iterable[str]:
-    rows = csv.DictReader(io.StringIO(assets.read("BUG/full_BUG.csv").decode()))
-    return [row["sentence_text"] for row in rows]
+    return [row["sentence_text"] for row in files.table("BUG/full_BUG.csv", ("sentence_text",))]
 
 
 def _panda(split: str) -> Iterable[str]:
-    with tarfile.open(fileobj=io.BytesIO(assets.read("PANDA/PANDA-dataset.tgz"))) as archive:
-        shards = sorted((m for m in archive.getmembers() if m.name.endswith(".jsonl")), key=lambda m: m.name)
-        return [json.loads(line)["original"] for shard in shards for line in archive.extractfile(shard)]
+    key, shards = "PANDA/PANDA-dataset.tgz", {}
+    with files.taken_apart(key), tarfile.open(fileobj=io.BytesIO(assets.read(key))) as archive:
+        for member in archive:  # its size is known before it is unpacked
+            assets.check_size(key, sum(map(len, shards.values())) + member.size)
+            if member.isfile() and member.name.endswith(".jsonl"):
+                shards[member.name] = archive.extractfile(member).read()
+        return [json.loads(line)["original"] for _, shard in sorted(shards.items()) for line in shard.splitlines()]
 
 
 def _bold(split: str) -> Iterable[str]:
     texts = []
     for axis in ("gender", "political_ideology", "profession", "race", "religious_ideology"):
-        groups = json.loads(assets.read(f"BOLD/{axis}_wiki.json"))
-        texts += [text for entries in groups.values() for passages in entries.values() for text in passages]
+        groups = files.document(f"BOLD/{axis}_wiki.json")
+        with files.taken_apart(f"BOLD/{axis}_wiki.json"):
+            texts += [text for entries in groups.values() for passages in entries.values() for text in passages]
     return texts
 
 

@@ -274,7 +274,7 @@ def test_the_number_of_masks_tells_nothing(bug, tokenizer):
 def test_a_broken_bug_file_is_named_with_its_line(folder):
     write(folder, "BUG/full_BUG.csv", ",sentence_text,profession\n0,The nurse and her hat .,nurse\n")
     biographies._bug_items.cache_clear()
-    with pytest.raises(FairNCError, match=r"BUG/full_BUG.csv, line 2: a column is missing"):
+    with pytest.raises(FairNCError, match=r"BUG/full_BUG.csv, line 1: no column .g."):
         tasks.get("bug_profession").items("train")
 
 

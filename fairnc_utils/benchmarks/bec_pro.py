@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from fairnc_utils.benchmarks import files
+from fairnc_utils import files
 from fairnc_utils.benchmarks.base import Benchmark, ratio
 from fairnc_utils.benchmarks.scoring import Query, encode, mask_id, masked_log_probabilities, tokenize
 from fairnc_utils.errors import FairNCError

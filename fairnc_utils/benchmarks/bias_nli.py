@@ -16,8 +16,9 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from fairnc_utils import assets
+from fairnc_utils import files
 from fairnc_utils.benchmarks.base import Benchmark, mean, ratio
+from fairnc_utils.errors import FairNCError
 from fairnc_utils.finetuning import Classifier
 from fairnc_utils.tasks.base import encode
 from fairnc_utils.tasks.glue import ENTAILMENT
@@ -45,7 +46,10 @@ _SCORES = ["score_a", "score_b", "score_c"]
 
 def _words(name: str) -> list[str]:
     """The lines of one of the lists, each once, sorted."""
-    return sorted({word.strip() for word in assets.read(f"NLI-Words/{name}").decode().splitlines()} - {""})
+    found = sorted({word.strip() for word in files.text(f"NLI-Words/{name}").splitlines()} - {""})
+    if not found:
+        raise FairNCError(f"NLI-Words/{name} has no words; {files.HINT}")
+    return found
 
 
 def with_article(noun: str) -> str:

@@ -15,7 +15,7 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from fairnc_utils.benchmarks import files
+from fairnc_utils import files
 from fairnc_utils.benchmarks.base import Benchmark
 from fairnc_utils.benchmarks.scoring import log_probabilities, masked_log_probabilities
 from fairnc_utils.errors import FairNCError

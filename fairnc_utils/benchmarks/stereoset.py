@@ -17,7 +17,7 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from fairnc_utils.benchmarks import files
+from fairnc_utils import files
 from fairnc_utils.benchmarks.base import Benchmark, mean, ratio
 from fairnc_utils.benchmarks.scoring import Query, encode, mask_id, masked_log_probabilities, means
 from fairnc_utils.errors import FairNCError

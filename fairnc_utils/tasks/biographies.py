@@ -5,15 +5,13 @@ profession is hidden wherever it stands, and the pronoun that refers to it tells
 its numbers are BUG's and comparable with no published one.
 """
 
-import csv
 import hashlib
-import io
 import re
 from functools import lru_cache, partial
 
 import datasets
 
-from fairnc_utils import assets
+from fairnc_utils import assets, files
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.tasks.base import RECIPE, Input, Task, accuracy, encode
 
@@ -68,12 +66,8 @@ def load_bug(split: str) -> datasets.Dataset:
 @lru_cache(maxsize=1)
 def _bug_items() -> dict[str, list[dict]]:
     found: dict[str, dict[str, dict]] = {"train": {}, "validation": {}, "test": {}}
-    reader = csv.DictReader(io.StringIO(assets.read(_BUG_FILE).decode()))
-    for row in reader:
-        try:
-            text, profession, pronoun = row["sentence_text"], row["profession"].lower(), row["g"].lower()
-        except (KeyError, AttributeError):
-            raise FairNCError(f"{_BUG_FILE}, line {reader.line_num}: a column is missing; use BUG's own file") from None
+    for row in files.table(_BUG_FILE, ("", "sentence_text", "profession", "g")):
+        text, profession, pronoun = row["sentence_text"], row["profession"].lower(), row["g"].lower()
         if profession not in BUG_PROFESSIONS:
             continue
         item = {"text": hide(text, profession), "label": BUG_PROFESSIONS.index(profession), "profession": profession,

@@ -5,8 +5,6 @@ benchmark ``gap``. Who has OntoNotes trains on that instead (``coreference_onton
 names two candidates: each is put to the resolver, and the likelier one is its choice.
 """
 
-import csv
-import io
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -16,7 +14,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from fairnc_utils import assets
+from fairnc_utils import files
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.tasks.base import Input, Task, accuracy, f1
 from fairnc_utils.training import Recipe
@@ -89,9 +87,9 @@ def gap(split: str) -> datasets.Dataset:
     ``FairNCError`` naming file and line where a local file is malformed.
     """
     key = f"GAP/gap-{GAP_PARTS[split]}.tsv"
-    lines = csv.reader(io.StringIO(assets.read(key).decode()), delimiter="\t", quoting=csv.QUOTE_NONE)
+    lines = files.text(key).splitlines()
     return datasets.Dataset.from_list(
-        [pair for number, line in enumerate(lines, 1) if number > 1 for pair in _gap_pairs(line, f"{key}, line {number}")]
+        [pair for number, line in enumerate(lines[1:], 2) for pair in _gap_pairs(line.split("\t"), f"{key}, line {number}")]
     )
 
 
