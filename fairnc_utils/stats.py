@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.optimize
 import scipy.stats
 
 from fairnc_utils.errors import FairNCError
@@ -222,7 +223,7 @@ def _errors(changes: Sequence[Changes]) -> tuple[tuple[float, float], tuple[floa
 def _satterthwaite(variance: float, parts: Sequence[tuple[float, int]]) -> tuple[float, float]:
     """Standard error and degrees of freedom of a sum of variances, each with its own."""
     spread = sum(part**2 / df for part, df in parts)
-    return float(np.sqrt(variance)), float(variance**2 / spread) if spread != 0 else np.inf
+    return float(np.sqrt(variance)), max(float(variance**2 / spread), 1.0) if spread != 0 else np.inf
 
 
 def clustered_correlation(
@@ -259,7 +260,7 @@ def _standardized(values: Sequence[float]) -> np.ndarray:
 
 def holm(p: Sequence[float]) -> np.ndarray:
     """Adjusted p values of one family (Holm 1979); NaN stays NaN and counts for nothing."""
-    from statsmodels.stats.multitest import multipletests  # heavy, and only claims need it
+    from statsmodels.stats.multitest import multipletests  # slow to import, and only claims need it
 
     p = np.asarray(p, float)
     adjusted, known = np.full(len(p), np.nan), ~np.isnan(p)
@@ -270,15 +271,12 @@ def holm(p: Sequence[float]) -> np.ndarray:
 
 def power(effect: float, error: float, df: float) -> float:
     """Probability that a two-sided t test at 5% finds a true ``effect``, given its standard error."""
-    from statsmodels.stats.power import TTestPower
-
     df = min(df, MAX_DF)
-    return float(TTestPower().power(effect / error / np.sqrt(df + 1), df + 1, 1 - LEVEL, df=df))
+    ratio = max((effect / error) ** 2, 1e-12)  # scipy has the wrong tail at 0
+    return float(scipy.stats.ncf.sf(scipy.stats.t.ppf((1 + LEVEL) / 2, df) ** 2, 1, df, ratio))
 
 
-def smallest_effect(error: float, df: float, *, power: float = 0.8) -> float:
-    """The true effect that a two-sided t test at 5% finds with the given power."""
-    from statsmodels.stats.power import TTestPower
-
-    df = min(df, MAX_DF)
-    return float(TTestPower().solve_power(nobs=df + 1, alpha=1 - LEVEL, power=power) * np.sqrt(df + 1) * error)
+def smallest_effect(error: float, df: float, *, wanted: float = 0.8) -> float:
+    """The true effect that a two-sided t test at 5% finds with the ``wanted`` power."""
+    most = 2 * scipy.stats.t.ppf((1 + LEVEL) / 2, df)  # in standard errors: power is above .95 there
+    return float(scipy.optimize.brentq(lambda ratio: power(ratio, 1.0, df) - wanted, 0, most)) * error

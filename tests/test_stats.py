@@ -181,7 +181,7 @@ def test_holm_is_bonferroni_for_the_smallest_and_skips_what_is_missing():
 
 
 def test_power_at_the_smallest_effect_is_what_was_asked_for():
-    for df in (2, 4.7, 200, np.inf):
+    for df in (1, 2, 4.7, 25.3, 200, np.inf):
         effect = smallest_effect(0.5, df)
         assert power(effect, 0.5, df) == pytest.approx(0.8, abs=1e-3)
         assert power(0, 0.5, df) == pytest.approx(0.05, abs=1e-3)
