@@ -1,7 +1,9 @@
 """Tables of tidy results. Every number shown comes from a row; nothing is computed here but its rounding."""
 
+import base64
 import html
 import math
+from dataclasses import dataclass, field
 
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -207,3 +209,78 @@ def word_report(report: dict[str, dict], *, caption: str) -> Styler:
         rows.append({"list": name} | counts | {"dropped, for example": ", ".join(examples) or "–"})
     table = plain(pd.DataFrame(rows), caption=caption)
     return table.set_properties(subset=["dropped, for example"], **{"text-align": "left"})
+
+
+@dataclass(frozen=True)
+class Sortable:
+    """A table that ``tables.js`` of the book makes sortable by its heads and filters by its first column.
+
+    Without scripts, in print and elsewhere it is a plain table with every row. Its data are a link in the page, so that a book
+    on disk can be asked for them.
+    """
+
+    caption: str
+    html: str = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def sortable(shown: pd.DataFrame, *, name: str, caption: str, data: pd.DataFrame | None = None) -> Sortable:
+    """``shown`` (cells are HTML), filtered by its first column; ``data``: what the download ``<name>.csv`` holds instead."""
+    content = (shown if data is None else data).to_csv(index=False, float_format="%.6g").encode()
+    link = f"data:text/csv;charset=utf-8;base64,{base64.b64encode(content).decode()}"
+    told = html.escape(caption)
+    table = shown.to_html(index=False, escape=False, border=0, classes="sortable")
+    table = table.replace("<thead>", f"<caption>{told}</caption>\n  <thead>", 1).replace("\n      ", "\n")
+    return Sortable(caption, (
+        f'<div class="table-block" id="table-{name}"><p class="table-controls">'
+        f'<a class="download" download="{name}.csv" href="{link}">Download as CSV</a></p>'
+        f'<div class="table-box" role="region" tabindex="0" aria-label="{told}">{table}</div></div>'
+    ))  # fmt: skip
+
+
+def badge(origin: str) -> str:
+    """Where numbers come from (``published``, ``recorded``, ``live``), told by word and mark as well as by colour."""
+    return f'<span class="origin {origin}">{origin}</span>'
+
+
+def comparison(cells: pd.DataFrame, *, name: str, caption: str) -> Sortable:
+    """Published, recorded and live values of each model side by side (``comparison.cells``), and the change from the base."""
+    rows = cells.to_dict("records")
+    shown = pd.DataFrame({
+        "measure": [row["measure"] for row in rows],
+        "method": [row["method"] for row in rows],
+        "regularizer": [_regularizer(row) for row in rows],
+        badge("published"): [_several(row["published"]) for row in rows],
+        badge("recorded"): [_value(row, "recorded", why=row["recorded_why"]) + _runs(row["seeds"]) for row in rows],
+        "− base": [_value(row, "difference") for row in rows],
+        "÷ base": [number(row["ratio"]) for row in rows],
+        badge("live"): [_value(row, "live", why=row["live_why"]) for row in rows],
+    })  # fmt: skip
+    return sortable(shown, name=name, caption=caption, data=cells)
+
+
+def _regularizer(row: dict) -> str:
+    weight = "" if math.isnan(row["lam"]) else f", λ = {row['lam']:g}"
+    return row["regularizer"].replace("_", " ") + weight
+
+
+def _several(text: str) -> str:
+    """Published values, one below the other, each with its model."""
+    if not text[0].isdigit() and text[0] not in "-+.":
+        return f'<span class="none">{html.escape(text)}</span>'
+    parts = (part.partition(" ") for part in text.split("; "))
+    return "<br>".join(f"{value.replace('-', '−')} <small>{html.escape(model)}</small>" for value, _, model in parts)
+
+
+def _value(row: dict, key: str, *, why: str = "–") -> str:
+    """A number with its interval, or why there is none."""
+    if math.isnan(row[key]):
+        return f'<span class="none">{html.escape(why)}</span>'
+    value, _, bounds = interval({"value": row[key], "ci_low": row[f"{key}_low"], "ci_high": row[f"{key}_high"]}).partition(" ")
+    return f"{value} <small>{bounds}</small>" if bounds else value
+
+
+def _runs(seeds: float) -> str:
+    return "" if math.isnan(seeds) else f"<br><small>{seeds:.0f} {'run' if seeds == 1 else 'seeds'}</small>"
