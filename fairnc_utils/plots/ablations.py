@@ -93,7 +93,7 @@ def dots(
     )
 
 
-def by_layer(rows: pd.DataFrame, *, by: str) -> go.Figure:
+def by_layer(rows: pd.DataFrame, *, by: str, name: str, about: str) -> go.Figure:
     """NC3 and UNC3 after each hidden layer, one line for each value of column ``by``."""
     metrics = ("nc3", "unc3")
     figure = make_subplots(1, 2, subplot_titles=[_label(metric) for metric in metrics])
@@ -111,9 +111,9 @@ def by_layer(rows: pd.DataFrame, *, by: str) -> go.Figure:
     figure.update_xaxes(title="hidden layer", dtick=1)
     figure.update_layout(legend={"orientation": "h", "y": -0.25})
     return finish(
-        figure, name="fig-layers", alt=f"Collapse from the first to the last hidden layer: {'; '.join(told)}.",
-        caption="NC3 and UNC3 if the model ended after each of its layers: the state there, through the head, against the same "
-        "word embeddings, with 95% intervals over words. The last layer is the model itself.",
+        figure, name=name, alt=f"Collapse from the first to the last hidden layer: {'; '.join(told)}.",
+        caption=f"{about}: NC3 and UNC3 if the model ended after each of its layers: the state there, through the head, "
+        "against the same word embeddings, with 95% intervals over words. The last layer is the model itself.",
     )  # fmt: skip
 
 

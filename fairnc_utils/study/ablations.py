@@ -59,6 +59,9 @@ COMPARISONS = {
     },
 }
 
+#: The comparison that every method has.
+EVERYWHERE = {"none": {"corrected": "corrected"}}
+
 _KEYS = ["method", "regularizer", "lam", "seed"]
 _COMMON = {"benchmark": "ablations", "split": "test", "axis": "gender", "words": "gender", "origin": "recorded",
            "seed": np.nan}  # fmt: skip
@@ -80,28 +83,39 @@ def ablate(results: pd.DataFrame, *, method: str = "bec", model: str = "models/m
            seed: int = 0) -> Run:  # fmt: skip
     """Rows that sum up recorded runs (``records.recorded``): means over seeds, paired differences, correlations.
 
-    ``variant`` says which: ``mean`` of a cell over its seeds; ``minus <regularizer>`` of one variant of NC3 (``COMPARISONS``,
-    on ``method``) against a reference, paired by seed, both with the t interval over seeds and the number of seeds as ``n``;
+    ``variant`` says which: ``mean`` of a cell over its seeds; ``minus <regularizer>`` of one variant of NC3 (``COMPARISONS``
+    on ``method``, ``EVERYWHERE`` on all) against a reference, paired by seed, at the λ that was chosen or, if it has one of
+    its own, at that; both with the t interval over seeds and the number of seeds as ``n``;
     ``spearman`` and ``pearson`` of UNC3 with a run's distance from fair (``UNFAIRNESS``), over all runs (method ``all``),
     about each method's mean (``within``) and for each method, with bootstrap intervals over ``n`` cells. ``chosen_lambda`` is
-    a metric of each method. A difference that no run tells has the value NaN and ``n`` 0. Raises ``FairNCError`` without runs.
+    a metric of each method. A difference that no run tells has the value NaN and ``n`` 0.
     """
     runs = by_run(results, model=model)
-    if runs.empty:
-        raise FairNCError(f"no run of {model} is recorded: run the study and `fairnc record` it first")
     chosen = _chosen(select(results, model=model), runs)
     label = {"variant": "chosen", "regularizer": "corrected", "metric": "chosen_lambda"}
     rows = [label | {"method": name, "lam": lam, "value": lam} for name, lam in chosen.items()]
-    rows += [*_means(runs), *_differences(runs, method, chosen.get(method)), *_correlations(runs, seed)]
+    rows += [*_means(runs), *_correlations(runs, seed)]
+    for name in dict.fromkeys([method, *runs["method"]]):
+        compared = COMPARISONS if name == method else EVERYWHERE
+        rows += _differences(runs[runs["method"] == name], name, chosen.get(name), compared) if name != "base" else []
     told = {"study": corpora.fingerprint(sorted(set(results["run_id"]))), "runs": len(runs)}
     config = {"model": model, "profile": profile, "seed": seed, "method": method}
     return records.make(config, [_COMMON | row for row in rows], None, device="cpu", evidence=told)
 
 
 def missing(rows: pd.DataFrame) -> list[str]:
-    """Regularizers of the differences that no recorded run tells."""
+    """What was not run: cells (method, regularizer) that a difference asks for and no recorded run tells."""
     found = rows[rows["variant"].str.startswith("minus") & (rows["n"] == 0)]
-    return list(dict.fromkeys(found["regularizer"]))
+    return list(dict.fromkeys(found["method"] + ", NC3 " + found["regularizer"]))
+
+
+def layers(results: pd.DataFrame, *, words: str = "gender") -> pd.DataFrame:
+    """NC3 and UNC3 of a word list by hidden layer, of the latest run of each method and regularizer; ``run`` names it."""
+    rows = select(results, benchmark="collapse", words=words, variant="corrected", metric=["nc3", "unc3"])
+    rows = rows[rows["layer"] != "last"].sort_values("created", kind="stable")
+    rows = rows.drop_duplicates(["method", "regularizer", "metric", "layer"], keep="last")
+    with_nc3 = rows["method"] + ", NC3 " + rows["regularizer"] + ", λ = " + rows["lam"].map("{:g}".format)
+    return rows.assign(run=with_nc3.where(rows["regularizer"] != "none", rows["method"]))
 
 
 def _chosen(results: pd.DataFrame, runs: pd.DataFrame) -> dict[str, float]:
@@ -130,9 +144,11 @@ def _means(runs: pd.DataFrame) -> Iterator[dict]:
         yield from (cell | _over_seeds(own[metric], metric) for metric in MEASURES if own[metric].notna().any())
 
 
-def _differences(runs: pd.DataFrame, method: str, chosen: float | None) -> Iterator[dict]:
-    """Each variant minus its reference, seed by seed."""
-    cells = dict(list(runs[runs["method"] == method].groupby("regularizer")))
+def _differences(
+    runs: pd.DataFrame, method: str, chosen: float | None, compared: dict[str, dict[str, str]]
+) -> Iterator[dict]:
+    """Each variant of one method's NC3 minus its reference, seed by seed."""
+    cells = dict(list(runs.groupby("regularizer")))
 
     def cell(label: str, lam: float | None) -> pd.DataFrame:
         own = cells.get(label, runs[:0])
@@ -140,7 +156,7 @@ def _differences(runs: pd.DataFrame, method: str, chosen: float | None) -> Itera
             own = own[own["lam"] == lam]
         return own.set_index("seed")
 
-    for reference, variants in COMPARISONS.items():
+    for reference, variants in compared.items():
         for label in variants:
             one = cell(label, chosen)
             lam = one["lam"].iloc[0] if len(one) else np.nan
@@ -157,7 +173,8 @@ def _correlations(runs: pd.DataFrame, seed: int) -> Iterator[dict]:
         pairs = pairs[_KEYS].assign(x=pairs["unc3"], y=distance(pairs[metric]))
         trained = pairs[pairs["method"] != "base"]
         within = trained.assign(**(trained[["x", "y"]] - trained.groupby("method")[["x", "y"]].transform("mean")))
-        for scope, part in {"all": pairs, "within": within, **dict(list(trained.groupby("method")))}.items():
+        scopes = {"all": pairs, "within": within, **dict(list(trained.groupby("method")))}
+        for scope, part in ((name, rows) for name, rows in scopes.items() if len(rows)):
             cells = part[_KEYS[:3]].astype(str).agg("|".join, axis=1)
             for kind, ranked in (("spearman", True), ("pearson", False)):
                 found = stats.clustered_correlation(part["x"], part["y"], cells, ranked=ranked, seed=seed)

@@ -1,12 +1,13 @@
 """A run that follows class means and word embeddings while a model is trained, without and with NC3, in one map."""
 
+import json
 from dataclasses import dataclass, field
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from fairnc_utils import collapse, corpora, measurement, models, projection, records, words
+from fairnc_utils import assets, collapse, corpora, measurement, models, projection, records, words
 from fairnc_utils.collapse import Collapse
 from fairnc_utils.debias import get as get_method
 from fairnc_utils.debias import run as debiasing
@@ -94,6 +95,17 @@ def trajectory(**options) -> Run:
     return records.make(
         config.model_dump(mode="json"), rows, items, device=lm.device, evidence={"model": fingerprint, "text": method.corpus}
     )
+
+
+def recorded_trajectory() -> Run | None:
+    """The latest run of ``trajectory`` that comes with the book; None if there is none."""
+    rows = records.select(records.recorded(), benchmark="trajectory").sort_values("created", kind="stable")
+    for run_id in reversed(dict.fromkeys(rows["run_id"])):
+        folder = assets.project_root() / records.RECORDED / run_id
+        if (folder / "items.parquet").is_file():
+            provenance = json.loads((folder / "provenance.json").read_text())
+            return Run(run_id, records.select(rows, run_id=run_id), records.load(folder, "items"), provenance)
+    return None
 
 
 def _groups(lm: LanguageModel, axes: tuple[str, ...]) -> dict[int, str]:
