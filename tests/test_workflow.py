@@ -150,7 +150,7 @@ def test_finished_book_has_nothing_to_do_even_after_touching_everything(book):
 @pytest.mark.slow
 def test_a_change_reruns_what_it_affects_and_nothing_else(book):
     summarize = {"summarize": len(SUMMARIES)} if SUMMARIES else {}
-    after = {"collect": 1, "book": 1, "all": 1}
+    after = {"collect": 1, "abstract": 1, "book": 1, "all": 1}
     with edited(book / "notebooks" / f"{CHAPTERS[0]}.ipynb", "# ", "# Changed: "):
         assert planned(book) == {"execute": 1, **summarize, **after}
     everything = {"execute": len(CHAPTERS), **summarize, **after}

@@ -1,6 +1,22 @@
 """From prose and executed notebooks to the static site."""
 
 
+# The findings in a few sentences, from the table of results: the start page includes them.
+rule abstract:
+    input:
+        results=rules.collect.output.parquet,
+    output:
+        markdown=BUILD / "abstract.md",
+    log:
+        BUILD / "logs" / "abstract.log",
+    message:
+        "Writing the abstract."
+    shell:
+        "{sys.executable:q} -c 'import sys, pandas; from fairnc_utils import claims;"
+        " sys.stdout.write(claims.abstract(pandas.read_parquet(sys.argv[1])))'"
+        " {input.results:q} > {output.markdown:q} 2> {log:q}"
+
+
 # Always from scratch: Sphinx does not repeat the warnings of pages it has already read, so a strict build that
 # failed would pass when run again.
 rule book:
@@ -10,6 +26,7 @@ rule book:
         extensions=files("fairnc_utils", "sphinx_*.py"),
         notebooks=rules.collect.input.notebooks,
         results=rules.collect.output,
+        abstract=rules.abstract.output,
         mathjax=BUILD / "assets" / "django-static-mathjax",
     output:
         site=BUILD / "_build" / "html" / "index.html",
@@ -27,7 +44,7 @@ rule book:
         mkdir -p {params.source:q}/notebooks
         cp -R book/. {params.source:q}
         cp {input.notebooks:q} {params.source:q}/notebooks
-        cp {input.results:q} {params.source:q}
+        cp {input.results:q} {input.abstract:q} {params.source:q}
         {sys.executable:q} -c 'from jupyter_book.cli.main import main; main()' build {params.source:q} --config {input.config:q} \
             --path-output {params.build:q} -W -n --keep-going
         """
