@@ -181,10 +181,11 @@ def told(cells: pd.DataFrame, measure: str | None = None) -> str:
         return f"{name}: nothing is recorded."
     trained = cells[cells["difference"].notna()]
     below, above = (trained["difference_high"] < 0).sum(), (trained["difference_low"] > 0).sum()
+    single = trained["difference_low"].isna().sum()
     return (
-        f"{name}: the base model has {tables.number(base['recorded'])}. Of {len(trained)} trained models {below} lie below it "
-        f"and {above} above, by more than their interval over seeds; {trained['difference_low'].isna().sum()} have a single "
-        "run, which tells nothing about seeds."
+        f"{name}: the base model has {tables.number(base['recorded'])}. Of {len(trained)} trained models {below or 'none'} lie "
+        f"below it and {above or 'none'} above, by more than their interval over seeds"
+        + (f"; {single} have a single run, which tells nothing about seeds." if single else ".")
     )
 
 

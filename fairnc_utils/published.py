@@ -58,7 +58,7 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
                 raise FairNCError(f"{path.name}, line {reader.line_num}: not {len(COLUMNS)} fields; quote one that has a comma")
             rows.append((reader.line_num, row))
     except csv.Error as error:
-        raise FairNCError(f"{path.name}, line {reader.line_num}: {error}; write it as plain CSV") from error
+        raise FairNCError(f"{path.name}, line {reader.reader.line_num}: {error}; write it as plain CSV") from error
     if not rows:
         raise FairNCError(f"{path.name} has no rows; write one a published value")
     return rows

@@ -253,10 +253,11 @@ def comparison(cells: pd.DataFrame, *, name: str, caption: str) -> Sortable:
         "method": [row["method"] for row in rows],
         "regularizer": [_regularizer(row) for row in rows],
         badge("published"): [_several(row["published"]) for row in rows],
-        badge("recorded"): [_value(row, "recorded", why=row["recorded_why"]) + _runs(row["seeds"]) for row in rows],
+        badge("recorded"): [_value(row, "recorded", why=row["recorded_why"]) for row in rows],
+        "seeds": ["–" if math.isnan(row["seeds"]) else f"{row['seeds']:.0f}" for row in rows],
+        badge("live"): [_value(row, "live", why=row["live_why"]) for row in rows],
         "− base": [_value(row, "difference") for row in rows],
         "÷ base": [number(row["ratio"]) for row in rows],
-        badge("live"): [_value(row, "live", why=row["live_why"]) for row in rows],
     })  # fmt: skip
     return sortable(shown, name=name, caption=caption, data=cells)
 
@@ -280,7 +281,3 @@ def _value(row: dict, key: str, *, why: str = "–") -> str:
         return f'<span class="none">{html.escape(why)}</span>'
     value, _, bounds = interval({"value": row[key], "ci_low": row[f"{key}_low"], "ci_high": row[f"{key}_high"]}).partition(" ")
     return f"{value} <small>{bounds}</small>" if bounds else value
-
-
-def _runs(seeds: float) -> str:
-    return "" if math.isnan(seeds) else f"<br><small>{seeds:.0f} {'run' if seeds == 1 else 'seeds'}</small>"
