@@ -52,6 +52,7 @@
   }
 
   async function draw(element) {
+    if (figures.has(element)) return;
     const figure = JSON.parse(element.querySelector("script").textContent);
     figures.set(element, figure.layout.template ?? {});
     delete figure.layout.width; // the column decides
@@ -60,11 +61,14 @@
     element.append(plot);
     await Plotly.newPlot(plot, { ...figure, config });
     element.dataset.drawn = "";
+    element.dispatchEvent(new Event("drawn"));
   }
 
   function restyle() {
     for (const [element, own] of figures) Plotly.relayout(element.lastElementChild, { template: pageTemplate(own) });
   }
+
+  document.addEventListener("figure", ({ target }) => draw(target)); // one that a script has added
 
   document.addEventListener("DOMContentLoaded", async () => {
     await window.MathJax?.startup?.promise; // formulas inside figures need it

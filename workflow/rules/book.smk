@@ -23,7 +23,7 @@ rule book:
     input:
         config="_config.yml",
         prose=files("book", "*"),
-        extensions=files("fairnc_utils", "sphinx_*.py"),
+        package=files("fairnc_utils", "*.py"),  # its docstrings are the reference
         notebooks=rules.collect.input.notebooks,
         results=rules.collect.output,
         abstract=rules.abstract.output,

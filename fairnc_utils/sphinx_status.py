@@ -1,0 +1,116 @@
+"""The book's status page: what made this build, from its results, its executed notebooks and the pinned assets.
+
+A page asks for a part with a line of its own, ``% status: software``; ``PARTS`` lists them. Everything is read from the book's
+source folder, where the build has put ``results.parquet`` and the executed notebooks.
+"""
+
+import os
+import platform
+import re
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+
+from fairnc_utils import assets
+
+MARK = re.compile(r"^% status: (\w+)$", re.MULTILINE)
+
+#: Packages that numbers and pages depend on.
+PACKAGES = ("fairnc-utils", "torch", "transformers", "tokenizers", "datasets", "numpy", "pandas", "scipy", "scikit-learn",
+            "umap-learn", "plotly", "papermill", "snakemake", "jupyter-book", "sphinx")  # fmt: skip
+
+
+def markdown(rows: list[dict]) -> str:
+    """A Markdown table, its head from the keys of the first row; a sentence where there is no row."""
+    if not rows:
+        return "There is none in this build."
+    cells = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in cells)
+
+
+def origins(source: Path) -> str:
+    """Where the numbers come from: one row for each origin, profile, device and set of versions."""
+    by = ["origin", "profile", "device", "torch", "transformers", "git_commit"]
+    return markdown(
+        [
+            dict(zip(("origin", "profile", "device", "PyTorch", "Transformers", "commit"), key, strict=True))
+            | {"runs": rows["run_id"].nunique(), "numbers": len(rows), "made": _days(rows["created"])}
+            for key, rows in results(source).groupby(by)
+        ]
+    )
+
+
+def recorded(source: Path) -> str:
+    """What was recorded: one row for each method and form of NC3."""
+    table = results(source)
+    return markdown(
+        [
+            {"method": method, "NC3": regularizer, "λ": ", ".join(f"{lam:g}" for lam in sorted(rows["lam"].unique())),
+             "seeds": rows["seed"].nunique(), "runs": rows["run_id"].nunique(), "numbers": len(rows),
+             "made": _days(rows["created"])}
+            for (method, regularizer), rows in table[table["origin"] == "recorded"].groupby(["method", "regularizer"])
+        ]
+    )  # fmt: skip
+
+
+def notebooks(source: Path) -> str:
+    """Executed notebooks with the time that each took, as papermill wrote it down."""
+    rows = []
+    for path in sorted((source / "notebooks").glob("*.ipynb")):
+        run = nbformat.read(path, as_version=4).metadata.get("papermill", {})
+        if run.get("duration"):
+            title = f"[{path.stem}](../notebooks/{path.name})"
+            rows.append({"notebook": title, "executed": _minute(run["start_time"]), "seconds": f"{run['duration']:.0f}"})
+    return markdown(rows)
+
+
+def software(source: Path) -> str:
+    """Versions of what made this build."""
+    rows = [{"package": "Python", "version": platform.python_version()}]
+    for package in PACKAGES:
+        try:
+            rows.append({"package": package, "version": version(package)})
+        except PackageNotFoundError:
+            continue
+    return markdown(rows) + f"\n\nRendered under {platform.system()} on {os.cpu_count()} {platform.machine()} cores."
+
+
+def pins(source: Path) -> str:
+    """Archives that data and models come from, with the hash that each must have."""
+    return markdown(
+        [{"archive": pin.name, "version": pin.version, "SHA-256": f"`{pin.sha256}`"} for pin in assets.pins().values()]
+    )
+
+
+PARTS = {"origins": origins, "recorded": recorded, "notebooks": notebooks, "software": software, "assets": pins}
+
+
+def results(source: Path) -> pd.DataFrame:
+    """Rows of the build; none where a book is rendered without results."""
+    file = source / "results.parquet"
+    columns = ["run_id", "origin", "profile", "device", "torch", "transformers", "git_commit", "method", "regularizer", "lam",
+               "seed", "created"]  # fmt: skip
+    return pd.read_parquet(file, columns=columns) if file.exists() else pd.DataFrame(columns=columns)
+
+
+def _minute(time: str) -> str:
+    return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M}"
+
+
+def _days(times: pd.Series) -> str:
+    first, last = times.min()[:10], times.max()[:10]
+    return first if first == last else f"{first} to {last}"
+
+
+def write_page(app, docname: str, source: list[str]) -> None:
+    """Put the parts that a page asks for into it."""
+    source[0] = MARK.sub(lambda found: PARTS[found[1]](Path(app.srcdir)), source[0])
+
+
+def setup(app) -> dict:
+    """Register with Sphinx."""
+    app.connect("source-read", write_page)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
