@@ -31,10 +31,10 @@ DEFINITIONS = (
     r"80% by , 10% by a random token, 10% left",
 )  # fmt: skip
 
-#: What is no prose: code, formulas (with a letter in them), roles such as {cite}, targets of links, HTML, options and fences of directives.
+#: What is no prose: code, formulas (with a letter in them), roles such as {cite}, targets of links, HTML, lines of directives.
 NOT_PROSE = re.compile(
-    r"```.*?```|\$\$.*?\$\$|\$(?=[^$]*[a-zA-Z\\])[^$\n]*(?:\n[^$\n]+)*?\$|\{[\w:-]+\}`[^`]*`|`[^`]*`|\]\([^)]*\)|<[^>]*>|^:[\w-]+:.*?$|^:::.*?$|"
-    r"https?://\S+", re.DOTALL | re.MULTILINE,
+    r"```.*?```|\$\$.*?\$\$|\$(?=[^$]*[a-zA-Z\\])[^$\n]*(?:\n[^$\n]+)*?\$|\{[\w:-]+\}`[^`]*`|`[^`]*`|\]\([^)]*\)|<[^>]*>|"
+    r"^:[\w-]+:.*?$|^:::.*?$|https?://\S+", re.DOTALL | re.MULTILINE,
 )  # fmt: skip
 PARAGRAPH = re.compile(r"\n\s*\n|\n(?=\s*[-*] )|\n(?=\|)")
 NUMBER = re.compile(r"(?<![\w.,])[−+-]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:e[−-]?\d+)?%?(?![\w%]|\.\w)")
