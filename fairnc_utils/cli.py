@@ -52,7 +52,7 @@ def _yaml(path: str, command: str) -> dict:
     _, schema, example = FROM_FILE[command]
     try:
         options = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a number or date that is none
         raise FairNCError(f"{path}: {' '.join(str(error).split())}") from error
     if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
         raise FairNCError(f"{path}: write one option a line, e.g. `{example}`; options are {', '.join(schema.model_fields)}")

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ def _panda(split: str) -> Iterable[str]:
             assets.check_size(key, sum(map(len, shards.values())) + member.size)
             if member.isfile() and member.name.endswith(".jsonl"):
                 shards[member.name] = archive.extractfile(member).read()
-        return [json.loads(line)["original"] for _, shard in sorted(shards.items()) for line in shard.splitlines()]
+        return [str(json.loads(line)["original"]) for _, shard in sorted(shards.items()) for line in shard.splitlines()]
 
 
 def _bold(split: str) -> Iterable[str]:
@@ -40,7 +41,7 @@ def _bold(split: str) -> Iterable[str]:
     for axis in ("gender", "political_ideology", "profession", "race", "religious_ideology"):
         groups = files.document(f"BOLD/{axis}_wiki.json")
         with files.taken_apart(f"BOLD/{axis}_wiki.json"):
-            texts += [text for entries in groups.values() for passages in entries.values() for text in passages]
+            texts += [str(text) for entries in groups.values() for passages in entries.values() for text in passages]
     return texts
 
 
@@ -70,7 +71,7 @@ def load(name: str, split: str | None = None) -> datasets.Dataset:
         if split is not None:
             raise FairNCError(f"corpus {name} is a text file: it has no split {split!r}")
         texts = _lines(Path(name))
-    elif Path(name).is_dir():
+    elif os.path.isdir(name):
         raise FairNCError(f"corpus {name} is a folder: give a .txt file")
     elif "/" in name:
         texts = _hub(name, split or "train")
@@ -95,6 +96,8 @@ def _lines(path: Path) -> list[str]:
         raise FairNCError(f"corpus {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise FairNCError(f"corpus {path} is not UTF-8 text (byte {error.start}); convert it first") from error
+    except ValueError as error:
+        raise FairNCError(f"corpus {str(path)!r}: {error}; choose another name") from error
 
 
 def _hub(name: str, split: str) -> Iterable[str]:

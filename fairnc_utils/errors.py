@@ -1,5 +1,21 @@
 """The one error type that the package raises on bad input."""
 
+import reprlib
+
+_LONGEST = 1500  # characters of a message
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 100
+
 
 class FairNCError(ValueError):
-    """Bad input. The message is one sentence that names the input and the remedy."""
+    """Bad input. The message is one sentence that names the input and the remedy, on one line whatever the input holds."""
+
+    def __init__(self, message: str):
+        message = " ".join(message.split())
+        half = _LONGEST // 2
+        super().__init__(message if len(message) <= _LONGEST else f"{message[:half]} … {message[-half:]}")
+
+
+def brief(value: object) -> str:
+    """``repr`` of an input for a message, however large the input: the middle of a long one is left out."""
+    return _BRIEF.repr(value)

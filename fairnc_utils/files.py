@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import tarfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from fairnc_utils import assets
-from fairnc_utils.errors import FairNCError
+from fairnc_utils.errors import FairNCError, brief
 
 HINT = "correct it, or take it out of $FAIRNC_DATA to use the pinned one"
 
@@ -67,7 +69,14 @@ def _check(row: dict[str, str], columns: Sequence[str], choices: Mapping[str, Se
         allowed = choices.get(column)
         if not row[column].strip() or (allowed and row[column] not in allowed):
             expected = f"one of {', '.join(allowed)}" if allowed else "some text"
-            raise FairNCError(f"{place}: {column} is {row[column][:80]!r}, not {expected}; {HINT}")
+            raise FairNCError(f"{place}: {column} is {brief(row[column])}, not {expected}; {HINT}")
+
+
+#: What code meets in content that is not what it takes it for.
+_STUMBLES = (
+    ArithmeticError, AttributeError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError, csv.Error,
+    tarfile.TarError, zlib.error,
+)  # fmt: skip
 
 
 @contextmanager
@@ -77,5 +86,5 @@ def taken_apart(place: str) -> Iterator[None]:
         yield
     except FairNCError:
         raise
-    except (AttributeError, LookupError, OSError, TypeError, ValueError, csv.Error) as error:
-        raise FairNCError(f"{place} is not as it should be ({error!r:.200}); {HINT}") from error
+    except _STUMBLES as error:
+        raise FairNCError(f"{place} is not as it should be ({brief(error)}); {HINT}") from error

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from fairnc_utils import assets, collapse, models, words
-from fairnc_utils.errors import FairNCError
+from fairnc_utils.errors import FairNCError, brief
 
 #: Word lists that ``measure`` knows: the axes of ``words``, two kinds of controls, and every token seen often enough.
 AXES = tuple(words.AXES)
@@ -155,5 +155,6 @@ def configured(schema: type[Config], options: dict) -> Config:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         hint = f"; options are {', '.join(schema.model_fields)}" if first["type"] == "extra_forbidden" else ""
-        given = f"option {key} = {first['input']!r}: " if key and first["type"] != "missing" else f"option {key}: " * bool(key)
-        raise FairNCError(f"{given}{first['msg'].removeprefix('Value error, ')}{hint}") from None
+        value = f" = {brief(first['input'])}" if first["type"] != "missing" else ""
+        given, said = f"option {key}{value}: " if key else "", first["msg"].removeprefix("Value error, ")
+        raise FairNCError(f"{given}{said}{hint}") from None

@@ -55,8 +55,11 @@ class NC3Options:
         for name, valid in CHOICES.items():
             if getattr(self, name) not in valid:
                 raise FairNCError(f"NC3 option {name} = {getattr(self, name)!r}: choose {', '.join(valid)}")
-        if not 0 <= self.decay < 1:
-            raise FairNCError(f"NC3 option decay = {self.decay}: choose at least 0 and less than 1")
+        for name in ("masked_labels", "reset_each_epoch"):  # "false" in quotation marks would be true
+            if not isinstance(getattr(self, name), bool):
+                raise FairNCError(f"NC3 option {name} = {getattr(self, name)!r}: choose true or false")
+        if not (isinstance(self.decay, int | float) and 0 <= self.decay < 1):
+            raise FairNCError(f"NC3 option decay = {self.decay!r}: choose at least 0 and less than 1")
 
 
 #: Methods whose released scripts exist, with the weight λ that each uses.

@@ -53,7 +53,10 @@ def whole(example: dict) -> dict:
     """An item with its three candidate sentences whole."""
     item = {"item_id": example["id"], "axis": example["bias_type"], "target": example["target"], "context": example["context"]}
     sentences = {sentence["gold_label"]: sentence["sentence"] for sentence in example["sentences"]}
-    return item | {label: sentences[label] for label in LABELS}
+    item |= {label: sentences[label] for label in LABELS}
+    if other := [name for name, value in item.items() if not isinstance(value, str)]:
+        raise TypeError(f"{other[0]} is no text")
+    return item
 
 
 def _item(example: dict) -> dict:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fairnc_utils import collapse, corpora, training, words
 from fairnc_utils.debias.base import Method
-from fairnc_utils.errors import FairNCError
+from fairnc_utils.errors import FairNCError, brief
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.regularizer import RELEASED_WEIGHTS, NC3Options, NC3Regularizer, as_released, corrected
 
@@ -150,7 +150,7 @@ def nc3_options(method: Method, regularizer: object, lam: float | None) -> tuple
         return None, 0.0, "none"
     if preset not in ("corrected", "as_released"):
         raise FairNCError(
-            f"option regularizer = {regularizer!r}: choose none, corrected, as_released or a mapping of {', '.join(valid)}"
+            f"option regularizer = {brief(regularizer)}: choose none, corrected, as_released or a mapping of {', '.join(valid)}"
         )
     released = preset == "as_released"
     options = replace(as_released(method.name) if released else corrected(), **changes)
