@@ -16,44 +16,46 @@ _SHARED = ("assets", "device", "torch", "transformers", "package_version", "git_
 CLASS_SCORES = {"score_a": "cosine", "score_b": "count", "score_c": "spread"}
 
 
-def record(folder: str | Path, target: str | Path | None = None) -> dict:
-    """Gather the runs below ``folder`` into ``target`` (``book/recorded/study``), marked as recorded → the provenance.
+def record(*folders: str | Path, target: str | Path | None = None) -> dict:
+    """Gather the runs below ``folders`` into ``target`` (``book/recorded/study``), marked as recorded → the provenance.
 
     ``results.parquet``: every row, but the untrained model's only from its own run; ``units.parquet``: see
     ``records.UNIT_COLUMNS``; ``provenance.json``: what the runs share, and under ``runs`` each one's configuration and
-    evidence. Runs that are there already stay, if no new one has their id. Raises ``FairNCError`` if there is no run.
+    evidence. A folder may hold single runs or a recorded study; of two runs with one id the later stays. Name ``target``
+    among ``folders`` to add to it. Raises ``FairNCError`` if there is no run.
     """
     target = Path(target or assets.project_root() / records.RECORDED / "study")
-    found = [_read(file.parent) for file in sorted(Path(folder).rglob("provenance.json"))]
-    if not found:
-        raise FairNCError(f"no run below {folder}: run the study first")
-    results = pd.concat([rows for rows, _, _ in found], ignore_index=True)
-    units = pd.concat([part for _, part, _ in found], ignore_index=True)
-    runs = {told["run_id"]: told for _, _, told in found}
-    if (target / "provenance.json").exists():
-        old = json.loads((target / "provenance.json").read_text())
-        runs = {run_id: told | old["shared"][told["shared"]] for run_id, told in old["runs"].items()} | runs
-        results = _with_older(pd.read_parquet(target / "results.parquet"), results)
-        units = _with_older(pd.read_parquet(target / "units.parquet"), units)
+    parts = [_read(file.parent) for folder in folders for file in sorted(Path(folder).rglob("provenance.json"))]
+    if not parts:
+        raise FairNCError(f"no run below {', '.join(map(str, folders))}: run the study first")
+    runs = {run_id: told for *_, found in parts for run_id, told in found.items()}
+    last = {run_id: place for place, (*_, found) in enumerate(parts) for run_id in found}
+    tables = [
+        pd.concat([part[kind][part[kind]["run_id"].map(last) == place] for place, part in enumerate(parts)], ignore_index=True)
+        for kind in (0, 1)
+    ]
     provenance = _provenance(runs)
     target.mkdir(parents=True, exist_ok=True)
-    for name, table in (("results", results), ("units", units)):
+    for name, table in zip(("results", "units"), tables, strict=True):
         data = table.sort_values(list(table.columns[:6]), kind="stable").to_parquet(index=False, compression="zstd")
         assets.write_atomic(target / f"{name}.parquet", data)
     assets.write_atomic(target / "provenance.json", json.dumps(provenance, indent=1, sort_keys=True) + "\n")
     return provenance
 
 
-def _read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
-    """Results, units and provenance of one saved run."""
-    provenance = json.loads((folder / "provenance.json").read_text())
+def _read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, dict]]:
+    """Results, units and provenance by run, of one saved run or of a recorded study."""
+    told = json.loads((folder / "provenance.json").read_text())
+    if "runs" in told:
+        results, units = (pd.read_parquet(folder / f"{name}.parquet") for name in ("results", "units"))
+        return results, units, {run_id: run | told["shared"][run["shared"]] for run_id, run in told["runs"].items()}
     results, items = (pd.read_parquet(folder / f"{name}.parquet") for name in ("results", "items"))
-    config = provenance["config"]
+    config = told["config"]
     if config["method"] != "base":  # each run has measured the untrained model; its own run is enough
         results = results[results["method"] != "base"]
     units = pd.concat([pd.DataFrame(columns=list(records.UNIT_COLUMNS)), *_units(items, config)], ignore_index=True)
-    units = units.assign(run_id=provenance["run_id"])[list(records.UNIT_COLUMNS)]
-    return results.assign(origin="recorded"), units.astype({"value": "float32"}), provenance
+    units = units.assign(run_id=told["run_id"])[list(records.UNIT_COLUMNS)].astype({"value": "float32"})
+    return results.assign(origin="recorded"), units, {told["run_id"]: told}
 
 
 def _units(items: pd.DataFrame, config: dict) -> Iterator[pd.DataFrame]:
@@ -73,10 +75,6 @@ def _units(items: pd.DataFrame, config: dict) -> Iterator[pd.DataFrame]:
 def _long(table: pd.DataFrame) -> pd.DataFrame:
     table = table.rename_axis(index="unit").reset_index().astype({"unit": str})
     return table.melt("unit", var_name="column", value_name="value")
-
-
-def _with_older(older: pd.DataFrame, newer: pd.DataFrame) -> pd.DataFrame:
-    return pd.concat([older[~older["run_id"].isin(newer["run_id"])], newer], ignore_index=True)
 
 
 def _provenance(runs: dict[str, dict]) -> dict:
