@@ -60,11 +60,7 @@ def read(
     lm = models.load(model, device=device) if isinstance(model, str) else model
     split = split or (corpora.splits(corpus) or (None,))[-1]
     content = corpora.load(corpus, split)["text"][:texts]
-    # The device is part of the key: float32 features differ in their last bits from one to another.
-    facts = [
-        _CACHE_VERSION, lm.fingerprint, corpora.fingerprint(content), space, labels, layer, lm.max_length, lm.device.type
-    ]  # fmt: skip
-    fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    fingerprint = _fingerprint(lm, content, space, labels, layer)
     statistics = ClassStatistics(len(lm.weight), lm.weight.shape[1], device=lm.device)
 
     def gather() -> dict[str, Tensor]:
@@ -77,10 +73,35 @@ def read(
     return Reading(lm, statistics, corpus, split or "all", space, labels, texts, fingerprint, layer)
 
 
+def read_layers(
+    lm: LanguageModel, *, corpus: str = "gap", split: str | None = None, texts: int | None = None, space: str = "head",
+    labels: str = "aligned",
+) -> list[Reading]:  # fmt: skip
+    """What ``read`` gives at each hidden layer, from the first to the last, in one pass over the corpus; none is kept."""
+    split = split or (corpora.splits(corpus) or (None,))[-1]
+    content = corpora.load(corpus, split)["text"][:texts]
+    statistics = [ClassStatistics(*lm.weight.shape, device=lm.device) for _ in range(lm.layers)]
+    for features, ids in labelled_features(lm, content, space=space, labels=labels, layer="all"):
+        for own, states in zip(statistics, features, strict=True):
+            own.update(states, ids)
+    return [
+        Reading(lm, own, corpus, split or "all", space, labels, texts, _fingerprint(lm, content, space, labels, layer), layer)
+        for layer, own in enumerate(statistics, 1)
+    ]
+
+
+def _fingerprint(lm: LanguageModel, content: Sequence[str], space: str, labels: str, layer: int | None) -> str:
+    # The device is part of it: float32 features differ in their last bits from one to another.
+    facts = [
+        _CACHE_VERSION, lm.fingerprint, corpora.fingerprint(content), space, labels, layer, lm.max_length, lm.device.type
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
 def labelled_features(
-    lm: LanguageModel, texts: Sequence[str], *, space: str = "head", labels: str = "aligned", layer: int | None = None
+    lm: LanguageModel, texts: Sequence[str], *, space: str = "head", labels: str = "aligned", layer: int | str | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """(features (N, D), labels (N,)) of all ordinary tokens of the texts, batch by batch."""
+    """(features (N, D), labels (N,)) of all ordinary tokens of the texts, batch by batch; ``"all"`` layers: (L, N, D)."""
     sequences = corpora.tokenize(texts, lm.tokenizer, max_length=lm.max_length)
     with tqdm(total=len(sequences), desc="reading texts", unit="text") as bar:
         for batch in corpora.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id or 0, tokens=_TOKENS, device=lm.device):

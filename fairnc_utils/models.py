@@ -104,28 +104,31 @@ class LanguageModel:
         return self.model.config.num_hidden_layers
 
     def features(
-        self, input_ids: Tensor, attention_mask: Tensor, *, space: str = "head", layer: int | None = None
+        self, input_ids: Tensor, attention_mask: Tensor, *, space: str = "head", layer: int | str | None = None
     ) -> Tensor:
         """What the classifier multiplies (``"head"``) or the raw last layer (``"encoder"``): (B, T) ids → (B, T, D).
 
-        ``layer``: the state after that hidden layer instead, 1 to ``layers`` (None: the last); in the head space this is
-        what the classifier would multiply if the encoder ended there (the "logit lens").
+        ``layer``: the state after that hidden layer instead, 1 to ``layers`` (None: the last; ``"all"``: each of them, L × the
+        shape); in the head space this is what the classifier would multiply if the encoder ended there (the "logit lens").
         """
         if space not in SPACES:
             raise FairNCError(f"unknown space {space!r}: choose {' or '.join(SPACES)}")
-        if layer is not None and not 1 <= layer <= self.layers:
-            raise FairNCError(f"{self.name} has no hidden layer {layer}: choose 1 to {self.layers}")
-        inner = layer is not None and layer < self.layers
+        if layer not in (None, "all", *range(1, self.layers + 1)):
+            raise FairNCError(f"{self.name} has no hidden layer {layer}: choose 1 to {self.layers}, or all")
+        inner = layer not in (None, self.layers)
         found = self.model.base_model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=inner)
-        hidden = found.hidden_states[layer] if inner else found.last_hidden_state
+        hidden = found.last_hidden_state
+        if inner:
+            states = (*found.hidden_states[1:-1], hidden)
+            hidden = torch.stack(states) if layer == "all" else states[layer - 1]
         return self._transform(hidden) if space == "head" else hidden
 
     @torch.no_grad()
     def labelled_features(
         self, input_ids: Tensor, attention_mask: Tensor, *, space: str = "head", labels: str = "aligned",
-        layer: int | None = None,
+        layer: int | str | None = None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Features (N, D) of all ordinary tokens of a batch and their class labels (N,), without special tokens.
+        """Features (N, D), of all layers (L, N, D), of a batch's ordinary tokens and their class labels (N,); no special ones.
 
         ``"aligned"``: the token that the position predicts, which is its own in a masked model and the next one in a causal
         model. ``"shifted"``: always the next one, as the released code labels masked models too.
@@ -134,10 +137,10 @@ class LanguageModel:
             raise FairNCError(f"unknown labels {labels!r}: choose aligned or shifted")
         features = self.features(input_ids, attention_mask, space=space, layer=layer)
         if labels == "shifted" or self.kind == "causal":
-            features, input_ids, attention_mask = features[:, :-1], input_ids[:, 1:], attention_mask[:, 1:]
+            features, input_ids, attention_mask = features[..., :-1, :], input_ids[:, 1:], attention_mask[:, 1:]
         special = torch.tensor(self.special_ids, device=input_ids.device)
         keep = attention_mask.bool() & ~torch.isin(input_ids, special)
-        return features[keep], input_ids[keep]
+        return features[..., keep, :], input_ids[keep]
 
     def log_probabilities(self, features: Tensor) -> Tensor:
         """Log-softmax over the vocabulary of classifier inputs: (N, D) → (N, V)."""

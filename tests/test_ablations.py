@@ -23,6 +23,10 @@ def test_collapse_by_layer_ends_in_the_last_layer():
     assert rows["1"]["gender", "unc3"] != pytest.approx(rows["last"]["gender", "unc3"])
     counts = run.select(metric="nc3").groupby(["words", "min_count"])["n"].nunique()
     assert (counts == 1).all()  # the same classes at every layer
+    shown = ablations.layers(run.results, words=("gender", "random"))
+    assert set(shown["layer"]) == {"1", "2"}
+    assert set(shown["run"]) == {"base"}
+    assert len(shown) == 2 * 2 * 2
     assert run.items.equals(study.measure(**SMALL, space="encoder").items.assign(run_id=run.run_id))
 
 
@@ -119,6 +123,15 @@ def test_switches_are_paired_and_ordered(told):
     gender = told.select(variant="minus none", regularizer="corrected", metric="unc3").iloc[0]
     assert (gender["lam"], gender["n"], random["n"]) == (30, SEEDS, 3)
     assert gender["value"] == pytest.approx(-LOWERED[30], abs=1e-4)
+
+
+def test_findings_are_told_with_their_intervals(told):
+    found = ablations.largest(told.results, "as_released", "unc3", method="bec")
+    assert found.startswith("UNC3 −0.0150 [")
+    assert found.endswith(" with labels of their own position (2 of 2 intervals leave out 0)")
+    assert ablations.largest(told.results, "as_released", "unc3", method="mlm") == "UNC3 not run"
+    cell = {"variant": "minus none", "method": "bec", "regularizer": "corrected"}
+    assert ablations.sentence(told.results, ["unc3", "LM"], **cell).endswith("], LM not run")
 
 
 def test_every_method_is_compared_at_its_chosen_lambda(told):

@@ -60,10 +60,14 @@ def test_a_layer_is_the_state_after_it(family, tiny):
         states = lm.model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
         first, last = (lm.features(ids, mask, space="encoder", layer=layer) for layer in (1, lm.layers))
         lens = lm.features(ids, mask, layer=lm.layers)
+        every = lm.features(ids, mask, space="encoder", layer="all")
+        labelled, _ = lm.labelled_features(ids, mask, layer="all")
     torch.testing.assert_close(first[mask.bool()], states[1][mask.bool()])
     assert last.equal(lm.features(ids, mask, space="encoder"))
     assert lens.equal(lm.features(ids, mask))
     assert not first.allclose(last)
+    assert every.equal(torch.stack([first, last]))
+    assert labelled[-1].allclose(lm.labelled_features(ids, mask)[0])
     for wrong in (0, -1, lm.layers + 1):
         with pytest.raises(FairNCError, match=f"no hidden layer {wrong}: choose 1 to {lm.layers}"):
             lm.features(ids, mask, layer=wrong)

@@ -1,11 +1,11 @@
 """What a recorded study says of NC3's parts: λ, one switch at a time, its words, and whether fairness follows UNC3."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
-from fairnc_utils import corpora, records, stats
+from fairnc_utils import corpora, records, stats, tables
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.records import Run, select
 from fairnc_utils.stats import Changes
@@ -59,6 +59,9 @@ COMPARISONS = {
     },
 }
 
+#: Scopes of correlations that join methods, as readers know them.
+SCOPES = {"all": "all runs", "within": "within methods"}
+
 #: The comparison that every method has.
 EVERYWHERE = {"none": {"corrected": "corrected"}}
 
@@ -109,12 +112,31 @@ def missing(rows: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(found["method"] + ", NC3 " + found["regularizer"]))
 
 
-def layers(results: pd.DataFrame, *, words: str = "gender") -> pd.DataFrame:
-    """NC3 and UNC3 of a word list by hidden layer, of the latest run of each method and regularizer; ``run`` names it."""
-    rows = select(results, benchmark="collapse", words=words, variant="corrected", metric=["nc3", "unc3"])
+def sentence(rows: pd.DataFrame, metrics: Sequence[str], **columns) -> str:
+    """The given metrics of the rows with the given column values, with their intervals, in words."""
+    own = select(rows, **columns).dropna(subset="value").set_index("metric")
+    told = [f"{tables.METRICS[m][0]} {tables.interval(own.loc[m]) if m in own.index else 'not run'}" for m in metrics]
+    return ", ".join(told)
+
+
+def largest(rows: pd.DataFrame, reference: str, metric: str, *, method: str) -> str:
+    """The largest difference from a reference, in words, and how many of them have intervals without 0."""
+    labels = {label: name for label, name in COMPARISONS[reference].items() if label != "none"}
+    own = select(rows, variant=f"minus {reference}", method=method, metric=metric, regularizer=list(labels))
+    own = own.dropna(subset="value")
+    if own.empty:
+        return f"{tables.METRICS[metric][0]} not run"
+    row, apart = own.loc[own["value"].abs().idxmax()], (own["ci_low"] > 0) | (own["ci_high"] < 0)
+    told = f"{tables.METRICS[metric][0]} {tables.interval(row)} with {labels[row['regularizer']]}"
+    return f"{told} ({apart.sum()} of {len(own)} intervals leave out 0)"
+
+
+def layers(results: pd.DataFrame, *, words: Sequence[str] = ("gender",)) -> pd.DataFrame:
+    """NC3 and UNC3 of word lists by hidden layer, of the latest run of each method and regularizer; ``run`` names it."""
+    rows = select(results, benchmark="collapse", words=list(words), variant="corrected", metric=["nc3", "unc3"])
     rows = rows[rows["layer"] != "last"].sort_values("created", kind="stable")
-    rows = rows.drop_duplicates(["method", "regularizer", "metric", "layer"], keep="last")
-    with_nc3 = rows["method"] + ", NC3 " + rows["regularizer"] + ", λ = " + rows["lam"].map("{:g}".format)
+    rows = rows.drop_duplicates(["method", "regularizer", "words", "metric", "layer"], keep="last")
+    with_nc3 = rows["method"] + ", NC3 " + rows["regularizer"] + ", λ = " + rows["lam"].map("{:g}".format).astype(str)
     return rows.assign(run=with_nc3.where(rows["regularizer"] != "none", rows["method"]))
 
 

@@ -6,6 +6,7 @@ from itertools import product
 import pandas as pd
 
 from fairnc_utils import collapse, measurement, projection, records
+from fairnc_utils.errors import FairNCError
 from fairnc_utils.measurement import Reading
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.options import AXES, GeometryConfig, MeasureConfig, TextConfig, configured
@@ -14,8 +15,7 @@ from fairnc_utils.words import WordList
 
 
 def _read(config: TextConfig, **options) -> Reading:
-    asked = config.model_dump(include={"model", "device", "corpus", "split", "texts"})
-    return measurement.read(**asked | options)
+    return measurement.read(**config.model_dump(include={"model", "device", "corpus", "split", "texts"}), **options)
 
 
 def measure(**options) -> Run:
@@ -35,10 +35,9 @@ def measure(**options) -> Run:
     if config.draws:
         drawn, draw_items = measurement.draws(reading, number=config.draws, min_count=least, seed=config.seed)
         rows, items = rows + drawn, [*items, draw_items]
-    layers = range(1, reading.lm.layers + 1) if config.layers == "all" else config.layers
-    for layer in layers:
-        inner = _read(config, model=reading.lm, space=config.space, labels=config.labels, layer=layer)
-        rows += [inner.columns | row for row in _list_rows(inner, lists, (least,), config.variants)[0]]
+    if config.layers:
+        text = config.model_dump(include={"corpus", "split", "texts", "space", "labels"})
+        rows += _layer_rows(reading.lm, lists, least, config.variants, config.layers, **text)
     return records.make(
         config.model_dump(mode="json"), _complete(rows, reading, least),
         pd.concat(items, ignore_index=True).assign(split=reading.split), device=reading.lm.device,
@@ -53,10 +52,21 @@ def collapse_of(
     reading = measurement.read(lm, texts=texts, keep=False)
     lists = measurement.word_lists(reading, names, min_count=min_count, seed=seed)
     rows, items = _list_rows(reading, lists, (min_count,), ("corrected",))
-    for layer in range(1, lm.layers + 1) if by_layer else ():
-        inner = measurement.read(lm, texts=texts, layer=layer, keep=False)
-        rows += [inner.columns | row for row in _list_rows(inner, lists, (min_count,), ("corrected",))[0]]
+    if by_layer:
+        rows += _layer_rows(lm, lists, min_count, ("corrected",), texts=texts)
     return _complete(rows, reading, min_count), pd.concat(items, ignore_index=True).assign(split=reading.split)
+
+
+def _layer_rows(
+    lm: LanguageModel, lists: dict[str, WordList | None], min_count: int, variants: Sequence[str],
+    layers: Sequence[int] | str = "all", **text,
+) -> list[dict]:  # fmt: skip
+    """Rows of each list at hidden layers, all of which are read in one pass."""
+    chosen = range(1, lm.layers + 1) if layers == "all" else layers
+    if unknown := sorted(set(chosen) - set(range(1, lm.layers + 1))):
+        raise FairNCError(f"{lm.name} has no hidden layer {unknown[0]}: choose 1 to {lm.layers}, or all")
+    inner = [reading for reading in measurement.read_layers(lm, **text) if reading.layer in chosen]
+    return [reading.columns | row for reading in inner for row in _list_rows(reading, lists, (min_count,), variants)[0]]
 
 
 def _complete(rows: list[dict], reading: Reading, min_count: int) -> list[dict]:
