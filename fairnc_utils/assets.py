@@ -223,7 +223,7 @@ def hub_dataset(name: str, split: str, config: str | None = None):
         try:
             return datasets.load_dataset(str(local), config, split=split)
         except Exception as error:  # of many types; code that lies in the folder is refused, not run
-            raise FairNCError(f"dataset {name}: {local} cannot be read ({brief(error)}); keep files of data there alone") from error
+            raise FairNCError(f"dataset {name}: {local} cannot be read ({brief(error)}); keep data files there") from error
     if reason := _hub_silent():
         raise FairNCError(
             f"dataset {name}: the hub does not answer ({reason}); put a copy at $FAIRNC_DATA/{name}, or set HF_HUB_OFFLINE=1 "
