@@ -288,7 +288,7 @@ def test_no_study_at_all_leaves_every_test_not_run_and_an_abstract_that_says_so(
     assert claims.abstract(run.results).startswith("No study is recorded")
     assert claims.finding(nothing, "collapse", "debiased").startswith("**Finding.** Not tested: not run")
     assert len(claims.section(nothing, "collapse", "debiased")) == 1  # a table and no empty figure
-    assert "not run" in claims.summary(nothing, caption="Claims.").to_html()
+    assert "not tested" in claims.summary(nothing, caption="Claims.").to_html()
 
 
 # What a reader sees
@@ -302,7 +302,7 @@ def test_verdicts_become_result_rows_and_the_abstract_reads_them(found):
     assert effect["ci_high"] == of(found, "intrinsic", "corrected", "occupation_slope:gender:slope")["ci_high"]
     text = claims.abstract(run.results)
     assert "**Contradicted** is that NC3 regularization collapses gender words" in text
-    assert claims.report.tables.interval(effect) in text
+    assert claims.report._effect(effect) in text
     assert 5 <= text.count(". ") + 1 <= 9
     altered = run.results.assign(value=run.results["value"].where(run.results["axis"] != "claim", 0.0))
     assert "**Inconclusive** is whether NC3 regularization collapses gender words" in claims.abstract(altered)
@@ -322,6 +322,7 @@ def test_section_has_a_figure_of_every_measure_and_a_table(found):
     assert "▲ supported" in html
     assert "descriptive" in html
     assert "nan" not in html
+    assert "10 supported" in claims.summary(found, caption="Claims.").to_html()
 
 
 def test_forest_marks_verdicts_by_shape_as_well_as_colour(found):

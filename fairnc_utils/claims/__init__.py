@@ -3,9 +3,9 @@
 from fairnc_utils.claims.data import CLAIMS, CONTRAST_LABELS, DEBIASING, Claim, Measure
 from fairnc_utils.claims.decide import TOTAL, VERDICTS, evaluate, overall, verdict
 from fairnc_utils.claims.effects import Study
-from fairnc_utils.claims.report import abstract, as_run, details, finding, name, power_table, section, summary
+from fairnc_utils.claims.report import abstract, as_run, details, finding, power_table, section, summary
 
 __all__ = [
     "CLAIMS", "CONTRAST_LABELS", "DEBIASING", "TOTAL", "VERDICTS", "Claim", "Measure", "Study", "abstract", "as_run", "details",
-    "evaluate", "finding", "name", "overall", "power_table", "section", "summary", "verdict",
+    "evaluate", "finding", "overall", "power_table", "section", "summary", "verdict",
 ]  # fmt: skip

@@ -54,6 +54,11 @@ class Measure:
         return ":".join(part for part in parts if part)
 
     @property
+    def name(self) -> str:
+        """What tables and sentences call it."""
+        return f"{self.of} {self.label}".strip()
+
+    @property
     def null(self) -> float:
         """The change at which the claim turns from wrong to right."""
         return -self.predicted * self.margin
@@ -83,9 +88,9 @@ class Claim:
 
 def _collapse(metric: str, predicted: int, against: str = "") -> Measure:
     name = metric.upper()
-    of = f"gender − {against}" if against else "gender words"
+    label = f"{name}, gender − {against}" if against else f"{name} of gender words"
     return Measure(
-        "collapse", metric, predicted, of, name, split="test", axis="gender", words="gender", against=against,
+        "collapse", metric, predicted, "", label, split="test", axis="gender", words="gender", against=against,
         companion=metric == "unc3",
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from pandas.io.formats.style import Styler
 
 from fairnc_utils import plots, records, tables
-from fairnc_utils.claims.data import CLAIMS, CONTRAST_LABELS, DEBIASING, Claim, Measure
+from fairnc_utils.claims.data import CLAIMS, CONTRAST_LABELS, DEBIASING, Claim
 from fairnc_utils.claims.decide import TOTAL, VERDICTS, overall
 from fairnc_utils.records import Run
 
@@ -37,21 +37,21 @@ def badge(verdict: float) -> str:
 
 
 def _interval(low: float, high: float) -> str:
-    return "–" if math.isnan(low) else f"[{tables.number(low)}, {tables.number(high)}]"
+    return "–" if math.isnan(low) else f"[{tables.number(low)},\u00a0{tables.number(high)}]"
 
 
 def _p(value: float) -> str:
-    return "< .001" if value < 0.001 else tables.number(value, digits=2)
+    return "<\u00a0.001" if value < 0.001 else tables.number(value, digits=2)
 
 
 def _effect(row: pd.Series) -> str:
-    value = tables.number(row["value"])
+    """The effect with its sign and interval."""
+    value = "+" * bool(row["value"] > 0) + tables.number(row["value"])
     return value if math.isnan(row["ci_low"]) else f"{value} {_interval(row['ci_low'], row['ci_high'])}"
 
 
-def name(measure: Measure) -> str:
-    """What a measure is called in tables and figures."""
-    return f"{measure.of}: {measure.label}"
+def _small(text: str) -> str:
+    return f"<br><small>{text}</small>" if text else ""
 
 
 def summary(found: pd.DataFrame, *, caption: str) -> Styler:
@@ -60,32 +60,39 @@ def summary(found: pd.DataFrame, *, caption: str) -> Styler:
     for claim in CLAIMS:
         for contrast in claim.contrasts:
             totals = records.select(found, claim=claim.key, contrast=contrast, method=TOTAL).set_index("key")
-            counts = totals["decided"].value_counts()
-            told = [f"{counts.get(float(v), 0)} {word}" for v, word in VERDICTS.items() if counts.get(float(v), 0)]
-            missing = int(totals["value"].isna().sum())
-            quoted = [f"{name(claim.measure(key))} {_effect(totals.loc[key])}" for key in claim.headline]
             rows.append({
-                "claim": f"<b>{claim.title}</b><br><small>{CONTRAST_LABELS[contrast]}</small>",
-                "verdict": badge(overall(found, claim, contrast)),
-                "measures": ", ".join(told + [f"{missing} not run"] * bool(missing)) or "–",
-                "effects in total, for example": "<br>".join(quoted),
+                "claim": f"<b>{claim.title}</b>{_small(CONTRAST_LABELS[contrast])}",
+                "verdict": badge(overall(found, claim, contrast)) + _small(_counts(totals, claim)),
+                "effects, for example": "<br>".join(
+                    f"{claim.measure(key).name}: {_effect(totals.loc[key])}" for key in claim.headline
+                ),
             })  # fmt: skip
     return tables.plain(pd.DataFrame(rows), caption=caption).set_properties(**{"text-align": "left"})
 
 
+def _counts(totals: pd.DataFrame, claim: Claim) -> str:
+    """How the totals of a claim came out: ``8 measures: 2 supported, 5 inconclusive, 1 not tested``."""
+    told = [f"{(totals['decided'] == value).sum()} {word}" for value, word in VERDICTS.items()]
+    measures = [measure for measure in claim.measures if not measure.descriptive]
+    missing = len(measures) - int(totals["decided"].notna().sum())
+    return f"{len(measures)} measures: " + ", ".join(part for part in [*told, f"{missing} not tested"] if part[:2] != "0 ")
+
+
 def details(found: pd.DataFrame, claim: Claim, contrast: str, *, caption: str) -> Styler:
-    """One row a measure: both sides, effect with both intervals, p, what the test could find, verdicts; for the total."""
+    """One row a measure: both sides, effect with both intervals, p, what the test could find, verdict; for the total."""
     chosen = records.select(found, claim=claim.key, contrast=contrast, method=TOTAL)
     rows = []
     for _, row in chosen.iterrows():
         measure = claim.measure(row["key"])
+        over_seeds = "" if math.isnan(row["t_low"]) else f"seeds alone {_interval(row['t_low'], row['t_high'])}"
+        undone = abs(row["verdict"]) == 1 and row["decided"] == 0
+        before = f"{VERDICTS[int(row['verdict'])]} before Holm" if undone else ""
         rows.append({
-            "measure": name(measure) + (" (companion)" if measure.companion else ""),
-            "from → to": f"{tables.number(row['first'])} → {tables.number(row['second'])}",
-            "effect [seeds × units]": _effect(row), "[seeds]": _interval(row["t_low"], row["t_high"]),
-            "p": _p(row["p"]), "Holm p": _p(row["holm_p"]),
-            "finds with power .8": tables.number(row["smallest"], digits=2), "by the interval": badge(row["verdict"]),
-            "after Holm": "descriptive" if measure.descriptive else badge(row["decided"]), "note": row["note"] or "",
+            "measure": measure.name + _small("companion" if measure.companion else ""),
+            "from → to": f"{tables.number(row['first'])}\u00a0→ {tables.number(row['second'])}",
+            "effect": _effect(row) + _small(over_seeds), "p": _p(row["p"]) + _small(f"Holm {_p(row['holm_p'])}"),
+            "finds with power .8": tables.number(row["smallest"], digits=2),
+            "verdict": ("descriptive" if measure.descriptive else badge(row["decided"])) + _small(before or row["note"] or ""),
         })  # fmt: skip
     return tables.plain(pd.DataFrame(rows), caption=caption)
 
@@ -96,7 +103,7 @@ def power_table(found: pd.DataFrame, *, caption: str) -> Styler | None:
     if chosen.empty:
         return None
     rows = [
-        {"measure": name(_claim(row["claim"]).measure(row["key"])), "method": row["method"],
+        {"measure": _claim(row["claim"]).measure(row["key"]).name, "method": row["method"],
          "comparison": CONTRAST_LABELS[row["contrast"]], "published effect": tables.number(row["published"]),
          "effect here": _effect(row), "found with power .8": tables.number(row["smallest"]),
          "power for the published effect": tables.number(row["power"], digits=2)}
@@ -164,7 +171,7 @@ def _scope(rows: pd.DataFrame) -> str:
 def _sentence(claim: Claim, verdict: str, rows: pd.DataFrame) -> str:
     effects = rows[rows["metric"] == "effect"].set_index("axis")
     keys = [key for key in claim.headline if key in effects.index]
-    quoted = "; ".join(f"{name(claim.measure(key))} {tables.interval(effects.loc[key])}" for key in keys)
+    quoted = "; ".join(f"{claim.measure(key).name} {_effect(effects.loc[key])}" for key in keys)
     what = "correlation with UNC3" if claim.contrasts == ("runs",) else "change"
     joint = "whether" if verdict == VERDICTS[0] else "that"
     return f"**{verdict.capitalize()}** is {joint} {claim.clause} ({what}: {quoted})."
@@ -178,7 +185,7 @@ def section(found: pd.DataFrame, key: str, contrast: str) -> list[go.Figure | St
     if rows["value"].isna().all():
         return [table]
     figure = plots.forest(
-        rows, {measure.key: name(measure).replace(": ", "<br>") for measure in claim.measures},
+        rows, {measure.key: f"{measure.of}<br>{measure.label}".removeprefix("<br>") for measure in claim.measures},
         name=f"fig-claim-{key}-{contrast.replace('_', '-')}",
         caption=f"{told}: effect and 95% interval by method and in total. The claim predicts the shaded side of the dashed "
         "line; mark and colour are the verdict after Holm's adjustment.",
@@ -194,14 +201,11 @@ def finding(found: pd.DataFrame, key: str, contrast: str) -> str:
     """A sentence on one claim and contrast, in Markdown."""
     claim = _claim(key)
     totals = records.select(found, claim=claim.key, contrast=contrast, method=TOTAL)
-    verdict, tested = overall(found, claim, contrast), totals[totals["decided"].notna()]
+    verdict = overall(found, claim, contrast)
     if math.isnan(verdict):
         return f"**Finding.** Not tested: {'; '.join(sorted(set(totals['note'].dropna()) - {''})) or 'nothing of it was run'}."
-    counts = [f"{(tested['decided'] == value).sum()} {word}" for value, word in VERDICTS.items()]
-    missing = len(totals) - len(tested) - sum(claim.measure(key).descriptive for key in totals["key"])
-    left = f", and {missing} more could not be tested" if missing else ""
     joint = "whether" if verdict == 0 else "that"
     return (
-        f"**Finding.** {VERDICTS[int(verdict)].capitalize()} is {joint} {claim.clause} ({CONTRAST_LABELS[contrast]}): of "
-        f"{len(tested)} measures in total, {', '.join(counts)}{left}."
+        f"**Finding.** {VERDICTS[int(verdict)].capitalize()} is {joint} {claim.clause} ({CONTRAST_LABELS[contrast]}; "
+        f"{_counts(totals, claim)})."
     )

@@ -14,7 +14,7 @@ MARKS = {
     0.0: ("inconclusive", PALETTE[6], "circle-open"),
     None: ("descriptive", PALETTE[5], "square-open"),
 }
-PAPER = ("published, another model", PALETTE[4], "star")
+PAPER = ("published (another model)", PALETTE[4], "star")
 
 
 def forest(found: pd.DataFrame, labels: dict[str, str], *, name: str, caption: str, columns: int = 2) -> go.Figure:
@@ -40,11 +40,11 @@ def forest(found: pd.DataFrame, labels: dict[str, str], *, name: str, caption: s
         total = chosen[chosen["method"] == "total"]
         told += [f"{labels[key].replace('<br>', ' ')} {tables.interval(row)}" for _, row in total.iterrows()]
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=methods[::-1], range=[-0.6, len(methods) - 0.4])
-    figure.update_layout(legend={"orientation": "h", "y": 1, "yref": "container", "yanchor": "top", "x": 0})
+    figure.update_layout(legend={"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom", "x": 0})
     figure.update_annotations(font_size=12)
     alt = "Forest plot; totals: " + "; ".join(told) + "."
-    finish(figure, name=name, alt=alt, caption=caption, height=110 + _panel(methods) * depth)
-    return figure.update_layout(margin={"t": 70, "l": 8, "r": 12, "b": 40})
+    finish(figure, name=name, alt=alt, caption=caption, height=130 + _panel(methods) * depth)
+    return figure.update_layout(margin={"t": 60, "l": 8, "r": 12, "b": 70})
 
 
 def _panel(methods: list[str]) -> int:
