@@ -183,9 +183,9 @@ def told(cells: pd.DataFrame, measure: str | None = None) -> str:
     below, above = (trained["difference_high"] < 0).sum(), (trained["difference_low"] > 0).sum()
     single = trained["difference_low"].isna().sum()
     return (
-        f"{name}: the base model has {tables.number(base['recorded'])}. Of {len(trained)} trained models {below or 'none'} lie "
-        f"below it and {above or 'none'} above, by more than their interval over seeds"
-        + (f"; {single} have a single run, which tells nothing about seeds." if single else ".")
+        f"{name}: the base model has {tables.number(base['recorded'])}. Below it by more than their interval over seeds: "
+        f"{below} of {len(trained)} trained models; above it: {above}."
+        + (f" A single run, which tells nothing about seeds, is all there is of {single}." if single else "")
     )
 
 

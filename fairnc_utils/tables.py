@@ -168,8 +168,9 @@ def trained(results: pd.DataFrame, *, caption: str) -> Styler:
         ["method", "regularizer"], key=lambda column: column.replace({"base": "", "none": ""})
     )
     return by_axis(
-        shown, rows="run", metrics=["LM", "SS", "log_ratio", "slope", "nc3", "unc3", "masked_perplexity"], caption=caption
-    )
+        shown, rows="run", metrics=["LM", "SS", "log_ratio", "slope", "nc3", "unc3", "masked_perplexity"],
+        caption=" ".join([*map(badge, sorted(set(shown["origin"]))), caption]),
+    )  # fmt: skip
 
 
 def tasks(results: pd.DataFrame, missing: dict[str, str], *, caption: str) -> Styler:
@@ -250,8 +251,7 @@ def comparison(cells: pd.DataFrame, *, name: str, caption: str) -> Sortable:
     rows = cells.to_dict("records")
     shown = pd.DataFrame({
         "measure": [row["measure"] for row in rows],
-        "method": [row["method"] for row in rows],
-        "regularizer": [_regularizer(row) for row in rows],
+        "model": [_model(row) for row in rows],
         badge("published"): [_several(row["published"]) for row in rows],
         badge("recorded"): [_value(row, "recorded", why=row["recorded_why"]) for row in rows],
         "seeds": ["–" if math.isnan(row["seeds"]) else f"{row['seeds']:.0f}" for row in rows],
@@ -262,9 +262,12 @@ def comparison(cells: pd.DataFrame, *, name: str, caption: str) -> Sortable:
     return sortable(shown, name=name, caption=caption, data=cells)
 
 
-def _regularizer(row: dict) -> str:
+def _model(row: dict) -> str:
+    """``bec``, ``bec + corrected, λ = 10``, ``bec + as released``."""
+    if row["regularizer"] == "none":
+        return row["method"]
     weight = "" if math.isnan(row["lam"]) else f", λ = {row['lam']:g}"
-    return row["regularizer"].replace("_", " ") + weight
+    return f"{row['method']} <small>+ {row['regularizer'].replace('_', ' ')}{weight}</small>"
 
 
 def _several(text: str) -> str:
