@@ -130,6 +130,8 @@ def test_findings_are_told_with_their_intervals(told):
     assert found.startswith("UNC3 −0.0150 [")
     assert found.endswith(" with labels of their own position (2 of 2 intervals leave out 0)")
     assert ablations.largest(told.results, "as_released", "unc3", method="mlm") == "UNC3 not run"
+    all_methods = told.select(variant="minus none", regularizer="corrected")
+    assert ablations.counted(all_methods, ["unc3"]) == "UNC3 falls in 3 and rises in 0 of 3"
     cell = {"variant": "minus none", "method": "bec", "regularizer": "corrected"}
     assert ablations.sentence(told.results, ["unc3", "LM"], **cell).endswith("], LM not run")
 

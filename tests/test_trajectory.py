@@ -5,7 +5,7 @@ import pytest
 import torch
 import yaml
 
-from fairnc_utils import cli, collapse, measurement, models, projection, records, study, words
+from fairnc_utils import cli, collapse, measurement, models, plots, projection, records, study, tables, words
 from fairnc_utils.errors import FairNCError
 
 TINY = {
@@ -39,10 +39,13 @@ def test_every_word_is_in_every_map(run):
     assert set(run.items["benchmark"]) == {"pca", "umap"}
     assert not run.items.duplicated(["benchmark", "item_id"]).any()
     regularizer, step, token, kind = run.items["item_id"].str.split(":", expand=True).to_numpy().T
-    assert len(run.items) == 2 * 2 * 3 * 2 * number == 2 * len(set(regularizer)) * len(set(step)) * len(set(kind)) * number
+    assert len(run.items) == 2 * len(set(regularizer)) * len(set(step)) * len(set(kind)) * number
     assert len(set(token)) == number
     assert {"female", "male"} <= set(run.items["axis"])
     assert np.isfinite(run.items[["score_a", "score_b", "score_c"]].to_numpy()).all()
+    places = run.items.assign(name=run.items["item_id"].str.partition(":")[2]).set_index(["benchmark", "name"])
+    places = places[places.index.get_level_values("name").str.startswith("0:")]
+    assert (places.groupby(level=[0, 1])["score_a"].nunique() == 1).all()  # one untrained model, one place
     start = run.items[run.items["item_id"].str.contains("none:0:.*:mean")]
     nc3 = run.select(metric="nc3", regularizer="none", variant="step 0")["value"].item()
     assert start[start["benchmark"] == "pca"]["score_c"].mean() == pytest.approx(nc3)
@@ -56,6 +59,30 @@ def test_planes_are_shared_by_all_sets():
     assert maps["pca"][5] == pytest.approx(maps["pca"][0], abs=1e-5)
     assert maps["pca"][1] != pytest.approx(maps["pca"][0], abs=1e-2)
     assert {row["metric"] for row in metrics} == {"trustworthiness", "explained_variance"}
+
+
+def test_the_slider_moves_all_words_of_all_panels(run):
+    for method in ("umap", "pca"):
+        figure = plots.trajectory(run.items, run.results, method)
+        (slider,) = figure.layout.sliders
+        assert [step.label for step in slider.steps] == ["0", "3", "5"]
+        assert {len(step.args[0]["x"]) for step in slider.steps} == {len(figure.data)}
+        assert list(figure.data[1].x) == list(slider.steps[0].args[0]["x"][1])
+        assert slider.steps[0].args[0]["x"][1] != slider.steps[2].args[0]["x"][1]
+        shown = {trace.name for trace in figure.data if trace.showlegend}
+        assert shown == {f"{group}, {kind}" for group in ("female", "male") for kind in ("mean", "embedding")}
+        unc3 = run.select(metric="unc3", regularizer="corrected", variant="step 5")["value"].item()
+        assert tables.number(unc3) in slider.steps[2].args[1]["annotations[1].text"]
+        assert figure.layout.meta["caption"].endswith(".")
+
+
+def test_a_recorded_trajectory_is_found(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "RECORDED", str(tmp_path))
+    assert study.recorded_trajectory() is None
+    run.save(tmp_path)
+    found = study.recorded_trajectory()
+    assert found.items.equals(run.items)
+    assert found.results.drop(columns="created").equals(run.results.drop(columns="created"))
 
 
 def test_bad_options_are_one_sentence(tmp_path, capsys):

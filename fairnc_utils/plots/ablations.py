@@ -17,6 +17,20 @@ _DASHED = {"dash": "dash", "color": "rgba(127,127,127,.8)", "width": 1}
 _SYMBOLS = {"none": "circle", "corrected": "diamond", "as_released": "x"}
 
 
+#: Methods in the order in which they take colours, the same in every figure.
+_METHODS = ("mlm", "bec", "cda", "dropout", "mabel", "ase", "adept")
+
+
+def _color(method: str) -> str:
+    return PALETTE[_METHODS.index(method)] if method in _METHODS else "#999999"
+
+
+def _symbols(method: str, regularizers: pd.Series) -> list[str]:
+    if method == "base":
+        return ["star"] * len(regularizers)
+    return regularizers.str.partition(",")[0].map(_SYMBOLS).fillna("square").tolist()
+
+
 def _label(metric: str) -> str:
     return tables.METRICS.get(metric, (metric, ""))[0]
 
@@ -32,23 +46,23 @@ def lambda_sweep(
     """Means over seeds against λ by method, with their intervals; a star at the chosen λ (rows of ``study.ablate``)."""
     swept = rows[(rows["variant"] == "mean") & rows["regularizer"].isin(["none", "corrected"])].sort_values("lam")
     chosen = rows[rows["metric"] == "chosen_lambda"].set_index("method")["value"]
-    weights, methods = sorted(set(swept["lam"])), [m for m in dict.fromkeys(swept["method"]) if m != "base"]
+    weights, methods = sorted(set(swept["lam"])), [m for m in _METHODS if m in set(swept["method"])]
     figure = make_subplots(2, 2, subplot_titles=[_label(metric) for metric in metrics], vertical_spacing=0.16)
     for i, metric in enumerate(metrics):
         place, own = {"row": i // 2 + 1, "col": i % 2 + 1}, swept[swept["metric"] == metric]
         figure.update_yaxes(type="log" if metric == "masked_perplexity" else "linear", **place)
-        for base in own[own["method"] == "base"]["value"]:
-            figure.add_hline(y=base, line=_DASHED, **place)
         for k, method in enumerate(methods):
             line = own[own["method"] == method]
             x = [weights.index(lam) + 0.08 * (k - (len(methods) - 1) / 2) for lam in line["lam"]]
             star = line["lam"].eq(chosen.get(method, -1)).to_numpy()
             figure.add_scatter(
                 x=x, y=line["value"], error_y=_bars(line), mode="lines+markers", name=method, legendgroup=method,
-                showlegend=i == 0, line={"color": PALETTE[k % len(PALETTE)], "width": 1.5}, customdata=line["lam"],
+                showlegend=i == 0, line={"color": _color(method), "width": 1.5}, customdata=line["lam"],
                 marker={"size": np.where(star, 13, 5), "symbol": np.where(star, "star", "circle")},
                 hovertemplate=f"{method}, λ = %{{customdata:g}}: %{{y:.3g}}<extra></extra>", **place,
             )  # fmt: skip
+        for base in own[own["method"] == "base"]["value"]:
+            figure.add_hline(y=base, line=_DASHED, **place)
     ticks = {"tickvals": list(range(len(weights))), "ticktext": [f"{lam:g}" if lam else "none" for lam in weights]}
     figure.update_xaxes(**ticks)
     figure.update_xaxes(title="λ", row=2)
@@ -76,13 +90,13 @@ def dots(
     for i, metric in enumerate(metrics):
         own = rows[rows["metric"] == metric].drop_duplicates(by).set_index(by).reindex(list(labels))
         apart = (own["ci_low"] > 0) | (own["ci_high"] < 0)
-        figure.add_vline(x=0, line=_DASHED, row=i + 1, col=1)
         figure.add_scatter(
             x=own["value"], y=list(labels.values()), error_x=_bars(own), mode="markers", showlegend=False,
             marker={"color": PALETTE[0], "size": 10, "symbol": np.where(apart, "circle", "circle-open")},
             customdata=own["n"].fillna(0), hovertemplate="%{y}: %{x:.3g} (n = %{customdata:.0f})<extra></extra>",
             row=i + 1, col=1,
         )  # fmt: skip
+        figure.add_vline(x=0, line=_DASHED, row=i + 1, col=1)
         for label in (labels[key] for key in own.index[own["value"].isna()]):
             figure.add_annotation(x=0, y=label, text="not run", showarrow=False, xanchor="left", row=i + 1, col=1, opacity=0.6)
         told += [f"{_label(metric)}: " + "; ".join(
@@ -122,12 +136,12 @@ def unc3_fairness(runs: pd.DataFrame, distances: Mapping) -> go.Figure:
     titles = [f"distance from fair: {_label(metric)}" for metric in distances]
     figure = make_subplots(len(distances), 1, subplot_titles=titles, shared_xaxes=True, vertical_spacing=0.07)
     for i, (metric, distance) in enumerate(distances.items()):
-        for k, (method, own) in enumerate(runs.dropna(subset=["unc3", metric]).groupby("method", sort=False)):
+        for method, own in runs.sort_values("lam").dropna(subset=["unc3", metric]).groupby("method", sort=False):
             told = own["regularizer"] + ", λ " + own["lam"].map("{:g}".format) + ", seed " + own["seed"].map("{:g}".format)
             figure.add_scatter(
                 x=own["unc3"], y=distance(own[metric]), mode="markers", name=method, legendgroup=method, showlegend=i == 0,
-                text=told, marker={"color": PALETTE[k % len(PALETTE)], "size": 7, "opacity": 0.7,
-                                   "symbol": own["regularizer"].str.partition(",")[0].map(_SYMBOLS).fillna("square")},
+                text=told, marker={"color": _color(method), "size": 7 if method in _METHODS else 13, "opacity": 0.7,
+                                   "symbol": _symbols(method, own["regularizer"])},
                 hovertemplate=f"{method}, %{{text}}: UNC3 %{{x:.3f}}, %{{y:.3g}}<extra></extra>", row=i + 1, col=1,
             )  # fmt: skip
     figure.update_xaxes(title="UNC3 of gender words on GAP test (lower: more uniform)", row=len(distances))
@@ -136,5 +150,5 @@ def unc3_fairness(runs: pd.DataFrame, distances: Mapping) -> go.Figure:
         figure, name="fig-unc3-fairness", height=100 + 250 * len(distances),
         alt=f"Scatter of {len(runs)} runs: distance from fair by {', '.join(map(_label, distances))} against UNC3.",
         caption="Does fairness follow uniformity? Each point is one run. Circles: no NC3; diamonds: corrected; crosses: as "
-        "released. If it did, the points would rise from left to right. Hover for the run.",
+        "released; star: untrained. If it did, the points would rise from left to right. Hover for the run.",
     )  # fmt: skip

@@ -24,7 +24,8 @@ def trajectory(items: pd.DataFrame, results: pd.DataFrame, method: str = "umap")
               for rows in (points[points["step"] == str(step)] for step in steps)]  # fmt: skip
     for column, traces in enumerate(frames[0], 1):
         for trace in traces:
-            figure.add_trace(go.Scatter(trace, legendgroup=trace["name"], showlegend=column == 1), row=1, col=column)
+            listed = column == 1 and trace["mode"] == "markers"
+            figure.add_trace(go.Scatter(trace, legendgroup=trace["name"], showlegend=listed), row=1, col=column)
     settings = []
     for step, frame in zip(steps, frames, strict=True):
         moved = {key: [trace.get(key) for traces in frame for trace in traces] for key in ("x", "y", "customdata")}
@@ -34,9 +35,10 @@ def trajectory(items: pd.DataFrame, results: pd.DataFrame, method: str = "umap")
         if step == 0:
             figure.update_layout(titles)
     figure.update_layout(
-        legend={"orientation": "h", "y": 1.1, "yanchor": "bottom"},
+        legend={"orientation": "h", "y": 1.07, "yanchor": "bottom"},
         sliders=[{"steps": settings, "currentvalue": {"prefix": "training step: "}, "pad": {"t": 20}}],
     )
+    figure.update_layout(margin={"t": 110})  # between the buttons and the titles
     hidden = {"showticklabels": False, "zeroline": False}
     figure.update_xaxes(range=_range(points["score_a"]), **hidden)
     figure.update_yaxes(range=_range(points["score_b"]), **hidden)

@@ -119,6 +119,16 @@ def sentence(rows: pd.DataFrame, metrics: Sequence[str], **columns) -> str:
     return ", ".join(told)
 
 
+def counted(rows: pd.DataFrame, metrics: Sequence[str]) -> str:
+    """Of the given differences, how many fall and rise by intervals without 0, metric by metric, in words."""
+    told = []
+    for metric in metrics:
+        own = rows[(rows["metric"] == metric) & rows["ci_low"].notna()]
+        falls, rises = (own["ci_high"] < 0).sum(), (own["ci_low"] > 0).sum()
+        told.append(f"{tables.METRICS[metric][0]} falls in {falls} and rises in {rises} of {len(own)}")
+    return ", ".join(told)
+
+
 def largest(rows: pd.DataFrame, reference: str, metric: str, *, method: str) -> str:
     """The largest difference from a reference, in words, and how many of them have intervals without 0."""
     labels = {label: name for label, name in COMPARISONS[reference].items() if label != "none"}

@@ -21,7 +21,7 @@ from fairnc_utils.study.training import PRECISIONS
 METRICS = ("nc3", "nc3_ceiling", "nc3c", "unc3")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """One moment of one training: class means and word embeddings (2, K, D), and their collapse.
 
@@ -121,12 +121,15 @@ def _mapped(
     snapshots: list[Snapshot], lm: LanguageModel, groups: dict[int, str], config: TrajectoryConfig
 ) -> tuple[list[dict], pd.DataFrame]:
     """Result rows of the snapshots and of the maps, and every point of every map as an item row."""
+    # The untrained model is the same in every run: once in the map, or UMAP would give it as many places.
+    once = [shot for i, shot in enumerate(snapshots) if i == 0 or shot.step]
     maps, metrics = projection.planes(
-        torch.cat([shot.points for shot in snapshots]), neighbors=config.neighbors, seed=config.seed
+        torch.cat([shot.points for shot in once]), neighbors=config.neighbors, seed=config.seed
     )
     labels = dict.fromkeys(shot.columns["regularizer"] for shot in snapshots)
     rows, tables = [{"method": config.method, "regularizer": " and ".join(labels)} | row for row in metrics], []
-    for place, shot in enumerate(snapshots):
+    for shot in snapshots:
+        place = once.index(shot) if shot.step else 0
         chosen = {name: shot.found.estimates[name] for name in METRICS}
         rows += metric_rows(chosen, **shot.columns, variant=f"step {shot.step}")
         ids = shot.found.classes.tolist()
