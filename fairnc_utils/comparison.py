@@ -173,12 +173,14 @@ def _latest(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["n", "created"], na_position="first").drop_duplicates(["method", "regularizer"], keep="last")
 
 
-def told(cells: pd.DataFrame, measure: str | None = None) -> str:
-    """What the recorded runs say of one measure (the first): the base's value, and how many models lie off it for certain."""
-    cells = cells[cells["measure"] == (measure or cells["measure"].iloc[0])]
-    name, base = cells["measure"].iloc[0], cells.iloc[0]
-    if cells["recorded"].isna().all():
-        return f"{name}: nothing is recorded."
+def told(cells: pd.DataFrame) -> str:
+    """What the recorded runs say of a table's first measure that has any: the base's value, and how many models lie off it."""
+    recorded = cells[cells["recorded"].notna()]
+    if recorded.empty:
+        return "nothing of this table is recorded."
+    name = recorded["measure"].iloc[0]
+    cells = cells[cells["measure"] == name]
+    base = cells.iloc[0]
     trained = cells[cells["difference"].notna()]
     below, above = (trained["difference_high"] < 0).sum(), (trained["difference_low"] > 0).sum()
     single = trained["difference_low"].isna().sum()
