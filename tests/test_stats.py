@@ -202,3 +202,17 @@ def test_correlation_over_runs_knows_that_seeds_of_a_cell_are_alike():
     assert clustered_correlation(x, x, cell).ci_low == pytest.approx(1)
     assert np.isnan(clustered_correlation(x, np.ones(100), cell).value)
     assert np.isnan(clustered_correlation(x[:20], y[:20], cell[:20]).ci_low)  # four cells
+
+
+@pytest.mark.parametrize("ends", [(0.3, 0.3), (0.3, -0.3), (0, 0), (1, 0.6)])
+def test_change_of_a_distance_from_the_ideal_is_rarely_seen_in_the_wrong_direction(ends):
+    """Folded at the ideal the interval may cover more or less than 95%, but does not invent effects."""
+    rng, true, wrong = np.random.default_rng(0), abs(ends[1]) - abs(ends[0]), 0
+    for _ in range(200):
+        first, second = simulated(rng, by_unit=0.4)
+        changes = seed_changes(
+            [first + ends[0]], [second + ends[1] - TRUE], lambda x, axis: np.abs(x.mean(axis)), resamples=200
+        )
+        effect = crossed_bootstrap(changes)
+        wrong += effect.ci_high < 0 if true >= 0 else effect.ci_low > 0
+    assert wrong <= 12  # 2.5% of 200, and what chance adds
