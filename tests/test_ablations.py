@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairnc_utils import measurement, records, study
+from fairnc_utils import measurement, pictures, plots, records, study
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.study import ablations
 
@@ -164,3 +164,43 @@ def test_a_planted_correlation_is_recovered(told):
     assert nothing["ci_low"] < 0 < nothing["ci_high"]
     assert rows["n"]["ICAT", "all", "pearson"] == 3 * 6 + 1 + 5  # cells
     assert ("ICAT", "base", "pearson") not in rows.index  # one run
+
+
+# ---------------------------------------------------------------- figures
+
+
+def switches(run):
+    return plots.dots(
+        run.select(variant="minus as_released"), ablations.COMPARISONS["as_released"], metrics=["unc3", "slope"],
+        by="regularizer", name="fig-switches", about="Switches.", caption="Switches.",
+    )  # fmt: skip
+
+
+def test_figures_say_what_they_show(told, recorded):
+    scatter = plots.unc3_fairness(ablations.by_run(recorded), ablations.UNFAIRNESS)
+    figures = [plots.lambda_sweep(told.results), switches(told), scatter]
+    for figure in figures:
+        assert len(figure.layout.meta["alt"]) > 40
+        assert figure.layout.meta["caption"].endswith(".")
+        assert figure.data
+        assert b"<svg" in pictures.picture(figure.to_plotly_json())
+    assert "bec 30" in figures[0].layout.meta["alt"]
+    stars = [trace.customdata[list(trace.marker.symbol).index("star")] for trace in figures[0].data]
+    assert stars == [30] * 4 * 3  # a panel a metric, a line a method
+    assert sum(len(trace.x) for trace in scatter.data) == 3 * len(ablations.by_run(recorded))
+
+
+def test_a_dot_is_filled_where_its_interval_leaves_out_zero_and_a_gap_says_so(told):
+    figure = switches(told)
+    names = list(figure.data[0].y)
+    symbols = dict(zip(names, figure.data[0].marker.symbol, strict=True))
+    assert symbols["gradient reaches the encoder"] == "circle"
+    assert symbols["no NC3 at all"] == "circle-open"
+    gaps = {note.y for note in figure.layout.annotations if note.text == "not run"}
+    assert gaps == set(names) - {"labels of their own position", "gradient reaches the encoder", "no NC3 at all"}
+
+
+def test_figures_of_nothing_are_empty_not_broken(recorded):
+    nothing = study.ablate(recorded[:0])
+    assert not plots.lambda_sweep(nothing.results).data
+    assert {note.text for note in switches(nothing).layout.annotations} >= {"not run"}
