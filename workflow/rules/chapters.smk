@@ -80,7 +80,12 @@ rule execute:
         BUILD / "logs" / "{chapter}.log",
     wildcard_constraints:
         chapter="|".join(CHAPTERS),
-    threads: 2  # torch computes with as many, so two chapters never share a core
+    # torch computes with as many, so chapters that run side by side never share a core. Two chapters of one thread are done
+    # sooner than one after the other on two: no chapter computes on all threads all the time.
+    threads: max(1, (workflow.cores or 1) // len(CHAPTERS))
+    resources:
+        mem_mb=4000,
+        runtime=240,  # minutes; both are for clusters
     params:
         torch=version("torch"),
         transformers=version("transformers"),
