@@ -6,7 +6,7 @@ The checkpoint is chosen on the task's own validation split; data that measure b
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 
 import datasets
 import numpy as np
@@ -92,7 +92,8 @@ class MentionPair(nn.Module):
     def forward(self, positions: Tensor, **inputs: Tensor) -> SequenceClassifierOutput:
         hidden = self.base_model(**inputs).last_hidden_state
         states = self.norm(hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1])))
-        joined = torch.cat([states.flatten(1), states.prod(1)], dim=-1)
+        product = reduce(torch.mul, states.unbind(1))  # the gradient of ``prod`` asks the device for zeros: no CUDA graph then
+        joined = torch.cat([states.flatten(1), product], dim=-1)
         features = nn.functional.gelu(self.dense(self.dropout(joined)))
         return SequenceClassifierOutput(logits=self.classifier(self.dropout(features)))
 

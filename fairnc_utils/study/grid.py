@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +31,9 @@ RUNS = {"train": (TrainConfig, training.train), "finetune": (FinetuneConfig, tra
 
 #: λ may cost this many points of StereoSet's LM at most.
 LM_LOSS = 1.0
+
+#: Seeds that a λ needs to be chosen.
+SWEPT = 3
 
 Cells = dict[str, tuple[str, dict]]
 
@@ -80,8 +83,9 @@ def _nested(options: Mapping) -> dict:
 def chosen_lambda(results: pd.DataFrame | None, method: str) -> float:
     """λ of the corrected NC3 for a method: the mean log ratio on StereoSet *development*, gender, nearest to 0.
 
-    Among those whose LM there is at most one point below the same method's without NC3. Each λ is compared with it on the
-    seeds that both have, so that a λ with fewer seeds is not chosen for its luck. Raises ``FairNCError`` if no row tells.
+    Among those whose LM there is at most one point below the same method's without NC3. Every λ with ``SWEPT`` seeds (or with
+    most) is a candidate, and all are compared on the seeds that they share: none is chosen for its luck, and further seeds of
+    the chosen one do not change the choice. Raises ``FairNCError`` if no row tells.
     """
     if results is None or results.empty:
         raise FairNCError("λ cannot be chosen: no run is recorded; run the study's sweep over λ first")
@@ -90,12 +94,16 @@ def chosen_lambda(results: pd.DataFrame | None, method: str) -> float:
     table = rows.pivot_table(index=["regularizer", "lam", "seed"], columns="metric", values="value")
     if not {"none", "corrected"} <= set(table.index.get_level_values("regularizer")):
         raise FairNCError(f"λ cannot be chosen for {method}: StereoSet dev is not recorded with and without NC3")
-    without = table.loc[("none", 0.0)]
-    change = (table.loc["corrected"] - without).dropna().groupby("lam").mean()  # by seed
-    if change.empty:
-        raise FairNCError(f"λ cannot be chosen for {method}: no seed is recorded with and without NC3")
-    allowed = change[change["LM"] >= -LM_LOSS] if (change["LM"] >= -LM_LOSS).any() else change.nlargest(1, "LM")
-    return float((without["log_ratio"].mean() + allowed["log_ratio"]).abs().idxmin())
+    without, swept = table.loc[("none", 0.0)], table.loc["corrected"]
+    seeds = {lam: set(part.index.get_level_values("seed")) & set(without.index) for lam, part in swept.groupby("lam")}
+    enough = min(SWEPT, max(map(len, seeds.values())))
+    candidates = {lam: found for lam, found in seeds.items() if len(found) >= enough}
+    shared = sorted(set.intersection(*candidates.values()))
+    if not shared:
+        raise FairNCError(f"λ cannot be chosen for {method}: no seed is recorded without NC3 and with every λ")
+    means = swept[swept.index.get_level_values("seed").isin(shared)].groupby("lam").mean().loc[sorted(candidates)]
+    loss = without.loc[shared, "LM"].mean() - means["LM"]
+    return float(means["log_ratio"][loss <= max(LM_LOSS, loss.min())].abs().idxmin())
 
 
 # ---------------------------------------------------------------- running
@@ -120,11 +128,17 @@ def run(chosen: Cells, folder: str | Path, *, jobs: int = 1, device: str | None 
     context, failed = multiprocessing.get_context("forkserver"), {}
     context.set_forkserver_preload(["fairnc_utils.study"])
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool, tqdm(total=len(left), desc="study", unit="cell") as bar:
-        pending = {pool.submit(_run_part, part, folder, threads, device): part for part in parts}
-        for job in as_completed(pending):
-            failed |= job.result()
-            bar.update(len(pending[job]))
+    pool = ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1)  # what one part breaks, the next does not see
+    with pool, tqdm(total=len(left), desc="study", unit="cell") as bar:
+        pending = {pool.submit(_run_part, part, folder, threads, device) for part in parts}
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for job in done:
+                number, why, rest = job.result()
+                failed |= why
+                bar.update(number)
+                if rest:
+                    pending.add(pool.submit(_run_part, rest, folder, threads, device))
     return failed
 
 
@@ -132,14 +146,18 @@ def _method(kind: str, config: dict) -> str:
     return kind + (config if kind == "train" else config["debiasing"] or {"method": "base"})["method"]
 
 
-def _run_part(part: Cells, folder: Path, threads: int, device: str | None) -> dict[str, str]:
+def _run_part(part: Cells, folder: Path, threads: int, device: str | None) -> tuple[int, dict[str, str], Cells]:
+    """Run cells until one breaks → how many were run, why the last failed if it did, and those that are left."""
     torch.set_num_threads(threads)
-    failed = {}
+    left = dict(part)
     for cell, (kind, config) in part.items():
-        started = time.perf_counter()
+        del left[cell]
+        started, why = time.perf_counter(), {}
         try:
             RUNS[kind][1](**config | ({"device": device} if device else {})).save(folder / cell)
-        except Exception as error:  # one cell must not take the others with it
-            failed[cell] = f"{type(error).__name__}: {error}"
-        print(f"{cell} {_method(kind, config)} {time.perf_counter() - started:.1f} s {failed.get(cell, '')}", flush=True)
-    return failed
+        except Exception as error:  # a GPU that has failed once fails from then on: the others need a process of their own
+            why = {cell: f"{type(error).__name__}: {error}"}
+        print(f"{cell} {_method(kind, config)} {time.perf_counter() - started:.1f} s {why.get(cell, '')}", flush=True)
+        if why:
+            break
+    return len(part) - len(left), why, left

@@ -98,7 +98,7 @@ def _measured(lm: LanguageModel, config: TrainConfig, asked: list) -> Iterator[t
         yield scored(benchmark, benchmark.run(lm, split=split, axis=axis), split=split, axis=axis)
     if config.collapse:
         yield collapse_of(
-            lm, config.collapse, min_count=config.min_count, seed=config.seed, texts=config.evaluation_texts,
+            lm, config.collapse, min_count=config.min_count, seed=0, texts=config.evaluation_texts,  # one class set for all
             by_layer=config.by_layer,
         )
     if config.perplexity:
