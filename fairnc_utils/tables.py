@@ -157,22 +157,6 @@ def by_axis(results: pd.DataFrame, *, caption: str, rows: str = "axis", metrics:
     return plain(pd.DataFrame(table), caption=caption)
 
 
-def trained(results: pd.DataFrame, *, caption: str) -> Styler:
-    """One row a trained model (method and regularizer), the untrained one first: collapse, language, fairness on gender."""
-    on_test = (results["benchmark"] == "stereoset_intra") & (results["split"] == "test") & (results["axis"] == "gender")
-    slopes = (results["benchmark"] == "occupation_slope") & (results["axis"] == "gender")
-    shown = results[on_test | slopes | (results["benchmark"] == "training")]
-    labels = shown["method"] + ", NC3 " + shown["regularizer"].str.replace(",", ", ")
-    shown = shown.assign(run=labels.where(shown["method"] != "base", "before training"))
-    shown = shown.drop_duplicates(["run", "metric"]).sort_values(
-        ["method", "regularizer"], key=lambda column: column.replace({"base": "", "none": ""})
-    )
-    return by_axis(
-        shown, rows="run", metrics=["LM", "SS", "log_ratio", "slope", "nc3", "unc3", "masked_perplexity"],
-        caption=" ".join([*map(badge, sorted(set(shown["origin"]))), caption]),
-    )  # fmt: skip
-
-
 def tasks(results: pd.DataFrame, missing: dict[str, str], *, caption: str) -> Styler:
     """One row a task and split with each of its metrics; then the tasks that were not run, and why."""
     own = results[results["metric"].isin(METRICS)]
