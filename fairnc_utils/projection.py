@@ -1,6 +1,7 @@
 """Maps of high-dimensional points for the eye, each with a number that says how far to trust it; and a toy of collapse."""
 
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from sklearn.manifold import trustworthiness
 from torch import Tensor
 
 from fairnc_utils.collapse import ClassStatistics, Collapse, measure
+from fairnc_utils.errors import FairNCError
 
 
 def shared_maps(
@@ -49,6 +51,12 @@ def planes(sets: Tensor, *, neighbors: int = 15, seed: int = 0) -> tuple[dict[st
 def _directions(x: Tensor) -> np.ndarray:
     x = x.detach().float().cpu()
     return torch.nn.functional.normalize(x - x.mean(0), dim=1).numpy()
+
+
+def require_umap() -> None:
+    """Raise ``FairNCError`` at once where UMAP is not installed, and not after the work that comes before the map."""
+    if find_spec("umap") is None:
+        raise FairNCError("a map needs UMAP, which is not installed: `pip install umap-learn`")
 
 
 def _umap(points: np.ndarray, neighbors: int, seed: int) -> np.ndarray:

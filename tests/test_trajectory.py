@@ -85,6 +85,12 @@ def test_a_recorded_trajectory_is_found(run, tmp_path, monkeypatch):
     assert found.results.drop(columns="created").equals(run.results.drop(columns="created"))
 
 
+def test_without_umap_nothing_is_trained(monkeypatch):
+    monkeypatch.setattr(projection, "find_spec", lambda name: None)
+    with pytest.raises(FairNCError, match="pip install umap-learn"):
+        study.trajectory(**TINY)
+
+
 def test_bad_options_are_one_sentence(tmp_path, capsys):
     for wrong, message in (
         ({"regularizers": ("none", "none")}, "name each once"),

@@ -71,6 +71,7 @@ def trajectory(**options) -> Run:
     ``score_c``. Raises ``FairNCError`` as ``train`` does, and where too few of the words are seen.
     """
     config = configured(TrajectoryConfig, options)
+    projection.require_umap()
     method = get_method(config.method)
     plans = {}
     for regularizer in config.regularizers:
