@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from fairnc_utils import assets
+from fairnc_utils import assets, costs
 
 MARK = re.compile(r"^% status: (\w+)$", re.MULTILINE)
 
@@ -85,7 +85,38 @@ def pins(source: Path) -> str:
     )
 
 
-PARTS = {"origins": origins, "recorded": recorded, "notebooks": notebooks, "software": software, "assets": pins}
+def chapters(source: Path) -> str:
+    """What each notebook of this build took."""
+    found = costs.chapters(source.parent / "benchmarks")
+    memory = found["gigabytes"].map("{:.1f}".format, na_action="ignore").fillna("–")
+    return markdown([{"notebook": name, "seconds": f"{seconds:.0f}", "peak memory (GB)": most}
+                     for name, seconds, most in zip(found["notebook"], found["seconds"], memory, strict=True)])  # fmt: skip
+
+
+def cells(source: Path) -> str:
+    """What the recorded training runs took, by what was trained."""
+    found = costs.by_kind(costs.runs(source / "recorded"))
+    return markdown([{name: f"{x:,.0f}" if isinstance(x, int | float) else x for name, x in row.items()}
+                     for row in found.to_dict("records")])  # fmt: skip
+
+
+def study(source: Path) -> str:
+    """How long the recorded training runs would take on 1 to 16 devices like the one that they ran on."""
+    seconds = costs.runs(source / "recorded")["seconds"]
+    rows = ((number, costs.makespan(seconds, number) / 3600) for number in (1, 2, 4, 8, 16))
+    return markdown([{"devices": number, "hours": f"{hours:.2f}"} for number, hours in rows] if len(seconds) else [])
+
+
+def saved(source: Path) -> str:
+    """Bytes of what runs leave behind."""
+    sizes = costs.sizes(source / "recorded")
+    return markdown([{"what": name, "megabytes": f"{size / 1e6:.2f}"} for name, size in sizes.items()])
+
+
+PARTS = {
+    "origins": origins, "recorded": recorded, "notebooks": notebooks, "software": software, "assets": pins,
+    "chapters": chapters, "cells": cells, "study": study, "saved": saved,
+}  # fmt: skip
 
 
 def results(source: Path) -> pd.DataFrame:

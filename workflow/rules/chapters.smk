@@ -78,6 +78,8 @@ rule execute:
         results=directory(RESULTS / "{chapter}"),
     log:
         BUILD / "logs" / "{chapter}.log",
+    benchmark:
+        BUILD / "benchmarks" / "{chapter}.tsv"
     wildcard_constraints:
         chapter="|".join(CHAPTERS),
     # torch computes with as many, so chapters that run side by side never share a core. Two chapters of one thread are done
