@@ -42,10 +42,11 @@ test: $(VENV)/ready  ## run the tests; again only after a change, or with FORCE=
 	    echo "$$state" > build/test.ok; \
 	fi
 
-check: $(VENV)/ready  ## look at style: Python, notebooks without outputs, Snakemake files
+check: $(VENV)/ready  ## look at style (Python, notebooks, Snakemake files) and for known holes in what is installed
 	ruff check .
 	$(STRIP) --verify notebooks/*.ipynb
 	snakefmt --check --line-length 110 Snakefile workflow/rules
+	.ci/audit
 
 lab: $(VENV)/ready  ## open the notebooks in JupyterLab
 	jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
@@ -53,7 +54,7 @@ lab: $(VENV)/ready  ## open the notebooks in JupyterLab
 lock:  ## write requirements.lock anew from pyproject.toml; torch stays as it is
 	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && \
 	$(PYTHON) -m venv "$$temporary/venv" && \
-	"$$temporary/venv/bin/pip" install --upgrade "$$(grep '^torch==' requirements.lock)" 'setuptools>=77' -e '.[book,test]' && \
+	"$$temporary/venv/bin/pip" install --upgrade "$$(grep '^torch==' requirements.lock)" 'setuptools>=77' -e '.[book,slurm,test]' && \
 	{ echo '# Exact versions of everything; `make lock` writes this file from pyproject.toml.'; \
 	  "$$temporary/venv/bin/pip" freeze --all --exclude-editable --exclude pip \
 	  | sed -E '/^(nvidia-|cuda-|triton)/d; s/^(torch==[0-9.]+)\+.*/\1/'; } > "$$temporary/lock" && \

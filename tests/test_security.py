@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -265,3 +266,31 @@ def test_configuration_of_the_workflow_makes_no_objects(trap, tmp_path):
     (tmp_path / "evil.yaml").write_text(f"profile: !!python/object/apply:os.mkdir ['{trap}']")
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--configfile", str(tmp_path / "evil.yaml")]
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode != 0
+
+
+# ---------------------------------------------------------------------------------------------------- locked packages
+
+HOLE = {"id": "PYSEC-1", "fix_versions": ["2.0"], "aliases": [], "description": ""}
+
+
+@pytest.mark.parametrize(
+    ("packages", "status", "said"),
+    [
+        ([{"name": "a", "version": "1.0", "vulns": [HOLE]}, {"name": "b", "version": "1.0", "vulns": []}], 1,
+         "a 1.0: PYSEC-1, fixed in 2.0\n2 of 2 locked packages audited, 1 known vulnerabilities.\n"),
+        ([{"name": "a", "skip_reason": "not found"}], 0, "0 of 1 locked packages audited, 0 known vulnerabilities.\n"),
+        (None, 0, "Not audited: no network\n"),
+    ],
+)  # fmt: skip
+def test_audit_tells_holes_from_what_was_not_looked_at(tmp_path, packages, status, said):
+    """With a pip-audit that finds what the case says."""
+    fake = tmp_path / "pip-audit"
+    found = json.dumps({"dependencies": packages}) if packages else ""
+    write = f"while [ $1 != --output ]; do shift; done\nprintf %s '{found}' > $2\n"
+    fake.write_text(f"#!/bin/sh\n{write}echo no network >&2\nexit 1\n")
+    fake.chmod(0o755)
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/audit", tmp_path / ".ci/audit")  # beside it there is no .venv with the real one
+    path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run([tmp_path / ".ci/audit"], capture_output=True, text=True, env=os.environ | {"PATH": path})
+    assert (done.returncode, done.stdout) == (status, said), done.stderr
