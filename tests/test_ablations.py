@@ -119,8 +119,8 @@ def test_switches_are_paired_and_ordered(told):
     assert features["value"] == pytest.approx(-0.005, abs=1e-4)
     assert labels["ci_high"] < features["ci_low"] < features["ci_high"] < 0  # far below what seeds do by themselves
     assert labels["n"] == 3
-    random = told.select(variant="minus none", regularizer="corrected,words=random", metric="unc3").iloc[0]
-    gender = told.select(variant="minus none", regularizer="corrected", metric="unc3").iloc[0]
+    random = told.select(variant="minus words", regularizer="corrected,words=random", metric="unc3").iloc[0]
+    gender = told.select(variant="minus words", regularizer="corrected", metric="unc3").iloc[0]
     assert (gender["lam"], gender["n"], random["n"]) == (30, SEEDS, 3)
     assert gender["value"] == pytest.approx(-LOWERED[30], abs=1e-4)
 

@@ -68,7 +68,7 @@ class Measure:
 class Claim:
     """A claim: ``sentence`` in our words, ``title``, the same as a ``clause``, what it compares, its measures.
 
-    ``needs``: ``all`` if the claim says something of every measure, ``any`` if they are ways to see one thing. ``headline``:
+    ``needs``: ``all`` if the claim says something of every measure, ``most`` if they are ways to see one thing. ``headline``:
     keys of the measures that the abstract quotes.
     """
 
@@ -171,20 +171,20 @@ CLAIMS = (
         "intrinsic", "NC3 makes models fairer inside",
         "With NC3 regularization each method leaves less bias in what the model finds likely.",
         "NC3 regularization leaves less bias in what a model finds likely",
-        ("corrected", "as_released"), _INTRINSIC, "any",
+        ("corrected", "as_released"), _INTRINSIC, "most",
         ("stereoset_intra:gender:SS", "stereoset_intra:gender:log_ratio", "occupation_slope:gender:slope"),
     ),
     Claim(
         "extrinsic", "NC3 makes models fairer in use",
         "Fine-tuned copies of models that were debiased with NC3 regularization treat women and men more alike.",
-        "it makes fine-tuned copies treat women and men more alike",
-        ("corrected",), _EXTRINSIC, "any",
+        "NC3 regularization makes fine-tuned copies treat women and men more alike",
+        ("corrected",), _EXTRINSIC, "most",
         ("bug_profession:gender:probability_gap", "winobias:type1:answer_probability_gap", "bias_nli:gender:NN"),
     ),
     Claim(
         "understanding", "NC3 keeps understanding",
         f"NC3 regularization costs no understanding: no measure of it becomes worse by more than {MARGIN:g} point.",
-        "it keeps understanding, each measure within a margin of one point",
+        "NC3 regularization keeps understanding, each measure within a margin of one point",
         ("corrected", "as_released"), _KEPT, "all",
         ("stereoset_intra:gender:LM", "perplexity:masked_perplexity"),
     ),
@@ -192,7 +192,7 @@ CLAIMS = (
         "runs", "More collapsed models are fairer",
         "Over all trained models, those with a lower UNC3 on gender words are fairer.",
         "of all trained models those with a lower UNC3 on gender words are fairer",
-        ("runs",), _INTRINSIC, "any",
+        ("runs",), _INTRINSIC, "most",
         ("stereoset_intra:gender:log_ratio", "occupation_slope:gender:slope"),
     ),
 )  # fmt: skip

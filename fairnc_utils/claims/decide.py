@@ -131,16 +131,18 @@ def _adjusted(table: pd.DataFrame) -> pd.DataFrame:
 def overall(table: pd.DataFrame, claim: Claim, contrast: str) -> float:
     """The verdict on a claim from its totals after Holm: 1, −1, 0, or NaN if nothing of it was run.
 
-    A claim that ``needs`` all of its measures is supported if all support it, and contradicted if one contradicts it; a claim
-    that needs any is decided by the measures that decide, and inconclusive where they disagree.
+    A claim that ``needs`` all of its measures is supported if all support it, and contradicted if one contradicts it. A claim
+    that needs most is decided by half of those that were run or more, if no other one disagrees: a single one of many ways to
+    see a thing does not show it.
     """
     totals = records.select(table, claim=claim.key, contrast=contrast, method=TOTAL)
     decided = totals["decided"].dropna()
     if decided.empty:
         return float("nan")
+    supports, contradicts = (decided > 0).sum(), (decided < 0).sum()
     if claim.needs == "all":
         # What was not run cannot support: a claim about every measure stays open then.
-        whole = len(decided) == len(totals)
-        return -1.0 if (decided < 0).any() else float(whole and (decided > 0).all())
-    ends = set(decided[decided != 0])
-    return ends.pop() if len(ends) == 1 else 0.0
+        return -1.0 if contradicts else float(supports == len(totals))
+    if (supports and contradicts) or 2 * max(supports, contradicts) < len(decided):
+        return 0.0
+    return 1.0 if supports else -1.0

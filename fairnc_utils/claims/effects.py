@@ -56,7 +56,7 @@ class Study:
     @cached_property
     def _rows(self) -> dict[tuple[str, str], pd.DataFrame]:
         table = self.results
-        kept = (table["model"] == self.model) & (table["variant"] == "corrected") & (table["layer"] == "last")
+        kept = (table["model"] == self.model) & table["variant"].isin(["corrected", ""]) & (table["layer"] == "last")
         return dict(tuple(table[kept].sort_values("created", kind="stable").groupby(["benchmark", "metric"])))
 
     @cached_property

@@ -24,6 +24,12 @@ METRICS = {
     "decided": "the same, where the adjusted p is below .05 as well",
 }
 
+#: Verdict → how a sentence about a claim begins.
+SENTENCES = {
+    "supported": "The study supports that", "contradicted": "The study contradicts that",
+    "inconclusive": "The study leaves open whether",
+}  # fmt: skip
+
 #: What an abstract says where nothing was recorded.
 NO_STUDY = "No study is recorded with this build, so there are no findings to report yet: the chapters say what each would be."
 
@@ -173,8 +179,7 @@ def _sentence(claim: Claim, verdict: str, rows: pd.DataFrame) -> str:
     keys = [key for key in claim.headline if key in effects.index]
     quoted = "; ".join(f"{claim.measure(key).name} {_effect(effects.loc[key])}" for key in keys)
     what = "correlation with UNC3" if claim.contrasts == ("runs",) else "change"
-    joint = "whether" if verdict == VERDICTS[0] else "that"
-    return f"**{verdict.capitalize()}** is {joint} {claim.clause} ({what}: {quoted})."
+    return f"{SENTENCES[verdict]} {claim.clause} ({what}: {quoted})."
 
 
 def section(found: pd.DataFrame, key: str, contrast: str) -> list[go.Figure | Styler]:
@@ -204,8 +209,5 @@ def finding(found: pd.DataFrame, key: str, contrast: str) -> str:
     verdict = overall(found, claim, contrast)
     if math.isnan(verdict):
         return f"**Finding.** Not tested: {'; '.join(sorted(set(totals['note'].dropna()) - {''})) or 'nothing of it was run'}."
-    joint = "whether" if verdict == 0 else "that"
-    return (
-        f"**Finding.** {VERDICTS[int(verdict)].capitalize()} is {joint} {claim.clause} ({CONTRAST_LABELS[contrast]}; "
-        f"{_counts(totals, claim)})."
-    )
+    said = SENTENCES[VERDICTS[int(verdict)]]
+    return f"**Finding.** {said} {claim.clause} ({CONTRAST_LABELS[contrast]}; {_counts(totals, claim)})."

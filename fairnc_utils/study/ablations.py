@@ -24,7 +24,7 @@ MEASURES = {
 #: What fairness is measured by, beside UNC3 → how far a value is from fair, as a number (ICAT: from 100).
 UNFAIRNESS = {"log_ratio": np.abs, "slope": np.abs, "ICAT": lambda icat: 100 - icat}
 
-#: Reference → the variants of NC3 that are compared with it: regularizer as rows name it → what it changes.
+#: Reference (``words``: no NC3) → the variants of NC3 that are compared with it: regularizer as rows name it → what it changes.
 COMPARISONS = {
     "as_released": {
         "as_released,labels=aligned": "labels of their own position",
@@ -42,18 +42,16 @@ COMPARISONS = {
         "corrected,labels=shifted": "labels shifted by one",
         "corrected,features=detached": "only embeddings get a gradient",
         "corrected,memory=cumulative": "means since the first step",
-        "corrected,memory=batch": "means of the batch alone",
         "corrected,space=encoder": "the raw last layer",
         "corrected,kind=align": "alignment, not uniformity",
         "corrected,kind=both": "alignment and uniformity",
     },
-    "none": {
+    "words": {
         "corrected": "gender words",
         "corrected,words=released": "the released list",
         "corrected,words=random": "random words",
         "corrected,words=matched": "words as frequent",
         "corrected,words=profession": "professions",
-        "corrected,words=neutral": "everyday words",
         "corrected,words=vocabulary": "the whole vocabulary",
         "corrected,frozen=embeddings": "gender words, embeddings frozen",
     },
@@ -86,9 +84,9 @@ def ablate(results: pd.DataFrame, *, method: str = "bec", model: str = "models/m
            seed: int = 0) -> Run:  # fmt: skip
     """Rows that sum up recorded runs (``records.recorded``): means over seeds, paired differences, correlations.
 
-    ``variant`` says which: ``mean`` of a cell over its seeds; ``minus <regularizer>`` of one variant of NC3 (``COMPARISONS``
-    on ``method``, ``EVERYWHERE`` on all) against a reference, paired by seed, at the λ that was chosen or, if it has one of
-    its own, at that; both with the t interval over seeds and the number of seeds as ``n``;
+    ``variant`` says which: ``mean`` of a cell over its seeds; ``minus <reference>`` of one variant of NC3 (``COMPARISONS``
+    on ``method``, at the λ of those variants; ``EVERYWHERE`` on all, at the chosen one), paired by seed; both with the t
+    interval over seeds and the number of seeds as ``n``;
     ``spearman`` and ``pearson`` of UNC3 with a run's distance from fair (``UNFAIRNESS``), over all runs (method ``all``),
     about each method's mean (``within``) and for each method, with bootstrap intervals over ``n`` cells. ``chosen_lambda`` is
     a metric of each method. A difference that no run tells has the value NaN and ``n`` 0.
@@ -99,7 +97,7 @@ def ablate(results: pd.DataFrame, *, method: str = "bec", model: str = "models/m
     rows = [label | {"method": name, "lam": lam, "value": lam} for name, lam in chosen.items()]
     rows += [*_means(runs), *_correlations(runs, seed)]
     for name in dict.fromkeys([method, *runs["method"]]):
-        compared = COMPARISONS if name == method else EVERYWHERE
+        compared = EVERYWHERE | (COMPARISONS if name == method else {})
         rows += _differences(runs[runs["method"] == name], name, chosen.get(name), compared) if name != "base" else []
     told = {"study": corpora.fingerprint(sorted(set(results["run_id"]))), "runs": len(runs)}
     config = {"model": model, "profile": profile, "seed": seed, "method": method}
@@ -189,10 +187,12 @@ def _differences(
         return own.set_index("seed")
 
     for reference, variants in compared.items():
+        # What was swept is taken at the weight of the variants beside it, and alone at the chosen one.
+        weights = [*(cells[label]["lam"].iloc[0] for label in variants if label in cells and "," in label), chosen]
         for label in variants:
-            one = cell(label, chosen)
+            one = cell(label, weights[0])
             lam = one["lam"].iloc[0] if len(one) else np.nan
-            other = cell(reference, lam if label != "none" else chosen)
+            other = cell({"words": "none"}.get(reference, reference), weights[0])
             for metric in MEASURES:
                 row = {"variant": f"minus {reference}", "method": method, "regularizer": label, "lam": lam}
                 yield row | _over_seeds(one[metric] - other[metric], metric)
