@@ -9,6 +9,7 @@ PYTHON ?= $(firstword $(foreach python,python3.11 python3,$(shell \
 VENV := .venv
 RUN := $(VENV)/bin/python
 SITE = $(CURDIR)/build/$(PROFILE)/_build/html/index.html
+PORT ?= 8000
 STRIP := nbstripout --keep-id --extra-keys "metadata.papermill cell.metadata.papermill metadata.language_info.version"
 # One number for everything that tests can depend on: all files that git does not ignore.
 STATE := find . \( -name .git -o -name .venv -o -name build -o -name _build -o -name dist -o -name '*.egg-info' \
@@ -19,16 +20,19 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test check lab lock clean
+.PHONY: help book serve test check lab lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
-	@echo 'PROFILE=quick picks config/<PROFILE>.yaml, CORES=n the cores, PYTHON=path the Python (3.11 or newer).'
+	@echo 'PROFILE=quick picks config/<PROFILE>.yaml, CORES=n the cores, PORT=n the port of serve, PYTHON=path the Python (3.11 or newer).'
 
 book: $(VENV)/ready  ## run the notebooks and render the book of PROFILE
 	@test -f config/$(PROFILE).yaml || { echo "There is no config/$(PROFILE).yaml." >&2; exit 1; }
 	@$(RUN) workflow/launch.py --cores $(CORES) --configfile config/$(PROFILE).yaml
 	@echo 'The book: $(SITE)'
+
+serve: book  ## show the book of PROFILE at http://127.0.0.1:8000 (PORT), to this machine alone
+	@$(RUN) -m http.server --bind 127.0.0.1 --directory $(dir $(SITE)) $(PORT)
 
 # Pages are checked where they are built: a book that lies here may be older than what is tested (.ci/run does both).
 test: $(VENV)/ready  ## run the tests; again only after a change, or with FORCE=1

@@ -138,7 +138,8 @@ def comparison(results: pd.DataFrame) -> pd.DataFrame:
     book's tables do not name, are left out.
     """
     keys = [*CELL, *NUMBER]
-    rows = results[results["metric"].isin(tables.METRICS) & (results["variant"] != "difference")]
+    single = (results["variant"] != "difference") & (results["benchmark"] != "trajectory")  # of a run as a whole
+    rows = results[results["metric"].isin(tables.METRICS) & single]
     rows = rows.drop_duplicates([*keys, "seed"], keep="last")
     table = rows.groupby(keys, sort=False, dropna=False).agg(
         value=("value", "mean"), sd=("value", "std"), seeds=("value", "size"), ci_low=("ci_low", "first"),

@@ -69,7 +69,6 @@ def plain_docstring(app, what: str, name: str, obj, options, lines: list[str]) -
 def setup(app) -> dict:
     """Register with Sphinx."""
     app.setup_extension("sphinx.ext.autodoc")
-    app.setup_extension("sphinx.ext.viewcode")
     app.connect("source-read", write_page)
     app.connect("autodoc-process-docstring", plain_docstring)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

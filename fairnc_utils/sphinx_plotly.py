@@ -114,9 +114,10 @@ def figure_html(figure: dict, plot_id: str, still: str = "") -> str:
     layout = figure.get("layout", {})
     alt = escape((layout.get("meta") or {}).get("alt", ""))
     drawn = {key: figure[key] for key in ("data", "layout", "frames") if key in figure}
+    data = json.dumps(drawn, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return (
         f'<div {MARK} id="{plot_id}" role="group" aria-label="{alt}" style="height:{layout.get("height", 450):.0f}px">'
-        f"{_data(drawn)}{_picture_html(still, alt)}</div>"
+        f"{_script(data)}{_picture_html(still, alt)}</div>"
     )
 
 
@@ -126,7 +127,7 @@ def widget_html(content: dict, plot_id: str, still: str = "") -> str:
     instead = f'<div class="still">{content["html"]}</div>{SHOWN}' if "html" in content else _picture_html(still, alt)
     return (
         f'<div class="widget" data-widget="{content["widget"]}" id="{plot_id}" role="group" aria-label="{alt}">'
-        f"{_data(content['data'])}{instead}</div>"
+        f"{_script(content['data'])}{instead}</div>"
     )
 
 
@@ -134,9 +135,9 @@ def widget_html(content: dict, plot_id: str, still: str = "") -> str:
 SHOWN = "<noscript><style>.still { display: block !important; }</style></noscript>"
 
 
-def _data(data: dict) -> str:
-    """Data as a script element. No "<" is left in it, so none of its texts can end the element."""
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+def _script(data: str) -> str:
+    """JSON as a script element. No "<" is left in it, so none of its texts can end the element."""
+    text = data.replace("<", "\\u003c")
     return f'<script type="application/json">{text}</script>'
 
 
@@ -182,13 +183,6 @@ def _scripts() -> Iterator[tuple[str, bytes]]:
         yield key.replace("MathJax/es5/", "mathjax/").replace("MathJax/", "mathjax/"), assets.read(key)
 
 
-def remove_unused(app, exception) -> None:
-    """Take away what no page loads: source maps of the theme's scripts, and its words in other languages."""
-    static = Path(app.outdir) / "_static"
-    for path in [*static.rglob("*.map"), *static.glob("locales/**/*.*")]:
-        path.unlink()
-
-
 def choose_scripts(app, pagename, templatename, context, doctree) -> None:
     """Give each page the scripts it uses: plotly.js where a figure is, thebe (a remote service) nowhere."""
     body = context.get("body") or ""
@@ -206,6 +200,5 @@ def setup(app) -> dict:
     """Register with Sphinx."""
     app.add_directive("notebook-figure", NotebookFigure)
     app.connect("builder-inited", copy_scripts)
-    app.connect("build-finished", remove_unused)
     app.connect("html-page-context", choose_scripts, priority=900)  # after those that add scripts
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,5 +1,7 @@
 """The interactive pages: words with their contexts, runs side by side. Without scripts a figure or table stands for them."""
 
+import json
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -15,7 +17,8 @@ class Widget:
     """An element that the book's script ``widget`` builds from ``data``; notebooks show ``instead``, a figure or a table."""
 
     def __init__(self, widget: str, data: dict, *, alt: str, instead: go.Figure | pd.io.formats.style.Styler):
-        self.content, self.instead = {"widget": widget, "alt": alt, "data": data}, instead
+        text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)  # a notebook gives each item a line
+        self.content, self.instead = {"widget": widget, "alt": alt, "data": text}, instead
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         if isinstance(self.instead, go.Figure):
@@ -38,7 +41,7 @@ def word_explorer(data: dict) -> Widget:
         )  # fmt: skip
     figure.update_layout(xaxis={"title": "times seen (log)", "type": "log"}, yaxis_title="cos(class mean, embedding)")
     alt = f"Scatter of words of {data['corpus']}: cosine of class mean and embedding by the number of times a word was seen."
-    finish(figure, name="fig-words", alt=alt, caption="Cosine of each gender word by the number of times it was seen.")
+    finish(figure, name="fig-explored", alt=alt, caption="")  # no caption: a numbered figure that is not seen would count
     colors = {group: GROUP_COLORS[group] for group in ("female", "male")}
     colors |= {"others": GROUP_COLORS["profession"], "chosen": PALETTE[4]}
     return Widget("words", data | {"colors": colors}, alt=alt, instead=figure)
