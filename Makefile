@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve test check lab lock clean
+.PHONY: help study book serve test check lab lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ book: $(VENV)/ready  ## run the notebooks and render the book of PROFILE
 
 serve: book  ## show the book of PROFILE at http://127.0.0.1:8000 (PORT), to this machine alone
 	@$(RUN) -m http.server --bind 127.0.0.1 --directory $(dir $(SITE)) $(PORT)
+
+study: $(VENV)/ready  ## run the cells of PROFILE's study that are not there yet (for a GPU: PROFILE=full)
+	@$(RUN) workflow/launch.py --cores $(CORES) --configfile config/$(PROFILE).yaml study
 
 # Pages are checked where they are built: a book that lies here may be older than what is tested (.ci/run does both).
 test: $(VENV)/ready  ## run the tests; again only after a change, or with FORCE=1

@@ -29,6 +29,7 @@ RESULTS = BUILD / "results"
 
 include: "workflow/rules/chapters.smk"
 include: "workflow/rules/book.smk"
+include: "workflow/rules/study.smk"
 
 
 rule all:

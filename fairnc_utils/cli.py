@@ -6,12 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from fairnc_utils import assets, records, study, words
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.options import WORDS, FinetuneConfig, TrainConfig, TrajectoryConfig
 from fairnc_utils.records import Run
+from fairnc_utils.study import grid, recording
 
 #: Commands that read their options from a file → (what they do, the options, one of them by way of example).
 FROM_FILE = {
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command == "record":
             print("\n".join(records.record(options["folder"], options["to"])))
             return 0
+        if command == "study":
+            return _study(out=out, **options)
         if command in FROM_FILE:
             options = _yaml(options["config"], command)
         run = getattr(study, command)(**{key: value for key, value in options.items() if value is not None})
@@ -47,13 +51,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _study(*, config: str, sweeps: list[str] | None, jobs: int, device: str | None, out: str, record: bool) -> int:
+    """Run what is left of a study, or record what is there; exit status 1 if a cell failed."""
+    plan, folder = grid.plan(_read(config)), Path(out).resolve()
+    if record:
+        print(f"recorded {len(recording.record(folder)['runs'])} runs", file=sys.stderr)
+        return 0
+    known = [records.recorded(), *([records.load(folder)] if any(folder.rglob("results.parquet")) else [])]
+    failed = grid.run(grid.cells(plan, sweeps, results=pd.concat(known)), folder, jobs=jobs, device=device)
+    for cell, why in failed.items():
+        print(f"cell {cell}: {why}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _read(path: str) -> object:
+    """What a YAML file holds."""
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a number or date that is none
+        raise FairNCError(f"{path}: {' '.join(str(error).split())}") from error
+
+
 def _yaml(path: str, command: str) -> dict:
     """The options in a YAML file."""
     _, schema, example = FROM_FILE[command]
-    try:
-        options = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a number or date that is none
-        raise FairNCError(f"{path}: {' '.join(str(error).split())}") from error
+    options = _read(path)
     if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
         raise FairNCError(f"{path}: write one option a line, e.g. `{example}`; options are {', '.join(schema.model_fields)}")
     return options
@@ -78,6 +100,13 @@ def _parser() -> argparse.ArgumentParser:
     record = commands.add_parser("record", help="copy runs to the recorded ones that the book shows beside its own")
     record.add_argument("folder", help="where the runs were saved")
     record.add_argument("--to", help=f"default: {records.RECORDED}")
+    whole = commands.add_parser("study", help="the cells of a profile's study that are not there yet")
+    whole.add_argument("--config", required=True, metavar="PROFILE.YAML", help="e.g. config/full.yaml")
+    whole.add_argument("--out", required=True, help="folder of the runs; a study that was stopped goes on there")
+    whole.add_argument("--sweeps", nargs="+", metavar="SWEEP", help="only these (default: all)")
+    whole.add_argument("--jobs", type=int, default=1, help="processes side by side (default: 1)")
+    whole.add_argument("--device", help="instead of the cells' own")
+    whole.add_argument("--record", action="store_true", help=f"run nothing; gather the runs in {records.RECORDED}/study")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--model", help="folder, hub name, smollm2 or random (default: models/minilm-mlm)")
     common.add_argument("--device", help="auto, cpu, cuda ... (default: auto)")

@@ -38,6 +38,14 @@ SWEPT = 3
 Cells = dict[str, tuple[str, dict]]
 
 
+class Plan(BaseModel):
+    """The ``study`` section of a configuration. ``lengths``: method → options of each of its cells."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    sweeps: dict[str, dict] = Field(min_length=1)
+    lengths: dict[str, dict] = Field(default_factory=dict)
+
+
 class Sweep(BaseModel):
     """One sweep. Keys of ``options`` and ``grid`` are those of the run's configuration; a dot reaches inside one of them."""
 
@@ -47,13 +55,20 @@ class Sweep(BaseModel):
     grid: dict[str, list] = Field(default_factory=dict)
 
 
-def cells(plan: Mapping, only: Sequence[str] | None = None, *, results: pd.DataFrame | None = None) -> Cells:
+def plan(config: object) -> Plan:
+    """The study of a whole configuration, as it was read from its file. Raises ``FairNCError`` if it has none."""
+    if not isinstance(config, dict) or not isinstance(config.get("study"), dict):
+        raise FairNCError("this configuration has no section `study`; config/full.yaml has one")
+    return configured(Plan, config["study"])
+
+
+def cells(plan: Plan, only: Sequence[str] | None = None, *, results: pd.DataFrame | None = None) -> Cells:
     """Cell name → (kind of run, its complete options), sweep by sweep; equal cells once.
 
-    ``plan``: ``sweeps`` by name, and ``lengths``: method → options of each of its cells; ``only``: names of sweeps;
-    ``results``: rows that choose λ where a sweep says ``lam: chosen``. Raises ``FairNCError`` on a bad plan.
+    ``only``: names of sweeps; ``results``: rows that choose λ where a sweep says ``lam: chosen``. Raises ``FairNCError`` on a
+    bad plan.
     """
-    sweeps, found = plan["sweeps"], {}
+    sweeps, found = plan.sweeps, {}
     if unknown := sorted(set(only or ()) - set(sweeps)):
         raise FairNCError(f"the study has no sweep {', '.join(unknown)}; it has {', '.join(sweeps)}")
     for name in only or sweeps:
@@ -62,13 +77,18 @@ def cells(plan: Mapping, only: Sequence[str] | None = None, *, results: pd.DataF
             options = _nested(sweep.options | dict(zip(sweep.grid, values, strict=True)))
             inside = options if sweep.run == "train" else options.get("debiasing", {})
             method = inside.get("method")
-            inside |= {**plan.get("lengths", {}).get(method, {}), **inside}
+            inside |= {**plan.lengths.get(method, {}), **inside}
             if inside.get("lam") == "chosen":
-                inside["lam"] = chosen_lambda(results, method)
+                inside["lam"] = chosen_lambda(_of_model(results, options), method)
             config = configured(RUNS[sweep.run][0], options).model_dump(mode="json")
             cell = hashlib.sha256(json.dumps([sweep.run, config], sort_keys=True).encode()).hexdigest()[:12]
             found.setdefault(cell, (sweep.run, config))
     return found
+
+
+def _of_model(results: pd.DataFrame | None, options: Mapping) -> pd.DataFrame | None:
+    model = options.get("model", TrainConfig.model_fields["model"].default)
+    return results if results is None else records.select(results, model=model)
 
 
 def _nested(options: Mapping) -> dict:

@@ -1,0 +1,86 @@
+"""The recorded study can be made again: a run's provenance is all that it takes."""
+
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairnc_utils import assets, benchmarks, records
+from fairnc_utils.study import grid
+
+STUDY = assets.project_root() / records.RECORDED / "study"
+KEYS = ["method", "benchmark", "split", "axis", "words", "layer", "variant", "metric"]
+
+#: How far a metric may lie from its recorded value, relative to 1 and to its size: an untrained model is measured in float32 on
+#: any device. A trained one was trained in bf16 on a GPU, whose rounding differs from a CPU's at every step.
+UNTRAINED, TRAINED = 2e-3, 5e-2
+
+
+def provenance() -> dict:
+    return json.loads((STUDY / "provenance.json").read_text())["runs"]
+
+
+def base_run() -> str:
+    configs = {run_id: told["config"] for run_id, told in provenance().items()}
+    return next(run_id for run_id, config in configs.items() if config["method"] == "base" and config.get("perplexity"))
+
+
+def rerun(run_id: str, **changes) -> pd.DataFrame:
+    """Recorded and new values of a run, row by row, made on a CPU from its provenance alone."""
+    config = provenance()[run_id]["config"] | {"device": "cpu"} | changes
+    kind = "finetune" if "task" in config else "train"
+    rows = grid.RUNS[kind][1](**config).results
+    recorded = records.select(records.recorded(), run_id=run_id)
+    both = recorded.merge(rows, on=KEYS, suffixes=("", "_new"))
+    assert len(both)
+    assert not both.duplicated(KEYS).any()
+    return both
+
+
+def assert_close(both: pd.DataFrame, tolerance: float) -> None:
+    off = (both["value_new"] - both["value"]).abs() / both["value"].abs().clip(lower=1)
+    assert off.max() <= tolerance, both.assign(off=off).nlargest(5, "off")[[*KEYS, "value", "value_new"]].to_string()
+
+
+def test_part_of_a_recorded_run_is_made_again_on_a_cpu():
+    wanted = ["stereoset_intra:dev:gender", "occupation_slope:bls"]
+    both = rerun(base_run(), benchmarks=wanted, collapse=(), by_layer=False, perplexity=False)
+    assert {"stereoset_intra", "occupation_slope", "training"} == set(both["benchmark"])
+    assert_close(both, UNTRAINED)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("FAIRNC_RERUN" not in os.environ, reason="FAIRNC_RERUN=<run id> or base: one recorded run, in full")
+def test_a_whole_recorded_run_is_made_again_on_a_cpu():
+    wanted = os.environ["FAIRNC_RERUN"]
+    run_id = base_run() if wanted == "base" else wanted
+    both = rerun(run_id)
+    assert len(both) >= 0.99 * len(records.select(records.recorded(), run_id=run_id))
+    assert_close(both, UNTRAINED if run_id == base_run() else TRAINED)
+
+
+def test_recorded_units_give_the_recorded_metrics():
+    units, rows = records.recorded_units(), records.recorded()
+    checked = 0
+    for (run_id, name, split, axis), part in units[units["benchmark"].isin(["stereoset_intra", "bec_pro"])].groupby(
+        ["run_id", "benchmark", "split", "axis"]
+    ):
+        table = part.pivot(index="unit", columns="column", values="value").astype(float)
+        recorded = records.select(rows, run_id=run_id, benchmark=name, split=split, axis=axis).set_index("metric")["value"]
+        for metric, (columns, statistic) in benchmarks.get(name).statistics.items():
+            value = statistic(*(table[column].to_numpy() for column in columns), axis=-1)
+            np.testing.assert_allclose(value, recorded[metric], atol=1e-4, rtol=1e-4)
+        checked += 1
+        if checked == 200:
+            break
+    assert checked == 200
+
+
+def test_every_recorded_row_has_a_run_and_its_origin_is_said():
+    rows, runs = records.select(records.recorded(), profile="full"), provenance()
+    rows = rows[~rows["benchmark"].isin(["trajectory"])]
+    assert set(rows["origin"]) == {"recorded"}
+    assert set(rows["run_id"]) == set(runs)
+    assert all({"config", "evidence", "created", "shared"} <= set(told) for told in runs.values())
