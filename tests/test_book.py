@@ -357,3 +357,13 @@ def test_comparer_follows_its_fields(open_page):
     every = driver.execute_script(rows)
     only.send_keys(Keys.ARROW_DOWN)  # one benchmark
     assert 0 < driver.execute_script(rows) < every
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_barrier_is_found(tmp_path, axe):
+    page = tmp_path / "page.html"
+    head = '<!DOCTYPE html><html lang="en"><meta name="viewport" content="width=device-width"><title>x</title>'
+    page.write_text(f'{head}<img src="data:,">')
+    with browser() as driver:
+        assert any("image-alt" in problem for problem in browser_problems(driver, page, timeout=0.5, axe=axe))

