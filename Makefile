@@ -35,7 +35,7 @@ serve: book  ## show the book of PROFILE at http://127.0.0.1:8000 (PORT), to thi
 	@$(RUN) -m http.server --bind 127.0.0.1 --directory $(dir $(SITE)) $(PORT)
 
 study: $(VENV)/ready  ## run the cells of PROFILE's study that are not there yet (for a GPU: PROFILE=full)
-	@$(RUN) workflow/launch.py --cores $(CORES) --configfile config/$(PROFILE).yaml study
+	@$(RUN) workflow/launch.py study --cores $(CORES) --configfile config/$(PROFILE).yaml
 
 # Pages are checked where they are built: a book that lies here may be older than what is tested (.ci/run does both).
 test: $(VENV)/ready  ## run the tests; again only after a change, or with FORCE=1
