@@ -158,6 +158,7 @@ def test_a_change_reruns_what_it_affects_and_nothing_else(book):
         assert planned(book) == {"parameters": len(CHAPTERS + SUMMARIES), **everything}
     with edited(book / "fairnc_utils/collapse.py", '"""', '"""Changed. '):
         assert planned(book) == everything
+    assert planned(book, "study") == {"plan": 1, "sweep": 3, "study": 1}  # no part of the book
     with edited(book / "book/index.md", "# ", "# Changed: "):
         assert planned(book) == {"book": 1, "all": 1}
     assert planned(book) == {}
