@@ -158,17 +158,21 @@ def by_axis(results: pd.DataFrame, *, caption: str, rows: str = "axis", metrics:
 
 
 def tasks(results: pd.DataFrame, missing: dict[str, str], *, caption: str) -> Styler:
-    """One row a task and split with each of its metrics; then the tasks that were not run, and why."""
+    """One row a task and split with each of its metrics; then the tasks that were not run, and why, alike ones together."""
     own = results[results["metric"].isin(METRICS)]
     table = [
         {"task": f"{name} ({rows['corpus'].iloc[0]})", "split": split, "items": f"{rows['n'].iloc[0]:.0f}",
          "result [95% interval]": "<br>".join(f"{METRICS[row['metric']][0]}: {interval(row)}" for _, row in rows.iterrows())}
         for (name, split), rows in own.groupby(["benchmark", "split"], sort=False)
     ]  # fmt: skip
+    alike: dict[str, list[str]] = {}
+    for name, reason in missing.items():  # tasks of one source lack it together: it is said once, with the first one's file
+        alike.setdefault(reason.rpartition(", and ")[2], []).append(name)
     table += [
-        {"task": name, "split": "–", "items": "–", "result [95% interval]": f"not run: {html.escape(reason)}"}
-        for name, reason in missing.items()
-    ]
+        {"task": ", ".join(names), "split": "–", "items": "–",
+         "result [95% interval]": f"not run: {html.escape(missing[names[0]])}"}
+        for names in alike.values()
+    ]  # fmt: skip
     return plain(pd.DataFrame(table), caption=caption).set_properties(**{"text-align": "left"})
 
 
