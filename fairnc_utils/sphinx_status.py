@@ -32,20 +32,21 @@ def markdown(rows: list[dict]) -> str:
 
 
 def origins(source: Path) -> str:
-    """Where the numbers come from: one row for each origin, profile, device and set of versions."""
-    by = ["origin", "profile", "device", "torch", "transformers", "git_commit"]
+    """Where the numbers come from: one row for each origin, profile, device and set of versions, with its last commit."""
+    by = ["origin", "profile", "device", "torch", "transformers"]
     return markdown(
         [
-            dict(zip(("origin", "profile", "device", "PyTorch", "Transformers", "commit"), key, strict=True))
-            | {"runs": rows["run_id"].nunique(), "numbers": len(rows), "made": _days(rows["created"])}
+            dict(zip(("origin", "profile", "device", "PyTorch", "Transformers"), key, strict=True))
+            | {"commit": rows.sort_values("created")["git_commit"].iloc[-1] or "–", "runs": rows["run_id"].nunique(),
+               "numbers": len(rows), "made": _days(rows["created"])}
             for key, rows in results(source).groupby(by)
         ]
-    )
+    )  # fmt: skip
 
 
 def recorded(source: Path) -> str:
     """What was recorded: one row for each method and form of NC3."""
-    table = results(source)
+    table = results(source).dropna(subset=["seed", "lam"])  # a row without them sums up several runs
     return markdown(
         [
             {"method": method, "NC3": regularizer, "λ": ", ".join(f"{lam:g}" for lam in sorted(rows["lam"].unique())),
@@ -133,6 +134,8 @@ def _minute(time: str) -> str:
 
 def _days(times: pd.Series) -> str:
     first, last = times.min()[:10], times.max()[:10]
+    if not last:
+        return "–"
     return first if first == last else f"{first} to {last}"
 
 
