@@ -208,6 +208,7 @@ def finding(found: pd.DataFrame, key: str, contrast: str) -> str:
     totals = records.select(found, claim=claim.key, contrast=contrast, method=TOTAL)
     verdict = overall(found, claim, contrast)
     if math.isnan(verdict):
-        return f"**Finding.** Not tested: {'; '.join(sorted(set(totals['note'].dropna()) - {''})) or 'nothing of it was run'}."
+        notes = sorted({note.removeprefix("not run: ") for note in totals["note"].dropna()} - {""})
+        return f"**Finding.** Not tested: {'; '.join(notes) or 'nothing of it was run'}."
     said = SENTENCES[VERDICTS[int(verdict)]]
     return f"**Finding.** {said} {claim.clause} ({CONTRAST_LABELS[contrast]}; {_counts(totals, claim)})."
