@@ -286,7 +286,7 @@ def test_no_study_at_all_leaves_every_test_not_run_and_an_abstract_that_says_so(
     run = claims.as_run(nothing, {"model": "models/minilm-mlm", "profile": "tiny"}, runs=[])
     assert run.results.empty
     assert claims.abstract(run.results).startswith("No study is recorded")
-    assert claims.finding(nothing, "collapse", "debiased").startswith("**Finding.** Not tested: not run")
+    assert claims.finding(nothing, "collapse", "debiased").startswith("**Finding.** Not tested: ")
     assert len(claims.section(nothing, "collapse", "debiased")) == 1  # a table and no empty figure
     assert "not tested" in claims.summary(nothing, caption="Claims.").to_html()
 

@@ -160,6 +160,8 @@ def abstract(results: pd.DataFrame) -> str:
             decided = own[(own["axis"] == "claim")]
             if len(decided):
                 told.append(_sentence(claim, VERDICTS[int(decided["value"].iloc[0])], own))
+            else:
+                told.append(f"Not tested is whether {claim.clause}.")
     return " ".join(told) + "\n"
 
 
