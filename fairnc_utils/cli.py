@@ -51,14 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _study(*, config: str, sweeps: list[str] | None, jobs: int, device: str | None, out: str, record: bool) -> int:
-    """Run what is left of a study, or record what is there; exit status 1 if a cell failed."""
+def _study(*, config: str, sweeps: list[str] | None, jobs: int, device: str | None, out: str, record: bool,
+           again: bool) -> int:  # fmt: skip
+    """Run what is left of a study, or add what is there to the recorded one; exit status 1 if a cell failed."""
     plan, folder = grid.plan(_read(config)), Path(out).resolve()
     if record:
-        print(f"recorded {len(recording.record(folder)['runs'])} runs", file=sys.stderr)
+        print(f"recorded {len(recording.record(*recording.at_home(), folder)['runs'])} runs", file=sys.stderr)
         return 0
     known = [records.recorded(), *([records.load(folder)] if any(folder.rglob("results.parquet")) else [])]
-    failed = grid.run(grid.cells(plan, sweeps, results=pd.concat(known)), folder, jobs=jobs, device=device)
+    chosen = grid.without(grid.cells(plan, sweeps, results=pd.concat(known)), {} if again else recording.runs())
+    failed = grid.run(chosen, folder, jobs=jobs, device=device)
     for cell, why in failed.items():
         print(f"cell {cell}: {why}", file=sys.stderr)
     return 1 if failed else 0
@@ -106,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     whole.add_argument("--sweeps", nargs="+", metavar="SWEEP", help="only these (default: all)")
     whole.add_argument("--jobs", type=int, default=1, help="processes side by side (default: 1)")
     whole.add_argument("--device", help="instead of the cells' own")
+    whole.add_argument("--again", action="store_true", help="also cells that are recorded with the book")
     whole.add_argument("--record", action="store_true", help=f"run nothing; gather the runs in {records.RECORDED}/study")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--model", help="folder, hub name, smollm2 or random (default: models/minilm-mlm)")

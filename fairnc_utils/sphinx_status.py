@@ -4,17 +4,21 @@ A page asks for a part with a line of its own, ``% status: software``; ``PARTS``
 source folder, where the build has put ``results.parquet`` and the executed notebooks.
 """
 
+import json
 import os
 import platform
 import re
+from collections import Counter
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import nbformat
 import pandas as pd
+import yaml
 
 from fairnc_utils import assets, costs
+from fairnc_utils.study import grid
 
 MARK = re.compile(r"^% status: (\w+)$", re.MULTILINE)
 
@@ -108,6 +112,30 @@ def study(source: Path) -> str:
     return markdown([{"devices": number, "hours": f"{hours:.2f}"} for number, hours in rows] if len(seconds) else [])
 
 
+def lacking(source: Path) -> str:
+    """What `config/full.yaml` plans and no recorded run has, sweep by sweep."""
+    file = source / "recorded" / "study" / "provenance.json"
+    if not file.exists():
+        return markdown([])
+    plan = grid.plan(yaml.safe_load((assets.project_root() / "config" / "full.yaml").read_text()))
+    rows = pd.read_parquet(file.with_name("results.parquet"))
+    found = grid.lacking(plan, json.loads(file.read_text())["runs"], rows)
+    return markdown([
+        {"sweep": name, "cells": number, "recorded": number - len(cells),
+         "not run": ", ".join(f"{what} ({times})" for what, times in Counter(map(_called, cells)).items()) or "–"}
+        for name, (number, cells) in found.items()
+    ])  # fmt: skip
+
+
+def _called(cell: dict) -> str:
+    """A cell without its seed: task, method, NC3 and λ."""
+    what = cell.get("debiasing") or cell
+    nc3 = what["regularizer"]
+    nc3 = " ".join(f"{key}={value}" for key, value in nc3.items()) if isinstance(nc3, dict) else nc3
+    lam = f" λ = {what['lam']:g}" if what["lam"] is not None else ""
+    return " ".join(filter(None, [cell.get("task"), what["method"], "" if nc3 == "none" else nc3])) + lam
+
+
 def saved(source: Path) -> str:
     """Bytes of what runs leave behind."""
     sizes = costs.sizes(source / "recorded")
@@ -116,7 +144,7 @@ def saved(source: Path) -> str:
 
 PARTS = {
     "origins": origins, "recorded": recorded, "notebooks": notebooks, "software": software, "assets": pins,
-    "chapters": chapters, "cells": cells, "study": study, "saved": saved,
+    "chapters": chapters, "cells": cells, "study": study, "saved": saved, "lacking": lacking,
 }  # fmt: skip
 
 

@@ -187,6 +187,15 @@ def test_recorded_studies_join_and_a_second_recording_changes_nothing(done, tmp_
     assert texts[0] == texts[1]
 
 
+def test_what_is_lacking_is_told_by_sweep(done):
+    folder, chosen, *_ = done
+    runs = recording.record(folder, target=folder.parent / "kept")["runs"]
+    assert len(grid.without(chosen, runs)) == 1
+    two = plan(bec={"options": SMALL | {"method": "bec", "benchmarks": ["stereoset_intra:dev:gender"]}, "grid": {"seed": [1, 2]}})
+    (number, cells), = grid.lacking(two, runs, swept()).values()
+    assert (number, [config["seed"] for config in cells]) == (2, [2])
+
+
 def test_a_folder_without_runs_is_an_error(tmp_path):
     with pytest.raises(FairNCError, match="no run below"):
         recording.record(tmp_path, target=tmp_path / "x")

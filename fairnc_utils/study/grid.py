@@ -86,6 +86,27 @@ def cells(plan: Plan, only: Sequence[str] | None = None, *, results: pd.DataFram
     return found
 
 
+def lacking(plan: Plan, runs: Mapping[str, dict], results: pd.DataFrame) -> dict[str, tuple[int, list[dict]]]:
+    """Sweep → number of its cells, and the options of those that no run has.
+
+    ``runs``: provenance by run id, as ``recording.record`` writes it; ``results``: its rows, which choose λ.
+    """
+    found = {name: cells(plan, [name], results=results) for name in plan.sweeps}
+    return {name: (len(own), [config for _, config in without(own, runs).values()]) for name, own in found.items()}
+
+
+def without(chosen: Cells, runs: Mapping[str, dict]) -> Cells:
+    """The cells that no run of a provenance has."""
+    there = {_same(told["config"]) for told in runs.values()}
+    return {cell: (kind, config) for cell, (kind, config) in chosen.items() if _same(config) not in there}
+
+
+def _same(config: Mapping) -> str:
+    """A configuration without what does not change its numbers, or only their last digits."""
+    kept = {key: value for key, value in config.items() if key not in ("device", "checkpoint", "output")}
+    return json.dumps(kept, sort_keys=True)
+
+
 def _of_model(results: pd.DataFrame | None, options: Mapping) -> pd.DataFrame | None:
     model = options.get("model", TrainConfig.model_fields["model"].default)
     return results if results is None else records.select(results, model=model)

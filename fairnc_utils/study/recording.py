@@ -43,6 +43,18 @@ def record(*folders: str | Path, target: str | Path | None = None) -> dict:
     return provenance
 
 
+def at_home() -> list[Path]:
+    """The folder of the study that is recorded with the book, if there is one."""
+    folder = assets.project_root() / records.RECORDED / "study"
+    return [folder] if (folder / "provenance.json").exists() else []
+
+
+def runs() -> dict[str, dict]:
+    """Provenance of the runs that are recorded with the book, by run id."""
+    told = [json.loads((folder / "provenance.json").read_text()) for folder in at_home()]
+    return {run_id: run for study in told for run_id, run in study["runs"].items()}
+
+
 def _read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, dict]]:
     """Results, units and provenance by run, of one saved run or of a recorded study."""
     told = json.loads((folder / "provenance.json").read_text())
