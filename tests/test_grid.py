@@ -191,7 +191,8 @@ def test_what_is_lacking_is_told_by_sweep(done):
     folder, chosen, *_ = done
     runs = recording.record(folder, target=folder.parent / "kept")["runs"]
     assert len(grid.without(chosen, runs)) == 1
-    two = plan(bec={"options": SMALL | {"method": "bec", "benchmarks": ["stereoset_intra:dev:gender"]}, "grid": {"seed": [1, 2]}})
+    options = SMALL | {"method": "bec", "benchmarks": ["stereoset_intra:dev:gender"]}
+    two = plan(bec={"options": options, "grid": {"seed": [1, 2]}})
     (number, cells), = grid.lacking(two, runs, swept()).values()
     assert (number, [config["seed"] for config in cells]) == (2, [2])
 
