@@ -32,7 +32,7 @@ def run(settings: Settings) -> list[Row]:
 
 
 def _compare(settings: Settings, size: int, dim: int) -> list[Row]:
-    statistics, weight = _classes(size, dim)
+    statistics, weight = random_classes(size, dim)
     sample = 1 if settings.tiny else 4
 
     def plain(patch: int):
@@ -69,7 +69,7 @@ def plain_patch(points: Tensor, unit: Tensor, spread: Tensor, patch: slice) -> d
 
 def difference(size: int, dim: int) -> float:
     """Largest relative difference of the package's pairwise metrics from the plain formulation over all pairs."""
-    statistics, weight = _classes(size, dim)
+    statistics, weight = random_classes(size, dim)
     found, pairs, worst = collapse.measure(statistics, weight), torch.ones(size, size).triu(1).bool(), 0.0
     for mark, points in zip(("", "w"), _points(statistics, weight), strict=True):
         kernels = {name: x[pairs] for name, x in plain_patch(*points, slice(0, size)).items()}
@@ -85,7 +85,7 @@ def difference(size: int, dim: int) -> float:
     return worst
 
 
-def _classes(size: int, dim: int) -> tuple[collapse.ClassStatistics, Tensor]:
+def random_classes(size: int, dim: int) -> tuple[collapse.ClassStatistics, Tensor]:
     """Ten noisy samples of each of K random class means, and random classifier rows."""
     generator = torch.Generator().manual_seed(0)
     centres, statistics = torch.randn(size, dim, generator=generator), collapse.ClassStatistics(size, dim)
@@ -106,8 +106,8 @@ def _points(statistics: collapse.ClassStatistics, weight: Tensor) -> list[tuple[
 def _alone(size: int, dim: int, threads: int) -> tuple[float, float, float]:
     """Seconds and processor seconds of one measurement, after a small one that warms up, and peak memory in GB."""
     torch.set_num_threads(threads)
-    collapse.measure(*_classes(100, dim))
-    statistics, weight = _classes(size, dim)
+    collapse.measure(*random_classes(100, dim))
+    statistics, weight = random_classes(size, dim)
     before = time.process_time()
     seconds = clock(lambda: collapse.measure(statistics, weight))
     return seconds, time.process_time() - before, peak_memory()

@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,7 +27,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: a ratio, a time or an amount of memory, with its interval where it was repeated."""
+    """One figure: a ratio, a time or an amount of memory, with its interval where it was repeated.
+
+    ``at`` is the size that it belongs to, where a benchmark lets one grow.
+    """
 
     benchmark: str
     case: str
@@ -37,11 +40,27 @@ class Row:
     ci_low: float = float("nan")
     ci_high: float = float("nan")
     repeats: int = 1
+    at: float = float("nan")
+
+
+def clock(work: Callable[[], object]) -> float:
+    """Seconds that a call takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def processor(work: Callable[[], object]) -> float:
+    """Processor seconds that a call takes, summed over cores."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
 
 
 def paired(
-    contenders: dict[str, Callable[[int], object]], *, repeats: int, seconds: float, warm: bool = True
-) -> dict[str, np.ndarray]:
+    contenders: dict[Hashable, Callable[[int], object]], *, repeats: int, seconds: float, warm: bool = True,
+    clock: Callable[[Callable[[], object]], float] = clock,
+) -> dict[Hashable, np.ndarray]:  # fmt: skip
     """Seconds of each contender in each repeat, (R,) by name.
 
     Every repeat calls all contenders with its number, one after the other, in an order that turns by one each time; the
@@ -51,7 +70,7 @@ def paired(
     if warm:
         for work in contenders.values():
             work(0)
-    times: dict[str, list[float]] = {name: [] for name in names}
+    times: dict[Hashable, list[float]] = {name: [] for name in names}
     begin = time.perf_counter()
     for repeat in range(repeats):
         if repeat >= 2 and time.perf_counter() - begin > seconds:
@@ -60,13 +79,6 @@ def paired(
         for name in names[turn:] + names[:turn]:
             times[name].append(clock(lambda name=name, repeat=repeat: contenders[name](repeat)))
     return {name: np.array(values) for name, values in times.items()}
-
-
-def clock(work: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def median(benchmark: str, case: str, quantity: str, unit: str, values: np.ndarray) -> Row:
@@ -86,28 +98,20 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9
 
 
-def machine() -> dict[str, object]:
-    """What the figures depend on."""
-    return {
+def machine(device: str = "cpu") -> dict[str, object]:
+    """What the figures depend on. ``load``: programs that wanted a core in the last minute, this one among them."""
+    found = {
         "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
         "threads": torch.get_num_threads(),
         "processor": platform.machine(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
     }
+    return found if device == "cpu" else {"device": torch.cuda.get_device_name(device)} | found
 
 
 def records(rows: list[Row]) -> list[dict[str, object]]:
     """Tidy records, NaN as None."""
     return [{key: None if value != value else value for key, value in asdict(row).items()} for row in rows]
-
-
-def markdown(rows: list[Row]) -> str:
-    """The rows as a table to read."""
-    lines = ["| benchmark | case | quantity | value | 95% interval | repeats |", "|---|---|---|---:|---|---:|"]
-    for row in rows:
-        interval = "" if row.ci_low != row.ci_low else f"{row.ci_low:.4g} to {row.ci_high:.4g}"
-        cells = (row.benchmark, row.case, row.quantity, f"{row.value:.4g} {row.unit}".strip(), interval, str(row.repeats))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)

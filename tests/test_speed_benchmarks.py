@@ -1,19 +1,28 @@
-"""The speed benchmarks run in a tiny setting and give finite figures; no time is asserted."""
+"""The speed benchmarks run in a tiny setting and give finite figures; what is published is what was recorded.
 
+No time is asserted.
+"""
+
+import csv
 import importlib
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from fairnc_utils import collapse
 from fairnc_utils.regularizer import NC3Regularizer, as_released
 from fairnc_utils.words import load
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("measurement", "accumulation", "pairwise", "scoring", "regularizer", "training")
+NAMES = ("measurement", "accumulation", "pairwise", "kernels", "scaling", "scoring", "regularizer", "training")
+#: Unit of what a benchmark is about, where that is no ratio.
+UNITS = {"training": "ms", "scaling": "GB"}
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +35,12 @@ def importable(monkeypatch):
 def test_tiny_run_gives_finite_figures(name):
     timing = importlib.import_module("benchmarks.timing")
     rows = importlib.import_module(f"benchmarks.{name}").run(timing.Settings(repeats=2, seconds=5, tiny=True))
-    assert any(row.unit == ("ms" if name == "training" else "×") for row in rows)
+    assert any(row.unit == UNITS.get(name, "×") for row in rows)
     for row in rows:
         assert row.benchmark == name
         assert math.isfinite(row.value)
-        assert row.value >= 0
-        assert row.repeats in (1, 2)
+        assert row.value >= 0 or row.quantity.startswith("exponent")  # of so small sizes, it may be anything
+        assert row.repeats in (1, 2) or name == "scaling"
 
 
 def test_pairwise_metrics_equal_the_plain_formulation():
@@ -56,14 +65,15 @@ def test_command_prints_a_table_and_writes_tidy_figures(tmp_path, capsys):
     assert "| accumulation | 64 tokens, D = 16, float64 | one-hot / update |" in capsys.readouterr().out
     written = json.loads(output.read_text())
     assert written["machine"]["cores"] >= 1
-    assert {"benchmark", "case", "quantity", "unit", "value", "ci_low", "ci_high", "repeats"} == set(written["results"][0])
+    columns = {"benchmark", "case", "quantity", "unit", "value", "ci_low", "ci_high", "repeats", "at"}
+    assert set(written["results"][0]) == columns
     assert np.isfinite([row["value"] for row in written["results"]]).all()
 
 
 def test_command_names_the_benchmarks_it_knows(capsys):
     with pytest.raises(SystemExit):
         importlib.import_module("benchmarks.__main__").main(["sorting"])
-    assert "choose measurement, accumulation, pairwise, scoring, regularizer, training" in capsys.readouterr().err
+    assert f"choose {', '.join(NAMES)}" in capsys.readouterr().err
 
 
 def test_regularizer_runs_the_released_formulation(tiny, tokenizer):
@@ -82,3 +92,160 @@ def test_device_is_for_what_can_run_there(capsys):
         with pytest.raises(SystemExit):
             importlib.import_module("benchmarks.__main__").main([*names, "--device", "cuda"])
         assert "--device is for scoring, regularizer, training" in capsys.readouterr().err
+
+
+# Kernels and growth
+
+
+def test_released_kernels_equal_the_as_released_variant():
+    """Every ordered pair by patches against the package's own reproduction of the released numbers, in float64."""
+    kernels, pairwise = (importlib.import_module(f"benchmarks.{name}") for name in ("kernels", "pairwise"))
+    statistics, weight = pairwise.random_classes(60, 16)
+    found = collapse.measure(statistics, weight, variant="as_released").metrics()
+    every, pairs = torch.arange(60), torch.ones(60, 60).triu(1).bool()
+    released = kernels.released(statistics.means(every), statistics.variances(every))
+    for name, metric in (("CDNV", "nc1"), ("log kernel", "gnc2_mean")):
+        blocks = [[released[name](slice(i, i + 20), slice(j, j + 20)) for j in range(0, 60, 20)] for i in range(0, 60, 20)]
+        whole = torch.cat([torch.cat(row, 1) for row in blocks])
+        torch.testing.assert_close(whole, whole.mT)
+        torch.testing.assert_close(whole[pairs].mean(), found[metric])
+
+
+def test_our_pass_gives_what_measure_gives():
+    kernels, pairwise = (importlib.import_module(f"benchmarks.{name}") for name in ("kernels", "pairwise"))
+    statistics, weight = pairwise.random_classes(300, 16)
+    found, every = collapse.measure(statistics, weight).metrics(), torch.arange(300)
+    ours = kernels.ours(statistics.means(every), statistics.variances(every))
+    torch.testing.assert_close(ours["cdnv"][0][0], found["nc1"])
+    torch.testing.assert_close(ours["log_kernel"][1][0], found["gnc2_sd"])
+
+
+def test_blocks_are_the_share_of_the_grid_that_they_say():
+    kernels = importlib.import_module("benchmarks.kernels")
+    pairs = []
+
+    def kernel(a: slice, b: slice) -> float:
+        pairs.append((a.stop - a.start) * (b.stop - b.start))
+        return 0.0
+
+    for patch in (1, 16, 64):
+        pairs.clear()
+        work, share = kernels.some_blocks(kernel, 64, patch)
+        work(0)
+        assert sum(pairs) == pytest.approx(share * 64**2)
+
+
+def test_no_tensor_of_all_pairs_is_held():
+    """Peak memory grows by less than half a K × K tensor, let alone K × K × D; the control holds one."""
+    code = """
+import torch
+from benchmarks import pairwise, timing
+from fairnc_utils import collapse
+
+def grown(work):
+    before = timing.peak_memory()
+    work()
+    return timing.peak_memory() - before
+
+collapse.measure(*pairwise.random_classes(600, 64))
+statistics, weight = pairwise.random_classes(4000, 64)
+print(grown(lambda: collapse.measure(statistics, weight)), grown(lambda: torch.cdist(weight.double(), weight.double())))
+"""
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    ours, control = map(float, told.stdout.split())
+    tensor = 4000**2 * 8 / 1e9
+    assert ours < tensor / 2
+    assert control > tensor / 2
+
+
+def test_a_curve_goes_from_small_to_large_and_what_grows_is_what_it_says():
+    scaling = importlib.import_module("benchmarks.scaling")
+    for curve in scaling.CURVES:
+        assert list(curve.sizes) == sorted(curve.sizes)
+        assert curve.grows not in curve.fixed
+    curve = scaling.Curve("accumulation", "tokens", (2048, 8192), {"classes": 50, "dimension": 8})
+    assert curve.case == "accumulation by tokens, K = 50, D = 8"
+    found = scaling.measured(curve, torch.get_num_threads())
+    assert [size for size, _, _ in found] == [2048, 8192]
+    assert all(0 < len(seconds) <= scaling.REPEATS and min(seconds) >= 0 for _, seconds, _ in found)
+    assert 0 < found[0][2] <= found[1][2]
+
+
+def test_exponent_of_a_power_is_exact_and_noise_widens_its_interval():
+    exponent = importlib.import_module("benchmarks.scaling").exponent
+    sizes = [100, 200, 400, 800]
+    assert exponent(sizes, [3e-6 * n**1.5 for n in sizes]) == pytest.approx((1.5, 1.5, 1.5))
+    value, low, high = exponent(sizes, [n**2 * factor for n, factor in zip(sizes, (1.1, 0.9, 1.2, 0.95), strict=True)])
+    assert low < value < high
+    assert low < 2 < high
+    value, low, high = exponent(sizes[-2:], [1.0, 4.0])
+    assert value == pytest.approx(2)
+    assert math.isnan(low)
+    assert math.isnan(high)
+
+
+# What is published
+
+
+@pytest.fixture
+def report():
+    return importlib.import_module("benchmarks.report")
+
+
+@pytest.fixture
+def row():
+    return importlib.import_module("benchmarks.timing").Row
+
+
+def test_new_figures_replace_those_of_the_same_benchmark_and_device(report, row, tmp_path):
+    file, old = tmp_path / "figures.json", row("pairwise", "K = 9", "time", "s", 1.0)
+    for device, value in (("cpu", 1.0), ("cuda", 2.0), ("cpu", 3.0)):
+        report.keep("pairwise", device, {"cores": 2}, [row("pairwise", "K = 9", "time", "s", value)], file=file)
+    report.keep("kernels", "cpu", {"cores": 2}, [old], note="a trial", file=file)
+    found = {(entry["benchmark"], entry["device"]): entry for entry in report.load(file)}
+    assert {key: entry["results"][0].value for key, entry in found.items()} == {
+        ("pairwise", "cpu"): 3.0, ("pairwise", "cuda"): 2.0, ("kernels", "cpu"): 1.0,
+    }  # fmt: skip
+    assert math.isnan(found["kernels", "cpu"]["results"][0].ci_low)
+    assert found["kernels", "cpu"]["note"] == "a trial"
+
+
+def test_goals_take_the_worst_case_and_say_when_they_are_missed(row):
+    goals = importlib.import_module("benchmarks.goals")
+    least, most = goals.Goal("cpu", "b", "gain .*", least=10), goals.Goal("cpu", "b", "time", "large", most=2)
+    rows = [row("b", "one", "gain (1)", "×", 12.0), row("b", "two", "gain (2)", "×", 9.0), row("b", "two", "gains", "×", 1.0),
+            row("b", "large", "time", "s", 1), row("b", "larger", "time", "s", 2), row("b", "", "time", "s", 5)]  # fmt: skip
+    assert least.worst(rows).value == 9.0
+    assert least.verdict(least.worst(rows)) == "no"
+    assert least.verdict(rows[0]) == "yes"
+    assert most.worst(rows).value == 2.0
+    assert most.verdict(most.worst(rows)) == "yes"
+    assert least.verdict(row("b", "one", "gain (1)", "×", 12.0, 9.0, 15.0)) == "yes, its interval not"
+    assert most.verdict(row("b", "large", "time", "s", 1.0, 0.5, 3.0)) == "yes, its interval not"
+    assert most.worst(rows[:1]) is None
+
+
+def test_missing_figures_are_called_missing(report):
+    told = report.goals({"cpu": [], "cuda": []})
+    assert {entry["figure"] for entry in told} == {"not measured"}
+    assert {entry["reached"] for entry in told} == {"–"}
+
+
+def test_published_tables_are_those_of_the_recorded_figures(report):
+    for path, text in report.files(report.load()):
+        assert path.read_text(encoding="utf-8") == text, f"{path}: run python -m benchmarks --tables"
+    assert report.STILL.read_text().count("<g id=") > 1
+
+
+def test_every_goal_has_its_figure_and_every_benchmark_its_row(report):
+    with (report.PAGE / "speed-goals.csv").open(newline="", encoding="utf-8") as file:
+        assert "not measured" not in {line["figure"] for line in csv.DictReader(file)}
+    assert {entry["benchmark"] for entry in report.load()} == set(NAMES)
+    text = report.README.read_text()
+    assert [name for name in NAMES if f"\n| `{name}` |" not in text] == []
+
+
+def test_page_shows_every_table(report):
+    page = (report.PAGE / "speed.md").read_text()
+    shown = {path.name for path, _ in report.files(report.load()) if path.parent == report.PAGE}
+    assert [name for name in shown if f":file: {name}\n" not in page] == []
