@@ -44,12 +44,13 @@ Path(results).mkdir(parents=True, exist_ok=True)
 
 
 def copy(target: Path) -> Path:
-    """The project without models, tests and what git ignores."""
+    """The project without tests and what git ignores; its models are those of the project itself."""
     ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
     for name in ("workflow", "profiles", "config", "notebooks", "book", "fairnc_utils"):
         shutil.copytree(ROOT / name, target / name, ignore=ignore)
     for name in ("Snakefile", "_config.yml", "assets.lock"):
         shutil.copy2(ROOT / name, target / name)
+    (target / "models").symlink_to(ROOT / "models")
     return target
 
 
