@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from test_faults import SAVE, STEMS, TABLE_OF_ALL, scratch, tidy
-from test_workflow import ROOT, planned, run
+from test_workflow import ROOT, copy, planned, run
 
 from fairnc_utils import records
 
@@ -40,7 +40,7 @@ def slurm(monkeypatch):
 
 ON_THIS_NODE = [
     "--profile", "profiles/slurm", "--default-resources", "slurm_partition=main", "slurm_account=none", "mem_mb=500",
-    "--set-resources", "execute:gpu=0", "--set-threads", "execute=1", "--latency-wait", "10",
+    "--set-resources", "execute:gpu=0", "sweep:gpu=0", "--set-threads", "execute=1", "sweep=1", "--latency-wait", "10",
     "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2",
     "--seconds-between-status-checks", "2",
 ]  # fmt: skip
@@ -55,3 +55,16 @@ def test_small_workflow_runs_on_slurm(slurm, tmp_path):
         exec(SAVE, {"results": str(tmp_path / "expected" / stem)})
     assert tidy(pd.read_parquet(project / TABLE_OF_ALL)) == tidy(records.load(tmp_path / "expected"))
     assert planned(project, TABLE_OF_ALL) == {}  # where it ran makes nothing out of date
+
+
+@pytest.mark.slow
+def test_tiny_study_runs_on_slurm(slurm, tmp_path):
+    project = copy(tmp_path / "project")
+    done = run(project, "study", *ON_THIS_NODE)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = records.load(project / "build/tiny/study/runs")
+    cells = rows[["method", "regularizer", "lam", "seed"]].drop_duplicates()
+    assert sorted(map(tuple, cells.to_numpy())) == [
+        ("base", "none", 0, 0), ("base", "none", 0, 1), ("bec", "corrected", 1, 0), ("bec", "corrected", 1, 1),
+        ("bec", "none", 0, 0),
+    ]  # fmt: skip

@@ -35,7 +35,7 @@ rule sweep:
         done=touch(BUILD / "study" / "{sweep}.done"),
     log:
         BUILD / "logs" / "study-{sweep}.log",
-    threads: workflow.cores
+    threads: workflow.cores or 1
     params:
         runs=RUNS,
         device=config["common"]["device"],
