@@ -26,8 +26,8 @@ METRICS = {
 
 #: Verdict → how a sentence about a claim begins.
 SENTENCES = {
-    "supported": "The study supports that", "contradicted": "The study contradicts that",
-    "inconclusive": "The study leaves open whether",
+    "supported": "The study **supports** that", "contradicted": "The study **contradicts** that",
+    "inconclusive": "The study **leaves open** whether",
 }  # fmt: skip
 
 #: What an abstract says where nothing was recorded.
@@ -148,7 +148,7 @@ def _columns(claim: str, contrast: str, method: str) -> dict:
 
 
 def abstract(results: pd.DataFrame) -> str:
-    """The findings in a few sentences of Markdown, each number from a row of benchmark ``claims``; or that there are none."""
+    """The findings as a list in Markdown, each number from a row of benchmark ``claims``; or that there are none."""
     rows = records.select(results, benchmark="claims")
     if not (rows["axis"] == "claim").any():
         return f"{NO_STUDY}\n"
@@ -161,8 +161,8 @@ def abstract(results: pd.DataFrame) -> str:
             if len(decided):
                 told.append(_sentence(claim, VERDICTS[int(decided["value"].iloc[0])], own))
             else:
-                told.append(f"Not tested is whether {claim.clause}.")
-    return " ".join(told) + "\n"
+                told.append(f"**Not tested** is whether {claim.clause}.")
+    return "\n- ".join([f"{told[0]}\n", *told[1:]]) + "\n"
 
 
 def _scope(rows: pd.DataFrame) -> str:
