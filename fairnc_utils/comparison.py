@@ -1,22 +1,16 @@
 """The paper's tables: what was published, what the study recorded and what this build found, number beside number."""
 
 import math
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import scipy.stats
 
-from fairnc_utils import corpora, published, records, tables, tasks
-from fairnc_utils.errors import FairNCError
+from fairnc_utils import corpora, published, records, stats, tables, tasks
 from fairnc_utils.measures import TABLES, Measure
 from fairnc_utils.regularizer import RELEASED_WEIGHTS
-from fairnc_utils.stats import LEVEL, Estimate
 from fairnc_utils.study import grid
 
 METHODS = ("base", "mlm", "bec", "cda", "dropout", "mabel", "ase", "adept")
@@ -48,11 +42,7 @@ class Sources:
     @cached_property
     def chosen(self) -> dict[str, float]:
         """Method → its λ of the corrected NC3, chosen on StereoSet dev, if it was recorded with NC3 and without."""
-        found = {}
-        for method in METHODS[1:]:
-            with suppress(FairNCError):  # else its cells say that nothing was run
-                found[method] = grid.chosen_lambda(self.recorded, method)
-        return found
+        return grid.chosen_lambdas(self.recorded, METHODS[1:])
 
     @cached_property
     def missing(self) -> dict[str, str]:
@@ -106,20 +96,11 @@ def _runs(rows: pd.DataFrame, model: Model, sources: Sources) -> pd.DataFrame:
     return rows
 
 
-def over_seeds(values: Sequence[float]) -> Estimate:
-    """Mean of runs that differ by seed, with the t interval of level 95%, df = seeds − 1; none (NaN) for a single run."""
-    values = np.asarray(values, float)
-    mean, half = float(values.mean()), math.nan
-    if len(values) > 1:
-        half = float(scipy.stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * scipy.stats.sem(values))
-    return Estimate(mean, mean - half, mean + half, len(values))
-
-
 def _mean(runs: pd.DataFrame) -> dict:
     row = runs.iloc[-1].drop("run_id").to_dict()
     if len(runs) == 1:  # its own interval
         return row
-    return row | {"seed": math.nan} | records.metric_rows({row["metric"]: over_seeds(runs["value"])})[0]
+    return row | {"seed": math.nan} | records.metric_rows({row["metric"]: stats.over_seeds(runs["value"])})[0]
 
 
 def _changes(runs: pd.DataFrame, base: pd.DataFrame | None) -> list[dict]:
@@ -135,7 +116,7 @@ def _changes(runs: pd.DataFrame, base: pd.DataFrame | None) -> list[dict]:
     row = runs.iloc[-1].drop("run_id").to_dict() | {"seed": math.nan}
     found = {"difference": values - before} | ({"ratio": values / before} if (before != 0).all() else {})
     return [
-        row | {"variant": variant} | records.metric_rows({row["metric"]: over_seeds(change)})[0]
+        row | {"variant": variant} | records.metric_rows({row["metric"]: stats.over_seeds(change)})[0]
         for variant, change in found.items()
     ]
 

@@ -98,6 +98,14 @@ def _fingerprint(lm: LanguageModel, content: Sequence[str], space: str, labels: 
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
+def statistics_of(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> ClassStatistics:
+    """Class statistics of the model as it is, in the head space, over token ids of texts; quietly, as training asks for it."""
+    statistics = ClassStatistics(*lm.weight.shape, device=lm.device)
+    for batch in corpora.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id, tokens=_TOKENS, device=lm.device):
+        statistics.update(*lm.labelled_features(batch.input_ids, batch.attention_mask))
+    return statistics
+
+
 def labelled_features(
     lm: LanguageModel, texts: Sequence[str], *, space: str = "head", labels: str = "aligned", layer: int | str | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -124,16 +132,12 @@ def word_lists(reading: Reading, names: Sequence[str], *, min_count: int, seed: 
 
 def seen_gender_ids(reading: Reading, *, min_count: int) -> list[int]:
     """Token ids of the gender words that have ``min_count`` samples."""
-    return [i for i in words.load("gender", reading.lm.tokenizer).token_ids if reading.counts[i] >= min_count]
+    return words.seen_gender_ids(reading.lm.tokenizer, reading.counts, min_count=min_count)
 
 
 def control(reading: Reading, kind: str, *, min_count: int, seed: int) -> WordList:
     """One ``"random"`` or frequency-``"matched"`` control list, as large as the seen gender words."""
-    gender = seen_gender_ids(reading, min_count=min_count)
-    return words.control_words(
-        reading.lm.tokenizer, reading.counts, size=len(gender), exclude=gender, min_count=min_count, seed=seed,
-        match=gender if kind == "matched" else None,
-    )  # fmt: skip
+    return words.control(kind, reading.lm.tokenizer, reading.counts, min_count=min_count, seed=seed)
 
 
 def report(reading: Reading, lists: dict[str, WordList | None], *, min_count: int) -> dict[str, dict]:

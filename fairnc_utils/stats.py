@@ -76,6 +76,15 @@ def _redrawn(n: int, strata: Sequence | None, resamples: int, seed: int, *, size
         yield order[first + (rng.random((min(step, resamples - start), n)) * width).astype(np.int64)]
 
 
+def over_seeds(values: Sequence[float]) -> Estimate:
+    """Mean of runs that differ by seed, with the t interval of level 95%, df = seeds − 1; none (NaN) for a single run."""
+    values = np.asarray(values, float)
+    mean, half = float(values.mean()), float("nan")
+    if len(values) > 1:
+        half = float(scipy.stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * scipy.stats.sem(values))
+    return Estimate(mean, mean - half, mean + half, len(values))
+
+
 def paired_difference(first: Sequence[float], second: Sequence[float], *, resamples: int = 2000, seed: int = 0) -> Estimate:
     """Mean of ``second − first`` over the same units, in the same order, with its bootstrap interval."""
     first, second = np.asarray(first, float), np.asarray(second, float)

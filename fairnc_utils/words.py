@@ -204,6 +204,20 @@ def control_words(
     return WordList(label, tuple(names[i] for i in chosen), (label,) * len(chosen), tuple(int(i) for i in chosen))
 
 
+def seen_gender_ids(tokenizer, counts: Sequence[int], *, min_count: int) -> list[int]:
+    """Token ids of the gender words that occur ``min_count`` times; ``counts`` (V,)."""
+    return [i for i in load("gender", tokenizer).token_ids if counts[i] >= min_count]
+
+
+def control(kind: str, tokenizer, counts: Sequence[int], *, min_count: int, seed: int) -> WordList:
+    """A ``random`` or frequency-``matched`` control list, as large as the seen gender words, none of which is in it."""
+    gender = seen_gender_ids(tokenizer, counts, min_count=min_count)
+    return control_words(
+        tokenizer, counts, size=len(gender), exclude=gender, min_count=min_count, seed=seed,
+        match=gender if kind == "matched" else None,
+    )  # fmt: skip
+
+
 def _nearest_counts(rng, ids: np.ndarray, counts: np.ndarray, targets: np.ndarray) -> list[int]:
     """For each target id one unused id of nearly its count, drawn among the eight nearest in log count."""
     free, logs, chosen = np.ones(len(ids), bool), np.log(counts[ids]), []

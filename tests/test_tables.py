@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 from test_book import browser, needs_chromium
 
-from fairnc_utils import assets, comparison, measures, published, records, tables
+from fairnc_utils import assets, comparison, measures, published, records, stats, tables
 
 LM_OF, SS_OF = {"none": 84.0, "corrected": 83.5, "as_released": 80.0}, {"none": 55.0, "corrected": 52.0, "as_released": 54.0}
 
@@ -88,9 +88,9 @@ def test_recorded_is_the_mean_over_seeds_with_its_t_interval(run, sources):
 
 def test_the_t_interval_covers_as_often_as_it_says():
     rng = np.random.default_rng(0)
-    drawn = [comparison.over_seeds(rng.normal(size=5)) for _ in range(2000)]
+    drawn = [stats.over_seeds(rng.normal(size=5)) for _ in range(2000)]
     assert np.mean([e.ci_low < 0 < e.ci_high for e in drawn]) == pytest.approx(0.95, abs=0.015)
-    assert math.isnan(comparison.over_seeds([1.0]).ci_low)
+    assert math.isnan(stats.over_seeds([1.0]).ci_low)
 
 
 def test_corrected_is_shown_at_the_chosen_weight(run, sources):

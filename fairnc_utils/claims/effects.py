@@ -1,7 +1,6 @@
 """From the tidy tables of a study to the change of one measure, seed by seed."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -11,7 +10,7 @@ import pandas as pd
 from fairnc_utils import benchmarks, stats
 from fairnc_utils.claims.data import CONTRASTS, CONTROLS, DEBIASING, Measure
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.study.grid import chosen_lambda
+from fairnc_utils.study.grid import chosen_lambdas
 
 #: Metrics of collapse as functions of the NC3 cosine of each word; the global mean stays as it is.
 COLLAPSE = {"nc3": np.mean, "unc3": partial(np.std, ddof=1)}
@@ -42,11 +41,8 @@ class Study:
     @classmethod
     def of(cls, results: pd.DataFrame, units: pd.DataFrame, *, model: str, resamples: int = 2000) -> "Study":
         """The study of a model, each method's λ chosen from its own rows on StereoSet's development part where it can be."""
-        own, chosen = results[results["model"] == model], {}
-        for method in (*DEBIASING, *CONTROLS):
-            with suppress(FairNCError):  # a method that was not swept has no λ, and its cells say so
-                chosen[method] = chosen_lambda(own, method)
-        return cls(own, units, chosen, model, resamples)
+        own = results[results["model"] == model]
+        return cls(own, units, chosen_lambdas(own, (*DEBIASING, *CONTROLS)), model, resamples)
 
     @property
     def run_ids(self) -> list[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from fairnc_utils import collapse, corpora, training, words
+from fairnc_utils import collapse, corpora, measurement, training, words
 from fairnc_utils.debias.base import Method
 from fairnc_utils.errors import FairNCError, brief
 from fairnc_utils.models import LanguageModel
@@ -75,6 +75,11 @@ def train(
                 regularizer.hook.remove()
 
 
+def usual_words(label: str) -> str:
+    """The list that NC3 is trained on unless one is asked for, by what result rows call the regularizer (see ``nc3_list``)."""
+    return "released" if label.startswith("as_released") else "gender"
+
+
 def nc3_list(name: str, method: Method, lm: LanguageModel, *, seed: int = 0) -> words.WordList | list[int]:
     """Words that NC3 is trained on: an axis of ``words``, ``released`` (the method's own), the whole ``vocabulary``, or
     ``random`` and frequency-``matched`` ones, as many as the gender words, drawn by ``seed`` from those of GAP development."""
@@ -86,11 +91,7 @@ def nc3_list(name: str, method: Method, lm: LanguageModel, *, seed: int = 0) -> 
         return words.load(name, lm.tokenizer)
     sequences = corpora.tokenize(corpora.load("gap", "development")["text"], lm.tokenizer, max_length=lm.max_length)
     counts = torch.bincount(torch.tensor([i for ids in sequences for i in ids]), minlength=len(lm.weight)).numpy()
-    gender = [i for i in words.load("gender", lm.tokenizer).token_ids if counts[i] > 0]
-    return words.control_words(
-        lm.tokenizer, counts, size=len(gender), exclude=gender, min_count=1, seed=seed,
-        match=gender if name == "matched" else None,
-    )  # fmt: skip
+    return words.control(name, lm.tokenizer, counts, min_count=1, seed=seed)
 
 
 _MADE: dict[tuple, list[dict]] = {}
@@ -112,9 +113,7 @@ def evaluation(lm: LanguageModel, *, texts: int | None = None, min_count: int = 
     classes = words.load("gender", lm.tokenizer).token_ids
 
     def evaluate() -> dict[str, float]:
-        statistics = collapse.ClassStatistics(*lm.weight.shape, device=lm.device)
-        for batch in corpora.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id, device=lm.device):
-            statistics.update(*lm.labelled_features(batch.input_ids, batch.attention_mask))
+        statistics = measurement.statistics_of(lm, sequences)
         found = collapse.measure(statistics, lm.weight, classes=classes, min_count=min_count, groups=1)
         perplexity = training.masked_perplexity(lm, sequences)
         return {"nc3": float(found.nc3), "unc3": float(found.unc3), "masked_perplexity": perplexity}

@@ -6,10 +6,8 @@ import numpy as np
 import pandas as pd
 
 from fairnc_utils import corpora, records, stats, tables
-from fairnc_utils.errors import FairNCError
 from fairnc_utils.records import Run, select
-from fairnc_utils.stats import Changes
-from fairnc_utils.study.grid import chosen_lambda
+from fairnc_utils.study.grid import chosen_lambdas
 
 #: Metric → the rows of a run that hold it: collapse, fairness with its sensitive companions, language.
 MEASURES = {
@@ -92,7 +90,7 @@ def ablate(results: pd.DataFrame, *, method: str = "bec", model: str = "models/m
     a metric of each method. A difference that no run tells has the value NaN and ``n`` 0.
     """
     runs = by_run(results, model=model)
-    chosen = _chosen(select(results, model=model), runs)
+    chosen = chosen_lambdas(select(results, model=model), dict.fromkeys(runs["method"]))
     label = {"variant": "chosen", "regularizer": "corrected", "metric": "chosen_lambda"}
     rows = [label | {"method": name, "lam": lam, "value": lam} for name, lam in chosen.items()]
     rows += [*_means(runs), *_correlations(runs, seed)]
@@ -148,24 +146,12 @@ def layers(results: pd.DataFrame, *, words: Sequence[str] = ("gender",)) -> pd.D
     return rows.assign(run=with_nc3.where(rows["regularizer"] != "none", rows["method"]))
 
 
-def _chosen(results: pd.DataFrame, runs: pd.DataFrame) -> dict[str, float]:
-    """Method → λ chosen on the development split, where the runs tell it."""
-    found = {}
-    for method in dict.fromkeys(runs["method"]):
-        try:
-            found[method] = chosen_lambda(results, method)
-        except FairNCError:  # no sweep of this method
-            continue
-    return found
-
-
 def _over_seeds(values: pd.Series, metric: str) -> dict:
     """Mean over seeds with its t interval, as the end of a row."""
-    values = values.dropna().to_numpy()
-    if not len(values):
+    values = values.dropna()
+    if values.empty:
         return {"metric": metric, "value": np.nan, "n": 0}
-    effect = stats.crossed_bootstrap(Changes(values))
-    return {"metric": metric, "value": effect.value, "ci_low": effect.t_low, "ci_high": effect.t_high, "n": len(values)}
+    return records.metric_rows({metric: stats.over_seeds(values)})[0]
 
 
 def _means(runs: pd.DataFrame) -> Iterator[dict]:

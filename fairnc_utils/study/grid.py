@@ -11,8 +11,9 @@ import math
 import multiprocessing
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -83,6 +84,15 @@ def cells(plan: Plan, only: Sequence[str] | None = None, *, results: pd.DataFram
             config = configured(RUNS[sweep.run][0], options).model_dump(mode="json")
             cell = hashlib.sha256(json.dumps([sweep.run, config], sort_keys=True).encode()).hexdigest()[:12]
             found.setdefault(cell, (sweep.run, config))
+    return found
+
+
+def chosen_lambdas(results: pd.DataFrame, methods: Iterable[str]) -> dict[str, float]:
+    """Method → its ``chosen_lambda``, for those whose rows tell one."""
+    found = {}
+    for method in methods:
+        with suppress(FairNCError):  # no sweep of it was run: whoever asks says so
+            found[method] = chosen_lambda(results, method)
     return found
 
 

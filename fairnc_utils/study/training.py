@@ -37,7 +37,7 @@ class _Treatment:
             return cls(None, options, None, "", {"method": "base", "regularizer": "none", "lam": 0.0})
         method = get_method(options.method)
         nc3, lam, label = debiasing.nc3_options(method, options.regularizer, options.lam)
-        usual = "released" if label.startswith("as_released") else "gender"
+        usual = debiasing.usual_words(label)
         nc3_words = options.nc3_words or usual
         label += f",words={nc3_words}" if nc3 and nc3_words != usual else ""
         label += f",frozen={options.frozen}" if options.frozen != "none" else ""

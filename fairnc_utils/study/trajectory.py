@@ -51,9 +51,7 @@ class _Watch:
 
     def __call__(self) -> dict[str, float]:
         lm = self.lm
-        statistics = collapse.ClassStatistics(*lm.weight.shape, device=lm.device)
-        for batch in corpora.bucketed(self.sequences, pad_id=lm.tokenizer.pad_token_id, device=lm.device):
-            statistics.update(*lm.labelled_features(batch.input_ids, batch.attention_mask))
+        statistics = measurement.statistics_of(lm, self.sequences)
         found = collapse.measure(statistics, lm.weight, classes=self.classes, min_count=self.config.min_count)
         on = found.classes.to(lm.device)
         points = torch.stack([statistics.means(on).float(), lm.weight.detach()[on].float()]).cpu()
@@ -86,8 +84,7 @@ def trajectory(**options) -> Run:
         watch = _Watch(lm, config, sorted(groups), {"method": method.name, "regularizer": label, "lam": lam})
         watch()
         debiasing.train(
-            lm, method, nc3=nc3, lam=lam,
-            nc3_words="released" if label.startswith("as_released") else "gender",
+            lm, method, nc3=nc3, lam=lam, nc3_words=debiasing.usual_words(label),
             precision=PRECISIONS[config.precision], evaluate=watch, evaluate_every=watch.every,
             **config.model_dump(include={"steps", "batch_size", "texts", "seed"}),
         )  # fmt: skip
