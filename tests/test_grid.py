@@ -152,6 +152,21 @@ def test_what_fails_is_told_and_the_rest_is_run_once(done):
     assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("provenance.json")}
 
 
+def test_what_fine_tunes_one_model_stays_together_and_a_method_by_itself():
+    tuned = {"run": "finetune", "grid": {"task": ["cola", "rte", "sst2"], "seed": [0, 1], "debiasing": [
+        {"method": "mlm"}, {"method": "bec"}, {"method": "bec", "regularizer": "corrected"}]}}  # fmt: skip
+    chosen = grid.cells(plan(tuned=tuned, plain={"options": SMALL, "grid": {"method": ["mlm", "bec"], "seed": [0, 1, 2]}}))
+    for size in (1, 2, 100):
+        parts = grid._parts(chosen, size)
+        assert sorted(cell for part in parts for cell in part) == sorted(chosen)
+        assert all(len({grid._method(*value) for value in part.values()}) == 1 for part in parts)
+        models = [{(str(config["debiasing"]), config["seed"]) for kind, config in part.values() if kind == "finetune"}
+                  for part in parts]  # fmt: skip
+        assert sum(map(len, models)) == len(set().union(*models)) == 6
+    assert len(grid._parts(chosen, 100)) == 4
+    assert len(grid._parts(chosen, 1)) == 6 + 6
+
+
 def test_recording_keeps_rows_units_and_provenance(done, tmp_path):
     folder, chosen, *_ = done
     told = recording.record(folder, target=tmp_path / "a")

@@ -163,18 +163,11 @@ def chosen_lambda(results: pd.DataFrame | None, method: str) -> float:
 def run(chosen: Cells, folder: str | Path, *, jobs: int = 1, device: str | None = None) -> dict[str, str]:
     """Run the cells that ``folder`` lacks, ``jobs`` processes at a time; cell → why it failed, for those that did.
 
-    Cells of one method follow each other in one process, because they share its text, or even the model that they fine-tune.
     ``device``: instead of the cells' own.
     """
     folder = Path(folder)
     left = {cell: value for cell, value in chosen.items() if not any((folder / cell).glob("*/provenance.json"))}
-    order = sorted(left, key=lambda cell: (_method(*left[cell]), str(left[cell][1].get("debiasing")), left[cell][1]["seed"]))
-    size = max(1, math.ceil(len(order) / (2 * jobs)))
-    parts = [
-        {cell: left[cell] for cell in group[start : start + size]}
-        for group in (list(g) for _, g in itertools.groupby(order, key=lambda cell: _method(*left[cell])))
-        for start in range(0, len(group), size)
-    ]
+    parts = _parts(left, max(1, math.ceil(len(left) / (2 * jobs))))
     os.environ.setdefault("TQDM_DISABLE", "1")  # of the workers: one bar is enough
     context, failed = multiprocessing.get_context("forkserver"), {}
     context.set_forkserver_preload(["fairnc_utils.study"])
@@ -191,6 +184,21 @@ def run(chosen: Cells, folder: str | Path, *, jobs: int = 1, device: str | None 
                 if rest:
                     pending.add(pool.submit(_run_part, rest, folder, threads, device))
     return failed
+
+
+def _parts(left: Cells, size: int) -> list[Cells]:
+    """The cells in parts of about ``size`` for a process each: of one method, which shares its text, and never apart what
+    fine-tunes one model, so that it is debiased once."""
+    models = {cell: (_method(kind, config), str(config.get("debiasing") or cell), config["seed"])
+              for cell, (kind, config) in left.items()}  # fmt: skip
+    parts: list[Cells] = []
+    for _, own in itertools.groupby(sorted(left, key=models.get), key=lambda cell: models[cell][0]):
+        parts.append({})
+        for _, group in itertools.groupby(own, key=models.get):
+            if len(parts[-1]) >= size:
+                parts.append({})
+            parts[-1].update({cell: left[cell] for cell in group})
+    return parts
 
 
 def _method(kind: str, config: dict) -> str:
