@@ -36,11 +36,21 @@ def record(*folders: str | Path, target: str | Path | None = None) -> dict:
     ]
     provenance = _provenance(runs)
     target.mkdir(parents=True, exist_ok=True)
-    for name, table in zip(("results", "units"), tables, strict=True):
-        data = table.sort_values(list(table.columns[:6]), kind="stable").to_parquet(index=False, compression="zstd")
-        assets.write_atomic(target / f"{name}.parquet", data)
+    results, units = tables
+    results = results.sort_values(list(results.columns[:6]), kind="stable").to_parquet(index=False, compression="zstd")
+    assets.write_atomic(target / "results.parquet", results)
+    assets.write_atomic(target / "units.parquet", _packed(units))
     assets.write_atomic(target / "provenance.json", json.dumps(provenance, indent=1, sort_keys=True) + "\n")
     return provenance
+
+
+def _packed(units: pd.DataFrame) -> bytes:
+    """The unit table as parquet, a third as large as by its usual options: like beside like, numbers byte by byte."""
+    *names, value = records.UNIT_COLUMNS
+    order = ["benchmark", "split", "axis", "column", "run_id", "unit"]
+    return units.sort_values(order, kind="stable").to_parquet(
+        index=False, compression="zstd", compression_level=15, use_dictionary=names, column_encoding={value: "BYTE_STREAM_SPLIT"}
+    )
 
 
 def at_home() -> list[Path]:
@@ -78,7 +88,7 @@ def _units(items: pd.DataFrame, config: dict) -> Iterator[pd.DataFrame]:
             yield rows.rename(columns={"unit": "column", "item_id": "unit", "score_a": "value"}).assign(**common)
         elif name == "collapse" and config["seed"] == 0 and axis not in ("vocabulary", "random", "matched"):
             yield _long(rows.set_index("unit")[list(CLASS_SCORES)].rename(columns=CLASS_SCORES)).assign(**common)
-        elif name in benchmarks.BENCHMARKS:
+        elif name in benchmarks.BENCHMARKS and axis:  # a task of that name has none
             table = benchmarks.get(name).units(rows.reset_index(drop=True))
             if all(pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes):  # else units are told by text, as in SEAT
                 yield _long(table).assign(**common)
