@@ -13,7 +13,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 NAMES = ("measurement", "accumulation", "pairwise", "kernels", "scaling", "scoring", "regularizer", "training")
 #: Those that can run elsewhere than on the CPU.
-ON_DEVICE = ("scoring", "regularizer", "training")
+ON_DEVICE = ("measurement", "accumulation", "scaling", "scoring", "regularizer", "training")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=30, help="paired repeats wanted of each comparison")
     parser.add_argument("--seconds", type=float, default=180, help="time for the repeats of one comparison")
     parser.add_argument("--threads", type=int, help="threads that torch may use (default: its own choice)")
-    parser.add_argument("--device", default="cpu", help="scoring, regularizer, training: where they run (default: cpu)")
+    parser.add_argument("--device", default="cpu", help=f"{', '.join(ON_DEVICE)}: where they run (default: cpu)")
     parser.add_argument("--full-corpus", action="store_true", help="measurement: the whole corpus in every repeat")
     parser.add_argument("--tiny", action="store_true", help="a trial of a few seconds; its figures mean nothing")
     parser.add_argument("--record", action="store_true", help="keep the figures: figures.json, and the tables made from it")

@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
@@ -85,13 +86,13 @@ def difference(size: int, dim: int) -> float:
     return worst
 
 
-def random_classes(size: int, dim: int) -> tuple[collapse.ClassStatistics, Tensor]:
+def random_classes(size: int, dim: int, *, device: str = "cpu") -> tuple[collapse.ClassStatistics, Tensor]:
     """Ten noisy samples of each of K random class means, and random classifier rows."""
-    generator = torch.Generator().manual_seed(0)
-    centres, statistics = torch.randn(size, dim, generator=generator), collapse.ClassStatistics(size, dim)
+    draw = partial(torch.randn, size, dim, generator=torch.Generator(device).manual_seed(0), device=device)
+    centres, statistics = draw(), collapse.ClassStatistics(size, dim, device=device)
     for _ in range(10):
-        statistics.update(centres + torch.randn(size, dim, generator=generator), torch.arange(size))
-    return statistics, torch.randn(size, dim, generator=generator)
+        statistics.update(centres + draw(), torch.arange(size, device=device))
+    return statistics, draw()
 
 
 def _points(statistics: collapse.ClassStatistics, weight: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+import sys
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -40,12 +42,23 @@ def load(file: Path = FIGURES) -> list[dict]:
     return entries
 
 
+def by_device(entries: list[dict]) -> dict[str, list[Row]]:
+    """The figures of CPUs and those of GPUs."""
+    return {device: [row for entry in entries if entry["device"] == device for row in entry["results"]]
+            for device in ("cpu", "cuda")}  # fmt: skip
+
+
+def grown(entries: list[dict]) -> dict[str, dict[str, tuple[list[Row], ...]]]:
+    """Device → ``curves`` of what was recorded there."""
+    return {device: curves(rows) for device, rows in by_device(entries).items()}
+
+
 def tables(entries: list[dict]) -> dict[str, Table]:
     """Every table, under the name of its file in the book."""
-    rows = {device: [row for entry in entries if entry["device"] == device for row in entry["results"]]
-            for device in ("cpu", "cuda")}  # fmt: skip
+    rows = by_device(entries)
     plain = {device: [shown(row) for row in some if row.benchmark != "scaling"] for device, some in rows.items()}
-    return {"goals": goals(rows), "growth": growth(rows["cpu"]), **plain, "runs": runs(entries)}
+    grows = [line for device, some in rows.items() for line in growth(some, device)]
+    return {"goals": goals(rows), "growth": grows, **plain, "runs": runs(entries)}
 
 
 def shown(row: Row) -> dict[str, object]:
@@ -82,21 +95,29 @@ def goals(rows: dict[str, list[Row]]) -> Table:
     return found
 
 
-def growth(rows: list[Row]) -> Table:
-    """Each curve of the benchmark ``scaling``: its ends, what its largest size took, and the exponents of time."""
+def growth(rows: list[Row], device: str) -> Table:
+    """Each curve of the benchmark ``scaling``: its ends, what its largest size took and used, and the exponents of time."""
     return [
-        {"case": case, "sizes": f"{points[0].at:,.0f} to {points[-1].at:,.0f}", "largest, processor time": _value(points[-1]),
-         "largest, peak memory": _value(memory[-1]), "exponent": f"{fit.value:.2f}",
-         "95% interval": f"{fit.ci_low:.2f} to {fit.ci_high:.2f}", "between the two largest": f"{last.value:.2f}"}
-        for case, (points, memory, (fit,), (last,)) in curves(rows).items()
+        {"device": device, "case": case, "sizes": f"{points[0].at:,.0f} to {points[-1].at:,.0f}",
+         "largest, time": _value(points[-1]), "largest, peak memory": _value(memory[-1]),
+         "largest, of the device": ", ".join(f"{_value(row)} of {row.quantity.partition(' of ')[2]}" for row in used[-1:]),
+         "exponent": f"{fit.value:.2f}", "95% interval": f"{fit.ci_low:.2f} to {fit.ci_high:.2f}",
+         "between the two largest": f"{last.value:.2f}"}
+        for case, (points, memory, used, (fit,), (last,)) in curves(rows).items()
     ]  # fmt: skip
 
 
 def curves(rows: list[Row]) -> dict[str, tuple[list[Row], ...]]:
-    """Case of ``scaling`` → its rows of processor time, peak memory, exponent and last exponent, small sizes first."""
-    names = ("processor time", "peak memory", "exponent", "exponent between the two largest")
-    cases = dict.fromkeys(row.case for row in rows if row.benchmark == "scaling")
-    return {case: tuple([row for row in rows if (row.case, row.quantity) == (case, name)] for name in names) for case in cases}
+    """Case of ``scaling`` on one device → its rows of time, peak memory, share of the device, exponent and last exponent.
+
+    Small sizes first; there are no shares on a CPU, and on a GPU whose peak is unknown.
+    """
+    names = ("(processor )?time", "peak memory", "share of .*", "exponent", "exponent between the two largest")
+    some = [row for row in rows if row.benchmark == "scaling"]
+    return {
+        case: tuple([row for row in some if row.case == case and re.fullmatch(name, row.quantity)] for name in names)
+        for case in dict.fromkeys(row.case for row in some)
+    }
 
 
 def runs(entries: list[dict]) -> Table:
@@ -131,20 +152,24 @@ def as_csv(table: Table) -> str:
 
 
 def files(entries: list[dict]) -> Iterable[tuple[Path, str]]:
-    """Each file that the figures determine, with its text: the README and the tables and the figure of the book's page."""
-    from benchmarks import drawing  # only now: it brings plotly and Sphinx
-
+    """Each text that the figures determine: the README, and the tables and the figure of the book's page."""
     found = tables(entries)
     yield README, README.read_text().partition(MARKER)[0] + readme(found)
     yield from ((PAGE / f"speed-{name}.csv", as_csv(table)) for name, table in found.items() if table)
-    yield PAGE / "speed-growth.html", drawing.html(curves([row for entry in entries for row in entry["results"]]))
+    from benchmarks import drawing  # only now: it brings plotly and Sphinx, which a machine with a GPU may lack
+
+    yield PAGE / "speed-growth.html", drawing.html(grown(entries))
 
 
 def write() -> None:
-    """Write all that the recorded figures determine."""
+    """Write all that the recorded figures determine; without the libraries of the book the tables, but not the figure."""
+    entries = load()
+    try:
+        for path, text in files(entries):
+            write_atomic(path, text.encode())
+    except ImportError as missing:
+        print(f"the figure waits for python -m benchmarks --tables where there is {missing.name}", file=sys.stderr)
+        return
     from benchmarks import drawing
 
-    entries = load()
-    for path, text in files(entries):
-        write_atomic(path, text.encode())
-    write_atomic(STILL, drawing.still(curves([row for entry in entries for row in entry["results"]])))
+    write_atomic(STILL, drawing.still(grown(entries)))

@@ -7,15 +7,13 @@ from multiprocessing.synchronize import Barrier
 import numpy as np
 import torch
 
+from benchmarks.device import peak
 from benchmarks.timing import Row, Settings
 from fairnc_utils import debias, models
 from fairnc_utils.debias import run as debiasing
 
 STEPS, ROWS, SEEDS, WINDOW = 1260, 32, 4, 20
 FEW = 200  # of the eager contender on a GPU, which is slow; all of them on a CPU
-
-#: Dense bfloat16 peak in FLOP/s by a part of the device's name (vendor data sheets).
-PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 
 
 def run(settings: Settings) -> list[Row]:
@@ -36,9 +34,9 @@ def run(settings: Settings) -> list[Row]:
             found.append(Row("training", case, f"{steps} steps", "s", steps * step))
         if captured:
             found.append(Row("training", case, "warm-up", "s", loop - steps * step))
-        peak = next((rate for name, rate in PEAKS.items() if on_gpu and name in torch.cuda.get_device_name()), None)
-        if peak:
-            found.append(Row("training", case, "share of the dense bfloat16 peak", "%", 100 * work / step / peak))
+        if limit := peak(settings.device):
+            share = 100 * work / step / limit.flops[torch.bfloat16]
+            found.append(Row("training", case, "share of the dense bfloat16 peak", "%", share))
     return found + (_beside(settings, steps) if on_gpu else [])
 
 

@@ -26,10 +26,12 @@ VARIANTS = ("corrected", "as_released")
 class ClassStatistics:
     """Streaming counts, sums and sums of squared norms of features by class.
 
-    Exact: any batching, order or merging of the same samples gives the same statistics up to rounding.
+    Exact: any batching, order or merging of the same samples gives the same statistics up to rounding. On a GPU no update
+    waits for the device: labels that lie there and name no class are counted in ``strays``, and ``seen`` tells of them.
     """
 
     def __init__(self, num_classes: int, dim: int, *, device: torch.device | str = "cpu", dtype=torch.float64):
+        self.strays = torch.zeros((), dtype=torch.int64, device=device)
         self.counts = torch.zeros(num_classes, dtype=torch.int64, device=device)
         self.sums = torch.zeros(num_classes, dim, dtype=dtype, device=device)
         self.square_sums = torch.zeros(num_classes, dtype=dtype, device=device)
@@ -41,14 +43,22 @@ class ClassStatistics:
             raise FairNCError(
                 f"features {tuple(features.shape)} do not fit {len(labels)} labels and dimension {self.sums.shape[1]}"
             )
-        labels = labels.to(self.counts.device, torch.int64)
-        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(self.counts):
-            raise FairNCError(f"labels run from {labels.min()} to {labels.max()}; there are {len(self.counts)} classes")
+        labels = self._labels(labels, at_once=labels.device.type == "cpu").to(self.counts.device)
         features = features.to(self.sums)
-        self.counts += torch.bincount(labels, minlength=len(self.counts))
+        self.counts.index_add_(0, labels, torch.ones_like(labels))  # bincount would wait for a GPU, and take all classes
         self.sums.index_add_(0, labels, features)
         self.square_sums.index_add_(0, labels, torch.linalg.vector_norm(features, dim=1).square_())
         return self
+
+    def _labels(self, labels: Tensor, *, at_once: bool) -> Tensor:
+        """Labels that name a class: others are an error at once, or else counted as strays under the nearest class."""
+        inside = labels.to(torch.int64).clamp(0, len(self.counts) - 1)
+        strays = (inside != labels).sum()
+        if not at_once:
+            self.strays += strays
+        elif strays:
+            raise FairNCError(f"labels run from {labels.min()} to {labels.max()}; there are {len(self.counts)} classes")
+        return inside
 
     def merge(self, other: "ClassStatistics") -> "ClassStatistics":
         """Add the samples of ``other`` (same classes and dimension). Returns itself."""
@@ -57,6 +67,7 @@ class ClassStatistics:
         self.counts += other.counts.to(self.counts.device)
         self.sums += other.sums.to(self.sums)
         self.square_sums += other.square_sums.to(self.square_sums)
+        self.strays += other.strays.to(self.strays)
         return self
 
     def means(self, classes: Tensor) -> Tensor:
@@ -69,9 +80,14 @@ class ClassStatistics:
         return spread.clamp_min(0)
 
     def seen(self, classes: Sequence[int] | Tensor | None = None, *, min_count: int = 10) -> Tensor:
-        """The given class ids (default: all) that have at least ``min_count`` samples, in their order."""
-        every = torch.arange(len(self.counts)) if classes is None else torch.as_tensor(classes, dtype=torch.int64)
+        """The given class ids (default: all) that have at least ``min_count`` samples, in their order, on the CPU."""
+        if self.strays:
+            raise FairNCError(f"{int(self.strays)} labels name no class: they must be in 0 to {len(self.counts) - 1}")
+        every = self._listed(classes)
         return every[self.counts[every.to(self.counts.device)].cpu() >= min_count]
+
+    def _listed(self, classes: Sequence[int] | Tensor | None) -> Tensor:
+        return torch.arange(len(self.counts)) if classes is None else torch.as_tensor(classes, dtype=torch.int64).cpu()
 
 
 @dataclass(frozen=True)
@@ -159,7 +175,7 @@ def measure(
     """
     if variant not in VARIANTS:
         raise FairNCError(f"unknown variant {variant!r}: choose {' or '.join(VARIANTS)}")
-    asked = torch.arange(len(statistics.counts)) if classes is None else torch.as_tensor(classes, dtype=torch.int64)
+    asked = statistics._listed(classes)
     used = statistics.seen(asked, min_count=min_count)
     if len(used) < 2:
         raise FairNCError(
@@ -172,7 +188,8 @@ def measure(
     on = used.to(statistics.counts.device)[over.order]
     means, rows = statistics.means(on), weight.detach()[on.to(weight.device)].to(statistics.sums)
     values = _measure(means, rows, statistics.variances(on), variant == "as_released", over)
-    estimates = {name: stats.jackknife(float(x[0]), x[1:].cpu().numpy(), len(used)) for name, x in values.items()}
+    table = torch.stack(list(values.values())).cpu().numpy()  # together: each transfer would wait for a GPU
+    estimates = {name: stats.jackknife(float(x[0]), x[1:], len(used)) for name, x in zip(values, table, strict=True)}
     return Collapse(
         **{name: x[0] for name, x in values.items()}, classes=used, unseen=asked[~torch.isin(asked, used)],
         counts=statistics.counts[used.to(on.device)],

@@ -55,7 +55,7 @@ SHAPES = [(4, 8), (9, 8), (10, 8), (40, 8), (23, 64)]
 @pytest.mark.parametrize("variant", ["corrected", "as_released"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_measure_equals_the_loops(monkeypatch, shape, variant):
-    monkeypatch.setattr(pairwise, "TILE", 7)
+    monkeypatch.setitem(pairwise.TILES, "cpu", 7)
     features, labels, rows = samples(*shape)
     found = measure(statistics(features, labels, shape[0]), rows, variant=variant)
     _, means, spread = reference.class_statistics(features.numpy(), labels.tolist(), range(shape[0]))
@@ -321,6 +321,19 @@ def test_an_interval_that_is_undefined_is_nan_and_never_of_no_width():
 def test_features_that_do_not_fit_are_an_error(shape):
     with pytest.raises(FairNCError, match="do not fit 5 labels and dimension 3"):
         ClassStatistics(4, 3).update(torch.zeros(shape), torch.zeros(5, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("stray", [-1, 4])
+def test_labels_that_name_no_class_are_an_error_at_once_or_when_they_are_read(stray):
+    """At once where the labels lie on the CPU; on a GPU, where a look at them would wait for it, when classes are asked for."""
+    labels, rows = torch.tensor([0, stray, 3] * 12), torch.eye(4, dtype=torch.float64)
+    with pytest.raises(FairNCError, match=f"labels run from {min(0, stray)} to {max(3, stray)}; there are 4 classes"):
+        ClassStatistics(4, 4).update(rows[labels.clamp(0, 3)], labels)
+    late, other = ClassStatistics(4, 4), ClassStatistics(4, 4)
+    assert late._labels(labels, at_once=False).tolist() == [0, min(3, max(0, stray)), 3] * 12
+    for statistics in (late, other.merge(late)):
+        with pytest.raises(FairNCError, match="12 labels name no class: they must be in 0 to 3"):
+            measure(statistics, rows)
 
 
 def test_statistics_of_other_classes_cannot_be_merged():

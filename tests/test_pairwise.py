@@ -14,13 +14,11 @@ SIZES = [2, 6, 7, 8, 23]
 
 @given(size=st.integers(1, 60), tile=st.integers(1, 70))
 def test_tiles_cover_the_upper_triangle_once(size, tile):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairwise, "TILE", tile)
-        seen = np.zeros((size, size), int)
-        for a, b in tiles(size):
-            assert a.stop - a.start <= tile
-            assert b.stop - b.start <= tile
-            seen[a, b] += 1
+    seen = np.zeros((size, size), int)
+    for a, b in tiles(size, tile):
+        assert a.stop - a.start <= tile
+        assert b.stop - b.start <= tile
+        seen[a, b] += 1
     upper = np.triu_indices(size)
     assert (seen[upper] == 1).all()
 
@@ -36,7 +34,7 @@ def brute(values, member, drop):
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 @pytest.mark.parametrize("size", [8, 23])
 def test_over_pairs_matches_leaving_a_group_out(monkeypatch, size, offset, groups):
-    monkeypatch.setattr(pairwise, "TILE", 7)
+    monkeypatch.setitem(pairwise.TILES, "cpu", 7)
     values = torch.randn(size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) + offset
     values = values.triu(1) + values.triu(1).mT  # a pair's value does not depend on its order
     split = Groups(size, groups, values)
@@ -69,7 +67,7 @@ def test_tile_size_changes_nothing(monkeypatch, size):
     points = torch.randn(size, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     split = Groups(size, 50, points)
     whole = split.over_pairs(lambda a, b: {"dot": points[a] @ points[b].mT})["dot"]
-    monkeypatch.setattr(pairwise, "TILE", 7)
+    monkeypatch.setitem(pairwise.TILES, "cpu", 7)
     tiled = split.over_pairs(lambda a, b: {"dot": points[a] @ points[b].mT})["dot"]
     torch.testing.assert_close(whole, tiled, rtol=1e-10, atol=1e-10, equal_nan=True)
 

@@ -91,7 +91,7 @@ def test_device_is_for_what_can_run_there(capsys):
     for names in ([], ["pairwise"], ["scoring", "pairwise"]):
         with pytest.raises(SystemExit):
             importlib.import_module("benchmarks.__main__").main([*names, "--device", "cuda"])
-        assert "--device is for scoring, regularizer, training" in capsys.readouterr().err
+        assert "--device is for measurement, accumulation, scaling, scoring, regularizer, training" in capsys.readouterr().err
 
 
 # Kernels and growth
@@ -165,10 +165,10 @@ def test_a_curve_goes_from_small_to_large_and_what_grows_is_what_it_says():
         assert curve.grows not in curve.fixed
     curve = scaling.Curve("accumulation", "tokens", (2048, 8192), {"classes": 50, "dimension": 8})
     assert curve.case == "accumulation by tokens, K = 50, D = 8"
-    found = scaling.measured(curve, torch.get_num_threads())
-    assert [size for size, _, _ in found] == [2048, 8192]
-    assert all(0 < len(seconds) <= scaling.REPEATS and min(seconds) >= 0 for _, seconds, _ in found)
-    assert 0 < found[0][2] <= found[1][2]
+    small, large = scaling.measured(curve)
+    assert (small.size, large.size) == (2048, 8192)
+    assert all(0 < len(point.seconds) <= scaling.REPEATS and min(point.seconds) >= 0 for point in (small, large))
+    assert 0 < small.memory <= large.memory
 
 
 def test_exponent_of_a_power_is_exact_and_noise_widens_its_interval():
