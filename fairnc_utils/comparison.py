@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from fairnc_utils import corpora, published, records, stats, tables, tasks
-from fairnc_utils.measures import TABLES, Measure
+from fairnc_utils.debias import CONTROLS, DEBIASING
+from fairnc_utils.measures import TABLES
 from fairnc_utils.regularizer import RELEASED_WEIGHTS
 from fairnc_utils.study import grid
 
-METHODS = ("base", "mlm", "bec", "cda", "dropout", "mabel", "ase", "adept")
+METHODS = ("base", *CONTROLS, *DEBIASING)
 REGULARIZERS = ("none", "corrected", "as_released")
 #: What a table shows of a model: method and regularizer. Nothing is trained in ``base``.
 MODELS = (("base", "none"), *product(METHODS[1:], REGULARIZERS))
@@ -145,7 +146,8 @@ def cells(name: str, results: pd.DataFrame, sources: Sources) -> pd.DataFrame:
             cell["published"] = _quoted(quotes.get(model))
             for key, rows in numbers.items():
                 cell |= _numbers(key, rows.get(model))
-            found.append(cell | {"recorded_why": _why(measure, method, regularizer, sources), "live_why": NOT_LIVE})
+            lacking = recorded.empty and measure.where["benchmark"] in sources.missing
+            found.append(cell | {"recorded_why": _why(method, regularizer, lacking=lacking), "live_why": NOT_LIVE})
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 
@@ -187,8 +189,8 @@ def _numbers(name: str, rows: pd.DataFrame | None) -> dict:
     return found | ({"live_model": row["model"]} if name == "live" else {})
 
 
-def _why(measure: Measure, method: str, regularizer: str, sources: Sources) -> str:
-    """Why there is no recorded number, if there is none."""
+def _why(method: str, regularizer: str, *, lacking: bool) -> str:
+    """Why there is no recorded number, if there is none. ``lacking``: nothing of its task could be run."""
     if regularizer == "as_released" and method not in RELEASED_WEIGHTS:
         return NO_SCRIPT
-    return NO_DATA if measure.where["benchmark"] in sources.missing else NOT_RUN
+    return NO_DATA if lacking else NOT_RUN

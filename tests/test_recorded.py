@@ -52,6 +52,7 @@ def test_part_of_a_recorded_run_is_made_again_on_a_cpu():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.skipif("FAIRNC_RERUN" not in os.environ, reason="FAIRNC_RERUN=<run id> or base: one recorded run, in full")
 def test_a_whole_recorded_run_is_made_again_on_a_cpu():
     wanted = os.environ["FAIRNC_RERUN"]

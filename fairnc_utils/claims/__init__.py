@@ -1,11 +1,11 @@
 """The claims of the paper and what a study says of them: data → effects → tests → report."""
 
-from fairnc_utils.claims.data import CLAIMS, CONTRAST_LABELS, DEBIASING, Claim, Measure
+from fairnc_utils.claims.data import CLAIMS, CONTRAST_LABELS, Claim, Measure
 from fairnc_utils.claims.decide import TOTAL, VERDICTS, evaluate, overall, verdict
 from fairnc_utils.claims.effects import Study
 from fairnc_utils.claims.report import abstract, as_run, details, finding, power_table, section, summary
 
 __all__ = [
-    "CLAIMS", "CONTRAST_LABELS", "DEBIASING", "TOTAL", "VERDICTS", "Claim", "Measure", "Study", "abstract", "as_run", "details",
+    "CLAIMS", "CONTRAST_LABELS", "TOTAL", "VERDICTS", "Claim", "Measure", "Study", "abstract", "as_run", "details",
     "evaluate", "finding", "overall", "power_table", "section", "summary", "verdict",
 ]  # fmt: skip

@@ -6,12 +6,6 @@ stands beside its sensitive companion; measures that are ``descriptive`` decide 
 
 from dataclasses import dataclass
 
-#: Methods that debias, in the order of tables and figures; totals are over these.
-DEBIASING = ("bec", "cda", "dropout", "mabel", "ase", "adept")
-
-#: Training on as before, without debiasing: shown beside the methods, part of no total.
-CONTROLS = ("mlm",)
-
 #: Contrast → (regularizer of the first model, of the second), the same method and seed; None: the model before training.
 CONTRASTS = {"debiased": (None, "none"), "corrected": ("none", "corrected"), "as_released": ("none", "as_released")}
 

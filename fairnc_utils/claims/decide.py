@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from fairnc_utils import records, stats
-from fairnc_utils.claims.data import CLAIMS, CONTROLS, DEBIASING, Claim, Measure
+from fairnc_utils.claims.data import CLAIMS, Claim, Measure
 from fairnc_utils.claims.effects import Change, Study
+from fairnc_utils.debias import CONTROLS, DEBIASING
 
 VERDICTS = {1: "supported", 0: "inconclusive", -1: "contradicted"}
 

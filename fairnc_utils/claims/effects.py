@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from fairnc_utils import benchmarks, stats
-from fairnc_utils.claims.data import CONTRASTS, CONTROLS, DEBIASING, Measure
+from fairnc_utils.claims.data import CONTRASTS, Measure
+from fairnc_utils.debias import CONTROLS, DEBIASING
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.study.grid import chosen_lambdas
 

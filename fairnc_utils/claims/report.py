@@ -7,8 +7,9 @@ import plotly.graph_objects as go
 from pandas.io.formats.style import Styler
 
 from fairnc_utils import plots, records, tables
-from fairnc_utils.claims.data import CLAIMS, CONTRAST_LABELS, DEBIASING, Claim
+from fairnc_utils.claims.data import CLAIMS, CONTRAST_LABELS, Claim
 from fairnc_utils.claims.decide import TOTAL, VERDICTS, overall
+from fairnc_utils.debias import DEBIASING
 from fairnc_utils.records import Run
 
 #: Metrics of the result rows of benchmark ``claims``: name → what it says.

@@ -8,12 +8,18 @@ from fairnc_utils.debias.mabel import MABEL, MABEL_NLI
 from fairnc_utils.debias.masked import BEC, CDA, DROPOUT, MLM
 from fairnc_utils.errors import FairNCError
 
-__all__ = ["METHODS", "Method", "Recipe", "get"]
+__all__ = ["CONTROLS", "DEBIASING", "METHODS", "Method", "Recipe", "get"]
 
 #: Method name → method.
 METHODS: dict[str, Method] = {
     method.name: method for method in (MLM, BEC, MABEL, MABEL_NLI, ASE, ADEPT, ADEPT_PREFIX, CDA, DROPOUT)
 }
+
+#: Methods of the study that debias, in the order of tables and figures; totals are over these.
+DEBIASING = ("bec", "cda", "dropout", "mabel", "ase", "adept")
+
+#: Training on as before, without debiasing: shown beside them, part of no total.
+CONTROLS = ("mlm",)
 
 
 def get(name: str) -> Method:

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from fairnc_utils import tables
+from fairnc_utils.debias import CONTROLS, DEBIASING
 from fairnc_utils.plots.base import PALETTE, finish
 
 #: Quiet lines: references, zero.
@@ -18,7 +19,7 @@ _SYMBOLS = {"none": "circle", "corrected": "diamond", "as_released": "x"}
 
 
 #: Methods in the order in which they take colours, the same in every figure.
-_METHODS = ("mlm", "bec", "cda", "dropout", "mabel", "ase", "adept")
+_METHODS = (*CONTROLS, *DEBIASING)
 
 
 def _color(method: str) -> str:

@@ -49,8 +49,9 @@ def _packed(units: pd.DataFrame) -> bytes:
     *names, value = records.UNIT_COLUMNS
     order = ["benchmark", "split", "axis", "column", "run_id", "unit"]
     return units.sort_values(order, kind="stable").to_parquet(
-        index=False, compression="zstd", compression_level=15, use_dictionary=names, column_encoding={value: "BYTE_STREAM_SPLIT"}
-    )
+        index=False, compression="zstd", compression_level=15, use_dictionary=names,
+        column_encoding={value: "BYTE_STREAM_SPLIT"},
+    )  # fmt: skip
 
 
 def at_home() -> list[Path]:

@@ -22,7 +22,7 @@ PRECISIONS = {"fp32": "no", "bf16": "bf16"}
 
 
 @dataclass(frozen=True)
-class _Treatment:
+class Treatment:
     """What a configuration does to a model. ``method`` None: nothing; ``columns``: what result rows call it."""
 
     method: Method | None
@@ -32,7 +32,7 @@ class _Treatment:
     columns: dict
 
     @classmethod
-    def of(cls, options: Debiasing) -> "_Treatment":
+    def of(cls, options: Debiasing) -> "Treatment":
         if options.method == "base":
             return cls(None, options, None, "", {"method": "base", "regularizer": "none", "lam": 0.0})
         method = get_method(options.method)
@@ -66,7 +66,7 @@ def train(**options) -> Run:
     trains nothing. Raises ``FairNCError`` on a bad option, a method that cannot take NC3, a loss that is not finite.
     """
     config = configured(TrainConfig, options)
-    treatment = _Treatment.of(config)
+    treatment = Treatment.of(config)
     if config.output and treatment.method and (why := treatment.method.without_folder):
         raise FairNCError(f"option output: a model of {config.method} cannot be saved: {why}; leave it out")
     lm = models.load(config.model, device=config.device)
@@ -115,7 +115,7 @@ def finetune(**options) -> Run:
     config = configured(FinetuneConfig, options)
     task = tasks.get(config.task)
     asked = [requested(name, task.kind) for name in config.benchmarks]
-    treatment = _Treatment.of(config.debiasing) if config.debiasing else None
+    treatment = Treatment.of(config.debiasing) if config.debiasing else None
     lm = models.load(config.model, device=config.device)
     evidence = {"model": lm.fingerprint}
     if treatment:
@@ -142,7 +142,7 @@ def finetune(**options) -> Run:
 _TRAINED: dict[str, LanguageModel] = {}
 
 
-def _debiased(config: FinetuneConfig, treatment: _Treatment, lm: LanguageModel) -> LanguageModel:
+def _debiased(config: FinetuneConfig, treatment: Treatment, lm: LanguageModel) -> LanguageModel:
     """The model after its debiasing; the last one is kept, because a model is fine-tuned for one task after another."""
     key = str([lm.fingerprint, str(lm.device), config.seed, config.debiasing])
     if key not in _TRAINED:

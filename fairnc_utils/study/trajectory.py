@@ -10,12 +10,11 @@ from torch import Tensor
 from fairnc_utils import assets, collapse, corpora, measurement, models, projection, records, words
 from fairnc_utils.collapse import Collapse
 from fairnc_utils.debias import get as get_method
-from fairnc_utils.debias import run as debiasing
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
-from fairnc_utils.options import TrajectoryConfig, configured
+from fairnc_utils.options import Debiasing, TrajectoryConfig, configured
 from fairnc_utils.records import Run, metric_rows
-from fairnc_utils.study.training import PRECISIONS
+from fairnc_utils.study.training import Treatment
 
 #: What rows report of each snapshot.
 METRICS = ("nc3", "nc3_ceiling", "nc3c", "unc3")
@@ -70,28 +69,22 @@ def trajectory(**options) -> Run:
     """
     config = configured(TrajectoryConfig, options)
     projection.require_umap()
-    method = get_method(config.method)
-    plans = {}
-    for regularizer in config.regularizers:
-        nc3, lam, label = debiasing.nc3_options(method, regularizer, config.lam)
-        plans[label] = nc3, lam
-    if len(plans) < len(config.regularizers):
+    get_method(config.method)  # base trains nothing
+    common = config.model_dump(include={"method", "lam", "steps", "batch_size", "texts", "precision"})
+    treatments = [Treatment.of(Debiasing(regularizer=regularizer, **common)) for regularizer in config.regularizers]
+    if len({treatment.columns["regularizer"] for treatment in treatments}) < len(treatments):
         raise FairNCError(f"option regularizers = {config.regularizers}: name each once")
     snapshots = []
-    for label, (nc3, lam) in plans.items():
+    for treatment in treatments:
         lm = models.load(config.model, device=config.device)
         fingerprint, groups = lm.fingerprint, _groups(lm, config.words)
-        watch = _Watch(lm, config, sorted(groups), {"method": method.name, "regularizer": label, "lam": lam})
+        watch = _Watch(lm, config, sorted(groups), treatment.columns)
         watch()
-        debiasing.train(
-            lm, method, nc3=nc3, lam=lam, nc3_words=debiasing.usual_words(label),
-            precision=PRECISIONS[config.precision], evaluate=watch, evaluate_every=watch.every,
-            **config.model_dump(include={"steps", "batch_size", "texts", "seed"}),
-        )  # fmt: skip
+        treatment.apply(lm, seed=config.seed, evaluate=watch, evaluate_every=watch.every)
         snapshots += watch.snapshots
     rows, items = _mapped(snapshots, lm, groups, config)
     return records.make(
-        config.model_dump(mode="json"), rows, items, device=lm.device, evidence={"model": fingerprint, "text": method.corpus}
+        config.model_dump(mode="json"), rows, items, device=lm.device, evidence={"model": fingerprint} | treatment.evidence
     )
 
 
