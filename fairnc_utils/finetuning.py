@@ -19,6 +19,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from fairnc_utils import corpora, records, stats, training
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.linear import adopt
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.tasks.base import Input, Task
 
@@ -117,7 +118,7 @@ def attach(lm: LanguageModel, task: Task) -> nn.Module:
     # A masked model is loaded without BERT's pooler, so that layer belongs to the untrained head.
     if copied.unexpected_keys or any(not key.startswith("pooler.") for key in copied.missing_keys):
         raise FairNCError(f"{lm.name}: its encoder's weights do not fit {type(model).__name__}")
-    return model.to(device=lm.device, dtype=lm.weight.dtype)
+    return adopt(model.to(device=lm.device, dtype=lm.weight.dtype))
 
 
 def collate(rows: Sequence[Input], model: nn.Module, tokenizer) -> dict[str, Tensor]:

@@ -196,8 +196,10 @@ def draws(reading: Reading, *, number: int, min_count: int, seed: int = 0) -> tu
     for kind in ("random", "matched"):
         values = []
         for draw in tqdm(range(number), desc=f"{kind} word lists", unit="list"):
-            ids = control(reading, kind, min_count=min_count, seed=seed + 1 + draw).token_ids
-            found = collapse.measure(reading.statistics, reading.lm.weight, classes=ids, **least)
+            chosen = words.control(
+                kind, reading.lm.tokenizer, reading.counts, min_count=min_count, seed=seed + 1 + draw, gender=gender
+            )
+            found = collapse.measure(reading.statistics, reading.lm.weight, classes=chosen.token_ids, **least)
             values.append((float(found.nc3), float(found.unc3), float(found.nc3c)))
         table = pd.DataFrame(values, columns=["score_a", "score_b", "score_c"])
         for metric, column in (("nc3", "score_a"), ("unc3", "score_b"), ("nc3c", "score_c")):

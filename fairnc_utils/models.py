@@ -24,6 +24,7 @@ from transformers import (
 
 from fairnc_utils import assets
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.linear import adopt, linear
 
 SPACES = ("head", "encoder")
 
@@ -144,7 +145,7 @@ class LanguageModel:
 
     def log_probabilities(self, features: Tensor) -> Tensor:
         """Log-softmax over the vocabulary of classifier inputs: (N, D) → (N, V)."""
-        return nn.functional.linear(features, self.weight, self.bias).log_softmax(-1)
+        return linear(features, self.weight, self.bias).log_softmax(-1)
 
     def with_gender_direction(self, scale: float, *, words: tuple[str, str] = ("she", "he")) -> "LanguageModel":
         """Same model, with the classifier's component along W[she] − W[he] multiplied by ``scale``.
@@ -173,7 +174,7 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise FairNCError(f"device {device!r}: this machine has no CUDA device; choose auto or cpu")
     if name == "random":
-        return wrap(random_model().to(device), embedded_tokenizer(), name=name)
+        return wrap(adopt(random_model().to(device)), embedded_tokenizer(), name=name)
     where = assets.locate_model(name)
     try:
         where["trust_remote_code"] = False  # else a folder that brings code is asked about, on a terminal
@@ -193,7 +194,7 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
     except Exception as error:  # transformers and the hub raise many types; the user needs one sentence
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FairNCError(f"model {name!r} cannot be loaded: {reason}. Give a local folder or a hub name") from error
-    return wrap(model.to(device), tokenizer, name=name)
+    return wrap(adopt(model.to(device)), tokenizer, name=name)
 
 
 def wrap(model: nn.Module, tokenizer: object, *, name: str, evaluate: bool = True) -> LanguageModel:

@@ -14,7 +14,7 @@ import fairnc_utils
 
 #: Group → patterns of module names below ``fairnc_utils``, in the order of the page.
 GROUPS = {
-    "measuring": ("models", "words", "corpora", "measurement", "collapse", "pairwise", "projection", "stats"),
+    "measuring": ("linear", "models", "words", "corpora", "measurement", "collapse", "pairwise", "projection", "stats"),
     "training": ("regularizer", "training", "captured", "pretraining", "swap", "debias*", "finetuning", "tasks*"),
     "fairness": ("benchmarks*",),
     "results": (),

@@ -19,9 +19,12 @@ from transformers import get_linear_schedule_with_warmup
 from fairnc_utils import corpora
 from fairnc_utils.captured import Captured
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.linear import linear
 from fairnc_utils.models import LanguageModel
 
 Loss = Callable[..., Tensor | dict[str, Tensor]]
+
+_CACHED = 4096  # padded tokens whose features stay in a processor's cache
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,9 @@ class _Training:
         self.parameters = [parameter for group in groups for parameter in group["params"]]
         self.device = self.parameters[0].device
         self.modules = dict(modules)
-        on_gpu = self.device.type == "cuda"
         if captured:  # a graph reads the learning rate from where it is, not as a number
             groups = [group | {"lr": torch.tensor(group["lr"], device=self.device)} for group in groups]
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=on_gpu, capturable=captured)
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True, capturable=captured)
         self.schedule = get_linear_schedule_with_warmup(self.optimizer, warmup, steps)
         self.schedule.base_lrs = [float(rate) for rate in self.schedule.base_lrs]  # no question to the device at each step
         self.step, self.curve = 0, []
@@ -274,11 +276,16 @@ def masked_perplexity(
             batch.input_ids, maskable, mask_id=lm.tokenizer.mask_token_id, vocab_size=len(lm.weight), rate=rate,
             generator=generator,
         )  # fmt: skip
-        features = lm.features(ids.to(lm.device), batch.attention_mask.to(lm.device))
-        drawn = labels >= 0
-        picked = features.gather(1, positions.to(lm.device)[..., None].expand(-1, -1, features.shape[-1]))[drawn]
-        losses = nn.functional.cross_entropy(
-            nn.functional.linear(picked, lm.weight, lm.bias).float(), labels[drawn].to(lm.device), reduction="sum"
-        )
-        total, count = total + losses.item(), count + drawn.sum().item()
+        size = max(1, _CACHED // ids.shape[1]) if lm.device.type == "cpu" else len(ids)
+        for part in zip(*(x.to(lm.device).split(size) for x in (ids, batch.attention_mask, positions, labels)), strict=True):
+            loss, number = _masked_loss(lm, *part)
+            total, count = total + loss, count + number
     return float(torch.tensor(total / count).exp())
+
+
+def _masked_loss(lm: LanguageModel, ids: Tensor, mask: Tensor, positions: Tensor, labels: Tensor) -> tuple[float, int]:
+    """Sum of the negative log-likelihoods of the labels at their positions, and how many there are."""
+    features, drawn = lm.features(ids, mask), labels >= 0
+    picked = features.gather(1, positions[..., None].expand(-1, -1, features.shape[-1]))[drawn]
+    logits = linear(picked, lm.weight, lm.bias).float()
+    return nn.functional.cross_entropy(logits, labels[drawn], reduction="sum").item(), int(drawn.sum())

@@ -166,14 +166,14 @@ def released(method: str, tokenizer) -> WordList:
 
 
 @lru_cache(maxsize=8)
-def whole_words(tokenizer) -> list[tuple[int, str]]:
-    """(id, word) of every vocabulary entry that is a lower-case alphabetic word of two letters or more."""
+def whole_words(tokenizer) -> dict[int, str]:
+    """Id → word of every vocabulary entry that is a lower-case alphabetic word of two letters or more, by id."""
     entries = []
     for token, token_id in tokenizer.get_vocab().items():
         word = tokenizer.convert_tokens_to_string([token]).strip()
         if len(word) > 1 and word.isalpha() and word.islower() and single_token_id(tokenizer, word) == token_id:
             entries.append((token_id, word))
-    return sorted(entries)
+    return dict(sorted(entries))
 
 
 def control_words(
@@ -189,13 +189,13 @@ def control_words(
     rng = np.random.default_rng(seed)
     counts = np.asarray(counts)
     excluded = set(exclude) | set(match or ())
-    pool = [(i, w) for i, w in whole_words(tokenizer) if counts[i] >= min_count and i not in excluded]
-    if not pool:
+    names = whole_words(tokenizer)
+    ids = np.fromiter(names, np.int64, len(names))
+    ids = ids[(counts[ids] >= min_count) & ~np.isin(ids, list(excluded))]
+    if not len(ids):
         raise FairNCError(
             f"no control words: no whole word is seen {min_count} times in this corpus; give more text or lower min_counts"
         )
-    ids = np.array([i for i, _ in pool])
-    names = dict(pool)
     if match is None:
         chosen = rng.permutation(ids)[:size]
     else:
@@ -209,9 +209,14 @@ def seen_gender_ids(tokenizer, counts: Sequence[int], *, min_count: int) -> list
     return [i for i in load("gender", tokenizer).token_ids if counts[i] >= min_count]
 
 
-def control(kind: str, tokenizer, counts: Sequence[int], *, min_count: int, seed: int) -> WordList:
-    """A ``random`` or frequency-``matched`` control list, as large as the seen gender words, none of which is in it."""
-    gender = seen_gender_ids(tokenizer, counts, min_count=min_count)
+def control(
+    kind: str, tokenizer, counts: Sequence[int], *, min_count: int, seed: int, gender: Sequence[int] | None = None
+) -> WordList:
+    """A ``random`` or frequency-``matched`` control list, as large as the seen gender words, none of which is in it.
+
+    ``gender``: ids of those words, for who has them already.
+    """
+    gender = seen_gender_ids(tokenizer, counts, min_count=min_count) if gender is None else gender
     return control_words(
         tokenizer, counts, size=len(gender), exclude=gender, min_count=min_count, seed=seed,
         match=gender if kind == "matched" else None,

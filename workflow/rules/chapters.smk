@@ -33,12 +33,17 @@ wildcard_constraints:
     chapter="|".join(PARAMETERS),
 
 
+# In this order, which is that of their length; the rest afterwards. A long one that started last would run alone.
+FIRST = ["04-training", "03-intrinsic-fairness", "05-extrinsic-fairness", "06-understanding", "02-geometry"]
+
+
 # No input: Snakemake reruns this rule when `params` differ from the last run's, so the file changes with its content.
 rule parameters:
     output:
         file=BUILD / "parameters" / "{chapter}.yaml",
     log:
         BUILD / "logs" / "parameters-{chapter}.log",
+    priority: 100  # before the first chapter, which is chosen among those that have theirs
     localrule: True
     params:
         yaml=lambda wildcards: yaml.safe_dump(PARAMETERS[wildcards.chapter], sort_keys=False),
@@ -53,6 +58,7 @@ rule assets:
         stamp=touch(BUILD / "assets" / "{wheel}"),
     log:
         BUILD / "logs" / "assets-{wheel}.log",
+    priority: 100
     localrule: True
     params:
         pin=pin,
@@ -82,6 +88,7 @@ rule execute:
         BUILD / "benchmarks" / "{chapter}.tsv"
     wildcard_constraints:
         chapter="|".join(CHAPTERS),
+    priority: lambda wildcards: len(FIRST) - FIRST.index(wildcards.chapter) if wildcards.chapter in FIRST else 0
     # torch computes with as many, so chapters that run side by side never share a core. Two chapters of one thread are done
     # sooner than one after the other on two: no chapter computes on all threads all the time.
     threads: max(1, (workflow.cores or 1) // len(CHAPTERS))

@@ -20,6 +20,9 @@ import psutil
 import yaml
 from traitlets.config import Config
 
+#: Tensors come and go by the thousand: freed memory (of blocks below 128 MiB, up to 512 MiB) stays with the process, for the
+#: system takes long to give it back. The C library of Linux reads these; others have their own ways.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(128 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -65,6 +68,7 @@ def main(snakemake) -> int:
     threading.Thread(target=die_with, args=[snakemake_process()], daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)
     os.environ["OMP_WAIT_POLICY"] = "passive"  # on a busy machine, threads that spin while they wait cost many times more
+    os.environ |= MALLOC
     log, output, notebook = Path(snakemake.log[0]), Path(snakemake.output.notebook), snakemake.input.notebook
     partial, failed = log.with_suffix(".partial.ipynb"), log.with_suffix(".failed.ipynb")
     logging.basicConfig(filename=log, filemode="w", level=logging.INFO, format="%(message)s")
