@@ -194,12 +194,14 @@ def record(folder: str | Path, target: str | Path | None = None) -> list[str]:
 
 @cache
 def git_commit() -> str:
-    """Commit of the checkout (``-dirty`` if it has changes); outside one ``$FAIRNC_COMMIT``, else ``"unknown"``."""
+    """``$FAIRNC_COMMIT``, for a copy without its history; else the checkout's commit (``-dirty`` if it has changes), or unknown."""
+    if given := os.environ.get("FAIRNC_COMMIT"):
+        return given
     try:
         command = ["git", "-C", str(assets.project_root()), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("FAIRNC_COMMIT", "unknown")
+        return "unknown"
 
 
 def _typed(table: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
