@@ -194,7 +194,7 @@ def record(folder: str | Path, target: str | Path | None = None) -> list[str]:
 
 @cache
 def git_commit() -> str:
-    """``$FAIRNC_COMMIT``, for a copy without its history; else the checkout's commit (``-dirty`` if it has changes), or unknown."""
+    """``$FAIRNC_COMMIT``, for a copy without its history; else the checkout's (``-dirty`` if it has changes), or unknown."""
     if given := os.environ.get("FAIRNC_COMMIT"):
         return given
     try:
