@@ -158,8 +158,10 @@ def seed_changes(
         raise FairNCError(f"{rows} seeds × {units} units against {sides[1][0].shape}: pair the seeds, and the units, first")
 
     def change(drawn: np.ndarray) -> np.ndarray:  # of units (r, U) → (r, S)
-        values = [np.stack([statistic(*(column[s][drawn] for column in columns), axis=-1) for s in range(len(columns[0]))], -1)
-                  for columns in sides]  # fmt: skip
+        values = [
+            np.stack([statistic(*(column.take(drawn) for column in own), axis=-1) for own in zip(*columns, strict=True)], -1)
+            for columns in sides
+        ]
         return values[1] - values[0]
 
     observed = np.broadcast_to(change(np.arange(units)[None]), (1, seeds))[0]
@@ -269,12 +271,9 @@ def _standardized(values: Sequence[float]) -> np.ndarray:
 
 def holm(p: Sequence[float]) -> np.ndarray:
     """Adjusted p values of one family (Holm 1979); NaN stays NaN and counts for nothing."""
-    from statsmodels.stats.multitest import multipletests  # slow to import, and only claims need it
-
     p = np.asarray(p, float)
-    adjusted, known = np.full(len(p), np.nan), ~np.isnan(p)
-    if known.any():
-        adjusted[known] = multipletests(p[known], method="holm")[1]
+    adjusted, order = np.full(len(p), np.nan), np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN is sorted last
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)).clip(max=1)
     return adjusted
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats
+from statsmodels.stats.multitest import multipletests
 
 from fairnc_utils.benchmarks.base import mean, ratio
 from fairnc_utils.errors import FairNCError
@@ -18,6 +19,13 @@ from fairnc_utils.stats import (
     seed_changes,
     smallest_effect,
 )
+
+
+@pytest.mark.parametrize("p", [[0.04, 0.01, 0.03, 0.01, 0.6], [0.2], [0.9, 0.8, 0.7], []])
+def test_holm_is_that_of_statsmodels_and_leaves_unknown_ones_out(p):
+    expected = multipletests(p, method="holm")[1] if p else []
+    np.testing.assert_allclose(holm(p), expected)
+    np.testing.assert_allclose(holm([np.nan, *p, np.nan]), [np.nan, *expected, np.nan])
 
 
 def test_bootstrap_of_a_mean_agrees_with_the_normal_interval():

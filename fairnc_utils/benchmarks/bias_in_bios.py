@@ -69,8 +69,8 @@ def percent(x: np.ndarray, axis: int) -> np.ndarray:
 
 def of_gender(x: np.ndarray, stratum: np.ndarray, axis: int, *, gender: int) -> np.ndarray:
     """Mean of the texts of one gender, in percent; NaN if there are none."""
-    total, count = (part.sum(-2)[..., gender] for part in _by_gender(x, stratum))
-    return 100 * _share(total, count)
+    own = (stratum.astype(np.int64) & 1) == gender
+    return 100 * _share(np.where(own, x, 0.0).sum(axis), own.sum(axis))
 
 
 def gap(x: np.ndarray, stratum: np.ndarray, axis: int) -> np.ndarray:
