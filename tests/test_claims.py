@@ -272,6 +272,17 @@ def test_a_method_without_a_chosen_weight_says_so():
     assert change.reason == "not run: no λ could be chosen"
 
 
+def test_a_seed_without_the_control_list_is_left_out_and_not_its_method():
+    results, _ = planted()
+    lacking = (results["method"] == "bec") & (results["words"] == "random") & results["seed"].isin([1, 2])
+    measure = next(c for c in CLAIMS if c.key == "specific").measures[0]
+    whole, part = (study(rows).change(measure, "bec", "debiased").changes for rows in (results, results[~lacking]))
+    assert (len(whole.observed), len(part.observed)) == (5, 3)
+    np.testing.assert_array_equal(part.observed, whole.observed[[0, 3, 4]])
+    none = results[(results["method"] != "bec") | (results["words"] != "random")]
+    assert study(none).change(measure, "bec", "debiased").reason.startswith("not run: collapse of bec")
+
+
 def test_unlike_units_are_an_error_that_names_the_runs():
     results, units = planted()
     cut = units[~((units["run_id"] == "bec-none-0-3") & (units["unit"] == "u5gender"))]

@@ -84,7 +84,7 @@ class Study:
     def change(self, measure: Measure, method: str, contrast: str) -> Change:
         """Second minus first model of a contrast on a measure: their metric, or its distance from the ideal."""
         cells = CONTRASTS[contrast]
-        pair = [self.runs(measure, measure.words, method, regularizer) for regularizer in cells]
+        pair = [self._cell(measure, method, regularizer) for regularizer in cells]
         for table, regularizer in zip(pair, cells, strict=True):
             if table.empty:
                 return Change(None, self._missing(measure, method, regularizer))
@@ -93,15 +93,15 @@ class Study:
             if seeds.empty:
                 return Change(None, f"not run: {measure.benchmark} of {method} has no seed with and without NC3")
             pair = [table.loc[seeds] for table in pair]
-        means = [float(table["value"].mean()) for table in pair]
-        if not measure.against:
-            return Change(self._changes(measure, *pair), "", *means)
-        for place, (table, regularizer) in enumerate(zip(pair, cells, strict=True)):
-            control = self.runs(measure, measure.against, method, regularizer)["value"].reindex(table.index)
-            if control.isna().any():
-                return Change(None, f"not run: collapse of {measure.against} words")
-            pair[place] = table.assign(value=table["value"] - control)
         return Change(self._changes(measure, *pair), "", *(float(table["value"].mean()) for table in pair))
+
+    def _cell(self, measure: Measure, method: str, regularizer: str | None) -> pd.DataFrame:
+        """Runs of a measure by seed, less those of the word list that it is held against, where a seed has both."""
+        table = self.runs(measure, measure.words, method, regularizer)
+        if not measure.against:
+            return table
+        control = self.runs(measure, measure.against, method, regularizer)["value"]
+        return table.loc[table.index.intersection(control.index)].assign(value=lambda rows: rows["value"] - control)
 
     def _changes(self, measure: Measure, first: pd.DataFrame, second: pd.DataFrame) -> stats.Changes:
         """From the unit scores where they are kept, else from the rows' values alone."""
