@@ -1,20 +1,22 @@
 """From prose and executed notebooks to the static site."""
 
 
-# The findings in a few sentences, from the table of results: the start page includes them.
+# The findings in a few sentences, from what the chapters found: the start page includes them.
 rule abstract:
     input:
-        results=rules.collect.output.parquet,
+        live=expand(rules.execute.output.results, chapter=CHAPTERS),
     output:
         markdown=BUILD / "abstract.md",
     log:
         BUILD / "logs" / "abstract.log",
+    params:
+        live=RESULTS,
     message:
         "Writing the abstract."
     shell:
-        "{sys.executable:q} -c 'import sys, pandas; from fairnc_utils import claims;"
-        " sys.stdout.write(claims.abstract(pandas.read_parquet(sys.argv[1])))'"
-        " {input.results:q} > {output.markdown:q} 2> {log:q}"
+        "{sys.executable:q} -c 'import sys; from fairnc_utils import claims, records;"
+        " sys.stdout.write(claims.abstract(records.load(sys.argv[1])))'"
+        " {params.live:q} > {output.markdown:q} 2> {log:q}"
 
 
 # Always from scratch: Sphinx does not repeat the warnings of pages it has already read, so a strict build that

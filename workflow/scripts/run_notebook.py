@@ -14,11 +14,16 @@ import time
 import traceback
 from pathlib import Path
 
-import nbformat
-import papermill
 import psutil
 import yaml
 from traitlets.config import Config
+
+#: jsonschema, which checks notebooks, takes more than a second to import a grammar that nobody asks for, unless it is missing.
+LIGHTER = "import sys; sys.modules['rfc3987_syntax'] = None"
+exec(LIGHTER)  # here as in the kernel, which imports it too
+
+import nbformat  # noqa: E402
+import papermill  # noqa: E402
 
 #: Tensors come and go by the thousand: freed memory (of blocks below 128 MiB, up to 512 MiB) stays with the process, for the
 #: system takes long to give it back. The C library of Linux reads these; others have their own ways.
@@ -79,6 +84,7 @@ def main(snakemake) -> int:
             papermill.execute_notebook(
                 notebook, partial, parameters, kernel_name="python3", log_output=True, cwd=Path(notebook).parent,
                 progress_bar={"desc": snakemake.wildcards.chapter}, config=private_sockets(sockets),
+                extra_arguments=[f"--IPKernelApp.exec_lines={LIGHTER}"],
             )  # fmt: skip
     except Exception:
         logging.error(ANSI.sub("", traceback.format_exc()))  # Snakemake shows the log of a job that failed
