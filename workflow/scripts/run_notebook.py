@@ -19,8 +19,8 @@ import yaml
 from traitlets.config import Config
 
 #: jsonschema, which checks notebooks, takes more than a second to import a grammar that nobody asks for, unless it is missing.
-LIGHTER = "import sys; sys.modules['rfc3987_syntax'] = None"
-exec(LIGHTER)  # here as in the kernel, which imports it too
+sys.modules["rfc3987_syntax"] = None
+LIGHTER = "import sys; sys.modules['rfc3987_syntax'] = None"  # the kernel imports it, too
 
 import nbformat  # noqa: E402
 import papermill  # noqa: E402
