@@ -73,8 +73,7 @@ def _compare(settings: Settings, tokens: int, classes: int, dim: int, dtype: tor
     return [
         median("accumulation", case, "one-hot / update", "×", times["one_hot"] / update),
         median("accumulation", case, f"one-hot / (update, {len(wanted)} means)", "×", times["one_hot"] / means),
-        median("accumulation", case, "update", "ms", 1000 * update),
-        *_share(settings, case, least_bytes(ours, *batches[0]) / update),
+        *_of_updates(settings, case, update, least_bytes(ours, *batches[0])),
     ]
 
 
@@ -86,18 +85,16 @@ def _alone(settings: Settings, tokens: int, classes: int, dim: int, dtype: torch
         {"update": lambda repeat: [ours.update(*batch) for _ in range(FEW)]}, repeats=settings.repeats,
         seconds=min(settings.seconds, SECONDS), clock=clock_of(settings.device),
     )  # fmt: skip
-    update, case = times["update"] / FEW, _case(tokens, dim, dtype)
-    return [
-        median("accumulation", case, "update", "ms", 1000 * update),
-        *_share(settings, case, least_bytes(ours, *batch) / update),
-    ]
+    return _of_updates(settings, _case(tokens, dim, dtype), times["update"] / FEW, least_bytes(ours, *batch))
 
 
-def _share(settings: Settings, case: str, rates: np.ndarray) -> list[Row]:
-    limit = peak(settings.device)
-    if limit is None:
-        return []
-    return [median("accumulation", case, "update, share of the memory bandwidth", "%", 100 * rates / limit.bandwidth)]
+def _of_updates(settings: Settings, case: str, seconds: np.ndarray, least: int) -> list[Row]:
+    """Time of an update and, where it is known what the device can do, the share of that which its ``least`` bytes take."""
+    found = [median("accumulation", case, "update", "ms", 1000 * seconds)]
+    if limit := peak(settings.device):
+        share = 100 * least / seconds / limit.bandwidth
+        found.append(median("accumulation", case, "update, share of the memory bandwidth", "%", share))
+    return found
 
 
 def _case(tokens: int, dim: int, dtype: torch.dtype) -> str:

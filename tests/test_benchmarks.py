@@ -510,7 +510,7 @@ def agree(found, expected):
         if isinstance(value, dict):
             agree(found[name], value)
         else:
-            tolerance = {"abs": 0.01} if name in golden.PERCENT else {"rel": 1e-4, "abs": 1e-5}
+            tolerance = {"abs": 0.01} if name in golden.PERCENT else {"rel": 1e-4, "abs": golden.NEAR_ZERO.get(name, 1e-6)}
             assert found[name] == pytest.approx(value, **tolerance), name
 
 

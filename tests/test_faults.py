@@ -25,7 +25,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save
-from test_workflow import ROOT, command, copy, plant, run, started, wait_for
+from test_workflow import ROOT, check_failure, command, copy, plant, run, started, wait_for
 
 from fairnc_utils import cache, measurement, models, records, training
 from fairnc_utils.errors import FairNCError
@@ -288,13 +288,7 @@ def test_notebook_that_raises_runs_again_when_it_is_mended(tmp_path, expected, t
     mended = tmp_path / "mended"
     project = scratch(tmp_path / "project", f"import pathlib\nassert pathlib.Path({str(mended)!r}).exists(), 'planted'\n{SAVE}")
     with tally.attempt("notebook that raises"):
-        done = run(project, ONE_CHAPTER)
-        assert done.returncode != 0
-        assert "AssertionError: planted" in done.stderr
-        failed = project / f"build/tiny/logs/{STEMS[0]}.failed.ipynb"
-        assert str(failed) in done.stderr
-        assert any(output.output_type == "error" for output in nbformat.read(failed, as_version=4).cells[-1].outputs)
-        assert not (project / ONE_CHAPTER).exists()
+        check_failure(project, ONE_CHAPTER, "AssertionError: planted")
         mended.touch()
         finish(project, ONE_CHAPTER)
         found = records.load(project / "build/tiny/results")

@@ -165,16 +165,20 @@ def test_a_change_reruns_what_it_affects_and_nothing_else(book):
     assert planned(book) == {}
 
 
-def test_failing_notebook_is_kept_and_its_traceback_shown(tmp_path):
-    project = copy(tmp_path)
-    target = plant(project, CHAPTERS[0], FAIL)
+def check_failure(project: Path, target: str, error: str) -> None:
+    """Run a notebook that raises: its traceback and its executed copy reach the user, and nothing takes its place."""
     done = run(project, target)
     assert done.returncode != 0
-    assert "ValueError: planted failure" in done.stderr
-    failed = project / f"build/tiny/logs/{CHAPTERS[0]}.failed.ipynb"
+    assert error in done.stderr
+    failed = project / f"build/tiny/logs/{Path(target).stem}.failed.ipynb"
     assert str(failed) in done.stderr
     assert any(output.output_type == "error" for output in nbformat.read(failed, as_version=4).cells[-1].outputs)
     assert not (project / target).exists()
+
+
+def test_failing_notebook_is_kept_and_its_traceback_shown(tmp_path):
+    project = copy(tmp_path)
+    check_failure(project, plant(project, CHAPTERS[0], FAIL), "ValueError: planted failure")
 
 
 def test_parameter_that_a_notebook_does_not_have_is_refused(tmp_path):
