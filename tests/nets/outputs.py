@@ -1,0 +1,258 @@
+"""What the package says of the recorded study: claims, the paper's tables, ablations, the explorer's pages, the grid.
+
+``python -m tests.nets.outputs`` writes ``reference/`` again; do so only after a change that is meant to move numbers.
+"""
+
+import re
+import sys
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))  # so that ``python -m`` finds what pytest finds
+import reference
+
+from fairnc_utils import assets, claims, comparison, explorer, measures, published, records, tables
+from fairnc_utils.study import ablations, grid, recording
+
+MODEL, PROFILE = "models/minilm-mlm", "nets"
+
+#: Draws of each bootstrap of the claims, as many as in the tiny book; every one is seeded.
+RESAMPLES = 200
+
+
+@cache
+def recorded() -> pd.DataFrame:
+    return records.recorded()
+
+
+def rows_of(run: records.Run) -> pd.DataFrame:
+    """A run's result rows without place and time; its id stays."""
+    return run.results.drop(columns=reference.PLACE_AND_TIME)
+
+
+def plan() -> grid.Plan:
+    return grid.plan(yaml.safe_load((assets.project_root() / "config/full.yaml").read_text()))
+
+
+# ---------------------------------------------------------------- the grid
+
+
+def cells() -> pd.DataFrame:
+    """Every cell of the full study, sweep by sweep."""
+    sweeps = {name: grid.cells(plan(), [name], results=recorded()) for name in plan().sweeps}
+    return pd.DataFrame(
+        [{"sweep": name, "cell": cell} for name, sweep in sweeps.items() for cell in sweep]
+    )
+
+
+def lacking() -> dict[str, list[dict]]:
+    """Sweep → options of its cells that the recorded study lacks."""
+    found = grid.lacking(plan(), recording.runs(), recorded())
+    return {name: configs for name, (_, configs) in found.items()}
+
+
+def made_again() -> dict[str, str]:
+    """Id of each recorded run → the id that its configuration and evidence make today."""
+    runs = {run_id: records.make(run["config"], [], None, device="cpu", evidence=run["evidence"])
+            for run_id, run in recording.runs().items()}  # fmt: skip
+    return {run_id: run.run_id for run_id, run in runs.items()}
+
+
+# ---------------------------------------------------------------- claims
+
+
+@cache
+def _study() -> claims.Study:
+    return claims.Study.of(recorded(), records.recorded_units(), model=MODEL, resamples=RESAMPLES)
+
+
+@cache
+def claims_tests() -> pd.DataFrame:
+    return claims.evaluate(_study(), published.load())
+
+
+@cache
+def _claims_run() -> records.Run:
+    return claims.as_run(
+        claims_tests(), {"model": MODEL, "profile": PROFILE}, runs=_study().run_ids
+    )
+
+
+def claims_rows() -> pd.DataFrame:
+    return rows_of(_claims_run())
+
+
+def claims_texts() -> dict:
+    """The chapter's tables and findings, and the book's abstract."""
+    tests = claims_tests()
+    pairs = [(claim, contrast) for claim in claims.CLAIMS for contrast in claim.contrasts]
+    shown = {
+        "summary": claims.summary(tests, caption=""),
+        "power": claims.power_table(tests, caption=""),
+    }
+    shown |= {
+        f"{claim.key} {contrast}": claims.details(tests, claim, contrast, caption="")
+        for claim, contrast in pairs
+    }
+    return {
+        "tables": {name: styler.data.to_dict("records") for name, styler in shown.items()},
+        "findings": {
+            f"{claim.key} {contrast}": claims.finding(tests, claim.key, contrast)
+            for claim, contrast in pairs
+        },
+        "abstract": claims.abstract(_claims_run().results).splitlines(),
+    }
+
+
+# ---------------------------------------------------------------- the paper's tables
+
+
+@cache
+def _sources() -> comparison.Sources:
+    """As a build has them; the runs of seed 1 stand for those of the build itself."""
+    own = records.select(recorded(), model=MODEL)
+    sources = comparison.Sources(
+        published.load(), own, records.select(own, seed=1).assign(origin="live")
+    )
+    vars(sources)["missing"] = {"bias_in_bios": "its data cannot be had"}  # wherever this runs
+    return sources
+
+
+@cache
+def _tables_run() -> records.Run:
+    return comparison.summary(_sources(), profile=PROFILE)
+
+
+def tables_rows() -> pd.DataFrame:
+    return rows_of(_tables_run())
+
+
+@cache
+def tables_cells() -> pd.DataFrame:
+    parts = [
+        comparison.cells(name, _tables_run().results, _sources()).assign(table=name)
+        for name in measures.TABLES
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def tables_texts() -> dict:
+    """The chapter's findings and tables as HTML, but for the link that holds ``tables_cells`` again."""
+    by_table = dict(
+        list(tables_cells().drop(columns="table").groupby(tables_cells()["table"], sort=False))
+    )
+    shown = {
+        name: tables.comparison(part, name=name, caption=name).html
+        for name, part in by_table.items()
+    }
+    return {
+        "findings": {name: comparison.told(part) for name, part in by_table.items()},
+        "tables": {
+            name: re.sub(r'href="data:[^"]*"', "", html).splitlines()
+            for name, html in shown.items()
+        },
+    }
+
+
+# ---------------------------------------------------------------- ablations
+
+
+@cache
+def _ablations_run() -> records.Run:
+    return ablations.ablate(recorded(), model=MODEL, profile=PROFILE)
+
+
+def ablations_rows() -> pd.DataFrame:
+    return rows_of(_ablations_run())
+
+
+def ablations_runs() -> pd.DataFrame:
+    return ablations.by_run(recorded(), model=MODEL)
+
+
+def ablations_layers() -> pd.DataFrame:
+    return ablations.layers(recorded()).drop(columns=reference.PLACE_AND_TIME)
+
+
+def ablations_texts() -> dict:
+    rows = _ablations_run().results
+    changes = records.select(rows, variant="minus none", regularizer="corrected")
+    return {
+        "missing": ablations.missing(rows),
+        "counted": ablations.counted(changes, ["unc3", "log_ratio", "slope", "masked_perplexity"]),
+        "largest": {
+            f"{name} {metric}": ablations.largest(rows, name, metric, method="bec")
+            for name in ablations.COMPARISONS for metric in ablations.MEASURES
+        },
+        "words": {
+            label: ablations.sentence(rows, list(ablations.MEASURES), variant="minus words", method="bec", regularizer=label)
+            for label in ablations.COMPARISONS["words"]
+        },
+        "correlations": {
+            f"{scope} {kind}": ablations.sentence(rows, list(ablations.UNFAIRNESS), variant=kind, method=scope)
+            for scope in ablations.SCOPES for kind in ("spearman", "pearson")
+        },
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------- interactive pages
+
+
+@cache
+def _comparison() -> pd.DataFrame:
+    return explorer.comparison(recorded())
+
+
+def comparer_numbers() -> pd.DataFrame:
+    """Sums over the numbers of each benchmark, metric and way of training; the page has the single ones, in four digits."""
+    numbers = _comparison()
+    return numbers.groupby([*explorer.CELL, "benchmark", "metric"], sort=False).agg(
+        numbers=("value", "size"), intervals=("ci_low", "count"),
+        **{name: (name, "sum") for name in ("value", "ci_low", "ci_high", "seeds")},
+    ).reset_index()  # fmt: skip
+
+
+def comparer_rows() -> pd.DataFrame:
+    """Without their id, which hashes means to ten decimals: other versions of scipy may round the last one differently."""
+    return rows_of(explorer.apart(_comparison(), profile=PROFILE)).drop(columns="run_id")
+
+
+def comparer_page() -> dict:
+    return explorer.runs_data(_comparison())
+
+
+@cache
+def _words() -> pd.DataFrame:
+    """Measured words of the recorded runs; what a build adds comes from a recorded folder as well."""
+    return explorer.measured_words(assets.project_root() / records.RECORDED)
+
+
+def words_lists() -> pd.DataFrame:
+    """Sums over the words of each list and run: as good a net as every word, in less space."""
+    groups = _words().groupby([*explorer.CELL, "run_id", "list"], sort=False)
+    return groups.agg(
+        words=("word", "size"), **{name: (name, "sum") for name in ("cosine", "count", "spread")}
+    ).reset_index()
+
+
+def words_rows() -> pd.DataFrame:
+    words = _words()
+    return rows_of(explorer.count_correlation(words[words["method"] == "base"], profile=PROFILE))
+
+
+#: Name of a reference → what makes it.
+OUTPUTS = {
+    output.__name__: output
+    for output in (
+        cells, claims_tests, claims_rows, claims_texts, tables_rows, tables_cells, tables_texts, ablations_rows, ablations_runs,
+        ablations_layers, ablations_texts, comparer_numbers, comparer_rows, comparer_page, words_lists, words_rows,
+    )
+}  # fmt: skip
+
+
+if __name__ == "__main__":
+    for name, output in OUTPUTS.items():
+        reference.write(name, output())
