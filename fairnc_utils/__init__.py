@@ -1,1 +1,1 @@
-"""Neural collapse and fairness of language models: measure, train, test. See ``fairnc_utils.study``."""
+"""Neural collapse and fairness of language models: measure, train, test. See ``fairnc_utils.runs``."""

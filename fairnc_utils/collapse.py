@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from fairnc_utils import stats
+from fairnc_utils._pairwise import Groups
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.pairwise import Groups
 
 VARIANTS = ("corrected", "as_released")
 

@@ -14,21 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fairnc_utils import assets, files
+from fairnc_utils import _io, assets
 from fairnc_utils.errors import FairNCError
 
 
 def _gap(split: str) -> Iterable[str]:
-    return [row["Text"] for row in files.table(f"GAP/gap-{split}.tsv", ("Text",), delimiter="\t", quoted=False)]
+    return [row["Text"] for row in _io.table(f"GAP/gap-{split}.tsv", ("Text",), delimiter="\t", quoted=False)]
 
 
 def _bug(split: str) -> Iterable[str]:
-    return [row["sentence_text"] for row in files.table("BUG/full_BUG.csv", ("sentence_text",))]
+    return [row["sentence_text"] for row in _io.table("BUG/full_BUG.csv", ("sentence_text",))]
 
 
 def _panda(split: str) -> Iterable[str]:
     key, shards = "PANDA/PANDA-dataset.tgz", {}
-    with files.taken_apart(key), tarfile.open(fileobj=io.BytesIO(assets.read(key))) as archive:
+    with _io.taken_apart(key), tarfile.open(fileobj=io.BytesIO(assets.read(key))) as archive:
         for member in archive:  # its size is known before it is unpacked
             assets.check_size(key, sum(map(len, shards.values())) + member.size)
             if member.isfile() and member.name.endswith(".jsonl"):
@@ -39,8 +39,8 @@ def _panda(split: str) -> Iterable[str]:
 def _bold(split: str) -> Iterable[str]:
     texts = []
     for axis in ("gender", "political_ideology", "profession", "race", "religious_ideology"):
-        groups = files.document(f"BOLD/{axis}_wiki.json")
-        with files.taken_apart(f"BOLD/{axis}_wiki.json"):
+        groups = _io.document(f"BOLD/{axis}_wiki.json")
+        with _io.taken_apart(f"BOLD/{axis}_wiki.json"):
             texts += [str(text) for entries in groups.values() for passages in entries.values() for text in passages]
     return texts
 

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForSequenceClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from fairnc_utils import corpora, records, stats, training
+from fairnc_utils import corpora, stats, training
+from fairnc_utils._onednn import adopt
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.linear import adopt
 from fairnc_utils.models import LanguageModel
+from fairnc_utils.runs import rows as records
 from fairnc_utils.tasks.base import Input, Task
 
 #: Options of ``fit`` that a configuration names alike.

@@ -11,7 +11,7 @@ import pandas as pd
 from torch import Tensor
 from tqdm import tqdm
 
-from fairnc_utils import cache, collapse, corpora, models, words
+from fairnc_utils import _cache, collapse, corpora, models, words
 from fairnc_utils.collapse import ClassStatistics, Collapse
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.words import WordList
@@ -68,7 +68,7 @@ def read(
             statistics.update(features, ids)
         return {name: getattr(statistics, name) for name in _STATISTICS}
 
-    for name, tensor in (cache.tensors("statistics", fingerprint, gather) if keep else gather()).items():
+    for name, tensor in (_cache.tensors("statistics", fingerprint, gather) if keep else gather()).items():
         setattr(statistics, name, tensor.to(lm.device))
     return Reading(lm, statistics, corpus, split or "all", space, labels, texts, fingerprint, layer)
 

@@ -23,8 +23,8 @@ from transformers import (
 )
 
 from fairnc_utils import assets
+from fairnc_utils._onednn import adopt, linear
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.linear import adopt, linear
 
 SPACES = ("head", "encoder")
 

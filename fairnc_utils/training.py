@@ -17,9 +17,9 @@ from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
 from fairnc_utils import corpora
-from fairnc_utils.captured import Captured
+from fairnc_utils._cuda_graph import Captured
+from fairnc_utils._onednn import linear
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.linear import linear
 from fairnc_utils.models import LanguageModel
 
 Loss = Callable[..., Tensor | dict[str, Tensor]]

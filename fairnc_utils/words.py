@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fairnc_utils import files
+from fairnc_utils import _io
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import single_token_id
 
@@ -82,7 +82,7 @@ class WordList:
 def gender_words() -> list[tuple[str, str]]:
     """(word, ``"female"`` or ``"male"``) from the WinoBias and extended swap lists and ``GENDER_ADDITIONS``."""
     pairs = []
-    for line in files.text("GenderSwaps/gendered_words_unidirectional.txt").splitlines():
+    for line in _io.text("GenderSwaps/gendered_words_unidirectional.txt").splitlines():
         left, _, right = (part.strip(" '") for part in line.partition("\t"))
         if left and right:
             pairs.append((left, right) if left in _FEMALE_FIRST else (right, left))
@@ -95,13 +95,13 @@ def gender_words() -> list[tuple[str, str]]:
 
 def profession_words() -> list[tuple[str, str]]:
     """(occupation, ``"profession"``) from the Bias-NLI occupation list."""
-    return [(word, "profession") for word in sorted(files.text("Occupations/occupations").split())]
+    return [(word, "profession") for word in sorted(_io.text("Occupations/occupations").split())]
 
 
 def _attribute_words(axis: str) -> list[tuple[str, str]]:
     key = "StereoSet/bias_attribute_words.json"
-    content = files.document(key)
-    with files.taken_apart(f"{key}, {axis}"):
+    content = _io.document(key)
+    with _io.taken_apart(f"{key}, {axis}"):
         return [(word, axis) for word in sorted({word.lower() for group in content[axis] for word in group})]
 
 

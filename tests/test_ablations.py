@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairnc_utils import measurement, pictures, plots, records, study
+from fairnc_book import ablations, figures
+from fairnc_book.site import stills as pictures
+from fairnc_utils import measurement, runs
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.study import ablations
+from fairnc_utils.runs import rows as records
 
 SMALL = {"model": "random", "device": "cpu", "texts": 40, "words": ("gender", "random"), "min_counts": (2, 3), "draws": 0,
          "heldout_split": None, "variants": ("corrected",)}  # fmt: skip
 
 
 def test_collapse_by_layer_ends_in_the_last_layer():
-    run = study.measure(**SMALL, space="encoder", layers="all")
+    run = runs.measure(**SMALL, space="encoder", layers="all")
     assert set(run.results["layer"]) == {"1", "2", "last"}
     rows = run.select(min_count=2.0).pivot_table(index=["words", "metric"], columns="layer", values="value")
     assert len(rows) > 20
@@ -27,7 +29,7 @@ def test_collapse_by_layer_ends_in_the_last_layer():
     assert set(shown["layer"]) == {"1", "2"}
     assert set(shown["run"]) == {"base"}
     assert len(shown) == 2 * 2 * 2
-    assert run.items.equals(study.measure(**SMALL, space="encoder").items.assign(run_id=run.run_id))
+    assert run.items.equals(runs.measure(**SMALL, space="encoder").items.assign(run_id=run.run_id))
 
 
 def test_layers_are_cached_apart():
@@ -39,9 +41,9 @@ def test_layers_are_cached_apart():
 
 def test_a_layer_that_the_model_lacks_is_refused():
     with pytest.raises(FairNCError, match="random has no hidden layer 3: choose 1 to 2"):
-        study.measure(**SMALL, layers=(1, 3))
+        runs.measure(**SMALL, layers=(1, 3))
     with pytest.raises(FairNCError, match="option layers"):
-        study.measure(**SMALL, layers=(0,))
+        runs.measure(**SMALL, layers=(0,))
 
 
 # ---------------------------------------------------------------- a study with known effects
@@ -84,7 +86,7 @@ def recorded():
 
 @pytest.fixture(scope="module")
 def told(recorded):
-    return study.ablate(recorded, profile="test")
+    return ablations.ablate(recorded, profile="test")
 
 
 def test_a_run_has_one_row_and_the_latest_counts(recorded):
@@ -151,7 +153,7 @@ def test_what_was_not_run_is_said(told, recorded):
     assert both["n"] == 1
     assert np.isnan(both["ci_low"])
     for sparse in (recorded[recorded["method"] == "mlm"], recorded[:0]):  # nothing of the method that is taken apart
-        absent = set(ablations.missing(study.ablate(sparse).results))
+        absent = set(ablations.missing(ablations.ablate(sparse).results))
         assert absent == {f"bec, NC3 {label}" for variants in ablations.COMPARISONS.values() for label in variants}
 
 
@@ -170,22 +172,22 @@ def test_a_planted_correlation_is_recovered(told):
 
 
 def switches(run):
-    return plots.dots(
+    return figures.dots(
         run.select(variant="minus as_released"), ablations.COMPARISONS["as_released"], metrics=["unc3", "slope"],
         by="regularizer", name="fig-switches", about="Switches.", caption="Switches.",
     )  # fmt: skip
 
 
 def test_figures_say_what_they_show(told, recorded):
-    scatter = plots.unc3_fairness(ablations.by_run(recorded), ablations.UNFAIRNESS)
-    figures = [plots.lambda_sweep(told.results), switches(told), scatter]
-    for figure in figures:
+    scatter = figures.unc3_fairness(ablations.by_run(recorded), ablations.UNFAIRNESS)
+    drawn = [figures.lambda_sweep(told.results), switches(told), scatter]
+    for figure in drawn:
         assert len(figure.layout.meta["alt"]) > 40
         assert figure.layout.meta["caption"].endswith(".")
         assert figure.data
         assert b"<svg" in pictures.picture(figure.to_plotly_json())
-    assert "bec 30" in figures[0].layout.meta["alt"]
-    stars = [trace.customdata[list(trace.marker.symbol).index("star")] for trace in figures[0].data]
+    assert "bec 30" in drawn[0].layout.meta["alt"]
+    stars = [trace.customdata[list(trace.marker.symbol).index("star")] for trace in drawn[0].data]
     assert stars == [30] * 4 * 3  # a panel a metric, a line a method
     assert sum(len(trace.x) for trace in scatter.data) == 3 * len(ablations.by_run(recorded))
 
@@ -201,6 +203,6 @@ def test_a_dot_is_filled_where_its_interval_leaves_out_zero_and_a_gap_says_so(to
 
 
 def test_figures_of_nothing_are_empty_not_broken(recorded):
-    nothing = study.ablate(recorded[:0])
-    assert not plots.lambda_sweep(nothing.results).data
+    nothing = ablations.ablate(recorded[:0])
+    assert not figures.lambda_sweep(nothing.results).data
     assert {note.text for note in switches(nothing).layout.annotations} >= {"not run"}

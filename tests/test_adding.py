@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fairnc_utils import benchmarks, cli
+from fairnc_utils import benchmarks
 from fairnc_utils.benchmarks import Benchmark
+from fairnc_utils.runs import cli
 
 PAGE = Path(__file__).resolve().parent.parent / "book/run/adding-a-benchmark.md"
 CODE = re.compile(r"```\{code-block\} \w+\n:caption: ([^\n]+)\n\n(.*?)\n```", re.DOTALL)

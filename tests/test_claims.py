@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairnc_utils import benchmarks, claims, records
-from fairnc_utils.claims import CLAIMS, TOTAL
+from fairnc_book import claims
+from fairnc_book.claims import CLAIMS, TOTAL
+from fairnc_utils import benchmarks
 from fairnc_utils.debias import CONTROLS, DEBIASING
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import rows as records
 
 METHODS = (*DEBIASING, *CONTROLS)
 CHOSEN = dict.fromkeys(METHODS, 10.0)

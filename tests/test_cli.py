@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from fairnc_utils import cli, study
+from fairnc_utils import runs
+from fairnc_utils.runs import cli
 
 
 def run(capsys, *arguments):
@@ -17,7 +18,7 @@ def test_measure_prints_the_rows_of_study(capsys):
     options = "--model random --device cpu --texts 40 --words gender --min-counts 3 --draws 0".split()
     status, out, _ = run(capsys, "measure", *options, "--json")
     rows = [json.loads(line) for line in out.splitlines()]
-    expected = study.measure(
+    expected = runs.measure(
         model="random", device="cpu", texts=40, words=("gender",), min_counts=(3,), draws=0
     ).results  # fmt: skip
     assert status == 0

@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairnc_utils import pairwise
+from fairnc_utils import _pairwise as pairwise
+from fairnc_utils._pairwise import Groups
 from fairnc_utils.collapse import ClassStatistics, measure, nearest_class_agreement, simplex_reference
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.pairwise import Groups
 
 #: The package's name of each metric of ``reference.collapse``.
 NAMES = {

@@ -5,7 +5,9 @@ import json
 import pandas as pd
 import pytest
 
-from fairnc_utils import costs, records, sphinx_status
+from fairnc_book import costs
+from fairnc_book.site import status as sphinx_status
+from fairnc_utils.runs import rows as records
 
 
 def save_run(folder, run_id, config, curve):

@@ -7,14 +7,15 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from fairnc_utils import plots, study, tables
+from fairnc_book import figures, tables
+from fairnc_book.site.stills import picture
+from fairnc_utils import runs
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.pictures import picture
 
 
 @pytest.fixture(scope="module")
 def run():
-    return study.measure(model="random", device="cpu", texts=60, min_counts=(3,), draws=3)
+    return runs.measure(model="random", device="cpu", texts=60, min_counts=(3,), draws=3)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_word_report_says_why(run):
 
 
 @pytest.fixture(scope="module")
-def figures(run):
+def drawn(run):
     rng = np.random.default_rng(0)
     classes = pd.DataFrame({"benchmark": "collapse", "axis": ["female", "male"] * 5,
                             "item_id": [str(i) for i in range(10)], "unit": [f"w{i}" for i in range(10)],
@@ -56,23 +57,23 @@ def figures(run):
     scores = pd.DataFrame({"metric": "SS", "axis": ["gender", "race"], "method": "base", "value": [55.0, 52.0],
                            "ci_low": [51.0, 49.0], "ci_high": [59.0, 55.0]})  # fmt: skip
     return [
-        plots.collapse_explorer(steps=3), plots.cosines_by_list(run.items), plots.control_draws(run.items, run.results),
-        plots.embedding_map(pd.concat([classes, *maps]), "umap"), plots.learning_curve(log),
-        plots.intervals(scores, metric="SS", name="fig-ss", caption="SS.", reference=50),
+        figures.collapse_explorer(steps=3), figures.cosines_by_list(run.items), figures.control_draws(run.items, run.results),
+        figures.embedding_map(pd.concat([classes, *maps]), "umap"), figures.learning_curve(log),
+        figures.intervals(scores, metric="SS", name="fig-ss", caption="SS.", reference=50),
     ]  # fmt: skip
 
 
-def test_every_figure_has_a_label_a_caption_and_alternative_text(figures):
-    names = [figure.layout.meta["name"] for figure in figures]
+def test_every_figure_has_a_label_a_caption_and_alternative_text(drawn):
+    names = [figure.layout.meta["name"] for figure in drawn]
     assert len(set(names)) == len(names)
-    for figure in figures:
+    for figure in drawn:
         assert len(figure.layout.meta["alt"]) > 40
         assert figure.layout.meta["caption"].endswith(".")
         assert figure.data
 
 
-def test_explorer_shows_one_step_at_a_time(figures):
-    explorer = figures[0]
+def test_explorer_shows_one_step_at_a_time(drawn):
+    explorer = drawn[0]
     steps = explorer.layout.sliders[0].steps
     assert len(steps) == 3
     for i, step in enumerate(steps):
@@ -81,8 +82,8 @@ def test_explorer_shows_one_step_at_a_time(figures):
     assert "NC3 1.00" in steps[0].args[1]["annotations[0].text"]
 
 
-def test_intervals_are_drawn_as_error_bars(figures):
-    (points,) = figures[-1].data
+def test_intervals_are_drawn_as_error_bars(drawn):
+    (points,) = drawn[-1].data
     assert list(points.error_x.array) == [4.0, 3.0]
     assert list(points.error_x.arrayminus) == [4.0, 3.0]
 
@@ -90,15 +91,15 @@ def test_intervals_are_drawn_as_error_bars(figures):
 # Still pictures
 
 
-def drawn(figure) -> str:
+def still(figure) -> str:
     return picture(figure.to_plotly_json()).decode()
 
 
-def test_every_figure_can_be_a_still_picture(figures):
-    for figure in figures:
-        svg = drawn(figure)
+def test_every_figure_can_be_a_still_picture(drawn):
+    for figure in drawn:
+        svg = still(figure)
         assert svg.count("<use") + svg.count("<path") + svg.count("<image") > 10
-        assert svg == drawn(figure)  # the same in every build
+        assert svg == still(figure)  # the same in every build
 
 
 INK = {"color": "#123456"}
@@ -118,8 +119,8 @@ INK = {"color": "#123456"}
     ],
 )
 def test_every_kind_of_trace_is_drawn(trace, ink):
-    assert ink in drawn(go.Figure(trace))
-    assert ink not in drawn(go.Figure([go.Scatter(x=[0], y=[0], mode="none"), trace.update(visible=False)]))
+    assert ink in still(go.Figure(trace))
+    assert ink not in still(go.Figure([go.Scatter(x=[0], y=[0], mode="none"), trace.update(visible=False)]))
 
 
 def test_a_picture_shows_what_the_figure_shows_at_first():
@@ -127,11 +128,11 @@ def test_a_picture_shows_what_the_figure_shows_at_first():
                         (("one", True), ("two", True), ("hidden", False), ("waiting", "legendonly"))])  # fmt: skip
     figure.add_vline(x=1.5).add_annotation(text="<b>a note</b>", x=0.5, y=1, xref="paper", yref="paper", showarrow=False)
     figure.update_layout(yaxis={"type": "log", "title": "up"}, xaxis={"range": [0, 3]})
-    texts = re.findall(r"<text[^>]*>([^<]+)</text>", drawn(figure))
+    texts = re.findall(r"<text[^>]*>([^<]+)</text>", still(figure))
     assert {"one", "two", "up", "a note"} <= set(texts)
     assert not {"hidden", "waiting"} & set(texts)
 
 
 def test_a_trace_that_cannot_be_drawn_is_named():
     with pytest.raises(FairNCError, match="no picture of a trace of type pie"):
-        drawn(go.Figure(go.Pie(values=[1, 2])))
+        still(go.Figure(go.Pie(values=[1, 2])))

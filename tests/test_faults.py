@@ -27,8 +27,9 @@ import yaml
 from safetensors.torch import load_file, save
 from test_workflow import ROOT, check_failure, command, copy, plant, run, started, wait_for
 
-from fairnc_utils import cache, measurement, models, records, training
+from fairnc_utils import _cache, measurement, models, training
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import rows as records
 
 RECORDING = os.environ.get("FAIRNC_FAULTS") == "record"
 TABLE = ROOT / "book/run/faults.csv"
@@ -57,7 +58,7 @@ SAVE = """
 import time
 from pathlib import Path
 import numpy as np, pandas as pd
-from fairnc_utils.records import ITEM_COLUMNS, RESULT_COLUMNS, Run
+from fairnc_utils.runs.rows import ITEM_COLUMNS, RESULT_COLUMNS, Run
 
 name = Path(results).name
 for seed in range(3):
@@ -301,7 +302,7 @@ def test_notebook_that_raises_runs_again_when_it_is_mended(tmp_path, expected, t
 SAVING = """
 import sys
 import pandas as pd
-from fairnc_utils.records import ITEM_COLUMNS, RESULT_COLUMNS, Run
+from fairnc_utils.runs.rows import ITEM_COLUMNS, RESULT_COLUMNS, Run
 
 rows = pd.DataFrame({column: "" for column in RESULT_COLUMNS}, index=range(3000))
 items = pd.DataFrame({column: "" for column in ITEM_COLUMNS}, index=range(3000))
@@ -356,7 +357,7 @@ def test_training_goes_on_wherever_it_was_killed(tmp_path, tally):
     def train(name: str) -> list[str]:
         file = tmp_path / f"{name}.yaml"
         file.write_text(yaml.safe_dump(options | {key: str(tmp_path / name / key) for key in ("checkpoint", "output")}))
-        return [sys.executable, "-m", "fairnc_utils.cli", "train", "--config", str(file), "--json"]
+        return [sys.executable, "-m", "fairnc_utils.runs.cli", "train", "--config", str(file), "--json"]
 
     def outcome(name: str) -> tuple:
         done = subprocess.run(train(name), capture_output=True, text=True, check=True, timeout=600)
@@ -428,13 +429,13 @@ def same(first: dict, second: dict) -> bool:
 
 def test_read_only_cache_is_read_and_not_needed(open_folder, monkeypatch, capsys, tally):
     monkeypatch.setenv("FAIRNC_CACHE", str(open_folder / "cache"))
-    cache.tensors("statistics", "kept", lambda: entry(0))
+    _cache.tensors("statistics", "kept", lambda: entry(0))
     for folder in (open_folder / "cache/statistics", open_folder / "cache"):
         folder.chmod(0o555)
         with tally.attempt("read-only cache"), no_superuser():
-            assert same(cache.tensors("statistics", "kept", lambda: pytest.fail("it is there")), entry(0))
-            assert same(cache.tensors("statistics", "new", lambda: entry(1)), entry(1))
-            assert same(cache.tensors("another kind", "new", lambda: entry(1)), entry(1)) or folder.name == "cache"
+            assert same(_cache.tensors("statistics", "kept", lambda: pytest.fail("it is there")), entry(0))
+            assert same(_cache.tensors("statistics", "new", lambda: entry(1)), entry(1))
+            assert same(_cache.tensors("another kind", "new", lambda: entry(1)), entry(1)) or folder.name == "cache"
             assert "is not kept (Permission denied): this is computed again next time" in capsys.readouterr().err
     for folder in (open_folder / "cache/statistics", open_folder / "cache"):
         folder.chmod(0o755)
@@ -442,11 +443,11 @@ def test_read_only_cache_is_read_and_not_needed(open_folder, monkeypatch, capsys
 
 FILL = """
 import torch
-from fairnc_utils import cache
+from fairnc_utils import _cache
 for size in (1_000_000, 100):
-    kept = cache.tensors("statistics", size, lambda: {"ones": torch.ones(size)})
+    kept = _cache.tensors("statistics", size, lambda: {"ones": torch.ones(size)})
     assert kept["ones"].sum() == size
-assert cache.tensors("statistics", 100, lambda: 1 / 0)["ones"].sum() == 100
+assert _cache.tensors("statistics", 100, lambda: 1 / 0)["ones"].sum() == 100
 """
 
 
@@ -464,9 +465,9 @@ def test_full_cache_is_not_needed(tmp_path, tally):
 
 def test_damaged_cache_entries_are_made_anew(tmp_path, monkeypatch, tally):
     monkeypatch.setenv("FAIRNC_CACHE", str(tmp_path))
-    cache.tensors("statistics", "other", lambda: entry(1))
+    _cache.tensors("statistics", "other", lambda: entry(1))
     (other,) = (tmp_path / "statistics").iterdir()
-    cache.tensors("statistics", "mine", lambda: entry(0))
+    _cache.tensors("statistics", "mine", lambda: entry(0))
     (mine,) = set((tmp_path / "statistics").iterdir()) - {other}
     content, draw = mine.read_bytes(), random.Random(SEED)
     damages = [b"", b"\0" * 8, b"junk" * 50, content[:100], content[:-1], content + b"\0", other.read_bytes()]
@@ -477,8 +478,8 @@ def test_damaged_cache_entries_are_made_anew(tmp_path, monkeypatch, tally):
     for damaged in damages:
         mine.write_bytes(damaged)
         with tally.attempt("damaged cache entry"):
-            assert same(cache.tensors("statistics", "mine", lambda: entry(0)), entry(0)), SEED
-            assert same(cache.tensors("statistics", "mine", lambda: pytest.fail("it is sound")), entry(0))
+            assert same(_cache.tensors("statistics", "mine", lambda: entry(0)), entry(0)), SEED
+            assert same(_cache.tensors("statistics", "mine", lambda: pytest.fail("it is sound")), entry(0))
 
 
 def test_readings_come_through_the_cache(tmp_path, monkeypatch, tiny):

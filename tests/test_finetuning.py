@@ -9,10 +9,11 @@ import pytest
 import torch
 import yaml
 
-from fairnc_utils import benchmarks, cli, finetuning, models, study, tasks
+from fairnc_utils import benchmarks, finetuning, models, runs, tasks
 from fairnc_utils.benchmarks import Benchmark
 from fairnc_utils.benchmarks.base import mean
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import cli
 from fairnc_utils.tasks import Task, base
 from fairnc_utils.training import Recipe
 
@@ -244,7 +245,7 @@ def registered(monkeypatch):
 
 
 def test_a_run_has_the_task_and_the_benchmarks(registered):
-    run = study.finetune(**OPTIONS, method="bec", regularizer="corrected", items=20)
+    run = runs.finetune(**OPTIONS, method="bec", regularizer="corrected", items=20)
     found = run.results.set_index(["benchmark", "split", "axis"])
     axes = {("tools", split, axis) for split in ("dev", "test") for axis in ("all", "gender")}
     assert set(found.index) == {("thing", "validation", ""), ("thing", "test", "")} | axes
@@ -259,7 +260,7 @@ def test_a_run_has_the_task_and_the_benchmarks(registered):
     assert ((own["score_c"] > 0.5) == (own["score_a"] == own["score_b"])).all()
     assert run.select(benchmark="tools", split="test", axis="all")["n"].tolist() == [20]
     assert {"loss", "accuracy"} <= set(run.items[run.items["benchmark"] == "training"]["unit"])
-    again, other = (study.finetune(**OPTIONS, method="bec", regularizer="corrected", items=20, seed=seed) for seed in (0, 1))
+    again, other = (runs.finetune(**OPTIONS, method="bec", regularizer="corrected", items=20, seed=seed) for seed in (0, 1))
     assert run.run_id == again.run_id != other.run_id
     assert run.results["value"].tolist() == again.results["value"].tolist()
 
@@ -277,7 +278,7 @@ def test_a_run_has_the_task_and_the_benchmarks(registered):
 )
 def test_bad_options_are_one_sentence(registered, changed, message):
     with pytest.raises(FairNCError, match=message):
-        study.finetune(**(OPTIONS | changed))
+        runs.finetune(**(OPTIONS | changed))
 
 
 def test_the_command_reads_its_options_from_a_file(registered, capsys, tmp_path):
@@ -285,7 +286,7 @@ def test_the_command_reads_its_options_from_a_file(registered, capsys, tmp_path)
     file.write_text(yaml.safe_dump(OPTIONS | {"steps": 4}))
     assert cli.main(["finetune", "--config", str(file), "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["value"] for row in rows] == study.finetune(**(OPTIONS | {"steps": 4})).results["value"].tolist()
+    assert [row["value"] for row in rows] == runs.finetune(**(OPTIONS | {"steps": 4})).results["value"].tolist()
     file.write_text("rte")
     assert cli.main(["finetune", "--config", str(file)]) == 2
     assert "write one option a line, e.g. `task: cola`; options are" in capsys.readouterr().err

@@ -16,12 +16,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fairnc_utils import assets, benchmarks, cli, corpora, options, published, tasks, words
+from fairnc_book import published
+from fairnc_utils import assets, benchmarks, corpora, tasks, words
 from fairnc_utils.debias import METHODS, mabel
 from fairnc_utils.debias import run as debiasing
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.regularizer import corrected
-from fairnc_utils.study.scoring import requested
+from fairnc_utils.runs import cli, options
+from fairnc_utils.runs.score import requested
 from fairnc_utils.tasks import biographies
 
 EXAMPLES = int(os.environ.get("FAIRNC_FUZZ", 0))

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from fairnc_utils import assets, benchmarks, cli, records
+from fairnc_utils import assets, benchmarks
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.study import grid, recording
+from fairnc_utils.runs import cli, grid, recording
+from fairnc_utils.runs import rows as records
 
 CONFIG = assets.project_root() / "config"
 SMALL = {

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from fairnc_utils.linear import adopt, linear
+from fairnc_utils._onednn import adopt, linear
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairnc_utils import pairwise
-from fairnc_utils.pairwise import Groups, tiles
+from fairnc_utils import _pairwise as pairwise
+from fairnc_utils._pairwise import Groups, tiles
 
 SIZES = [2, 6, 7, 8, 23]
 

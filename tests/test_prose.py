@@ -8,7 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from fairnc_utils import benchmarks, tables
+from fairnc_book import tables
+from fairnc_utils import benchmarks
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "book").rglob("*.md"), ROOT / "README.md"])

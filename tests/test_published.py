@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fairnc_utils import assets, benchmarks, published, tables
+from fairnc_book import published, tables
+from fairnc_utils import assets, benchmarks
 from fairnc_utils.errors import FairNCError
 
 HEADER = ",".join(published.COLUMNS)

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from fairnc_utils import assets, benchmarks, records
-from fairnc_utils.study import grid
+from fairnc_utils import assets, benchmarks
+from fairnc_utils.runs import grid
+from fairnc_utils.runs import rows as records
 
 STUDY = assets.project_root() / records.RECORDED / "study"
 KEYS = ["method", "benchmark", "split", "axis", "words", "layer", "variant", "metric"]

@@ -20,11 +20,14 @@ import torch
 import yaml
 from test_workflow import ROOT, copy, plant, run
 
-from fairnc_utils import assets, cli, corpora, models, training
+from fairnc_utils import assets, corpora, models, training
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import cli
 
 SOURCES = sorted(
-    path for folder in ("fairnc_utils", "workflow", "benchmarks", "notebooks") for path in (ROOT / folder).rglob("*.*")
+    path
+    for folder in ("fairnc_utils", "fairnc_book", "workflow", "speed", "notebooks")
+    for path in (ROOT / folder).rglob("*.*")
     if path.suffix in (".py", ".ipynb")
 )  # fmt: skip
 

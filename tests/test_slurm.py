@@ -12,7 +12,7 @@ import pytest
 from test_faults import SAVE, STEMS, TABLE_OF_ALL, scratch, tidy
 from test_workflow import ROOT, copy, planned, run
 
-from fairnc_utils import records
+from fairnc_utils.runs import rows as records
 
 SCRIPT = ROOT / ".ci/slurm"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue")

@@ -33,8 +33,8 @@ def importable(monkeypatch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_tiny_run_gives_finite_figures(name):
-    timing = importlib.import_module("benchmarks.timing")
-    rows = importlib.import_module(f"benchmarks.{name}").run(timing.Settings(repeats=2, seconds=5, tiny=True))
+    timing = importlib.import_module("speed.timing")
+    rows = importlib.import_module(f"speed.{name}").run(timing.Settings(repeats=2, seconds=5, tiny=True))
     assert any(row.unit == UNITS.get(name, "×") for row in rows)
     for row in rows:
         assert row.benchmark == name
@@ -44,12 +44,12 @@ def test_tiny_run_gives_finite_figures(name):
 
 
 def test_pairwise_metrics_equal_the_plain_formulation():
-    pairwise = importlib.import_module("benchmarks.pairwise")
+    pairwise = importlib.import_module("speed.pairwise")
     assert pairwise.difference(600, 24) < 1e-9  # more classes than one tile holds
 
 
 def test_repeats_alternate_and_end_in_time():
-    timing = importlib.import_module("benchmarks.timing")
+    timing = importlib.import_module("speed.timing")
     calls = []
     contenders = {name: lambda repeat, name=name: calls.append((name, repeat)) for name in "ab"}
     times = timing.paired(contenders, repeats=3, seconds=60, warm=False)
@@ -59,7 +59,7 @@ def test_repeats_alternate_and_end_in_time():
 
 
 def test_command_prints_a_table_and_writes_tidy_figures(tmp_path, capsys):
-    main = importlib.import_module("benchmarks.__main__").main
+    main = importlib.import_module("speed.__main__").main
     output = tmp_path / "figures" / "speed.json"
     main(["accumulation", "--tiny", "--repeats", "2", "--output", str(output)])
     assert "| accumulation | 64 tokens, D = 16, float64 | one-hot / update |" in capsys.readouterr().out
@@ -72,13 +72,13 @@ def test_command_prints_a_table_and_writes_tidy_figures(tmp_path, capsys):
 
 def test_command_names_the_benchmarks_it_knows(capsys):
     with pytest.raises(SystemExit):
-        importlib.import_module("benchmarks.__main__").main(["sorting"])
+        importlib.import_module("speed.__main__").main(["sorting"])
     assert f"choose {', '.join(NAMES)}" in capsys.readouterr().err
 
 
 def test_regularizer_runs_the_released_formulation(tiny, tokenizer):
     """The description's loop equals the preset on one batch, whose counts are then the same."""
-    benchmark = importlib.import_module("benchmarks.regularizer")
+    benchmark = importlib.import_module("speed.regularizer")
     lm = tiny("bert")
     (batch, *_), ids = benchmark._batches(lm, 8), load("gender", tokenizer).token_ids
     released = benchmark.ReleasedRegularizer(lm.model, ids)
@@ -90,7 +90,7 @@ def test_regularizer_runs_the_released_formulation(tiny, tokenizer):
 def test_device_is_for_what_can_run_there(capsys):
     for names in ([], ["pairwise"], ["scoring", "pairwise"]):
         with pytest.raises(SystemExit):
-            importlib.import_module("benchmarks.__main__").main([*names, "--device", "cuda"])
+            importlib.import_module("speed.__main__").main([*names, "--device", "cuda"])
         assert "--device is for measurement, accumulation, scaling, scoring, regularizer, training" in capsys.readouterr().err
 
 
@@ -99,7 +99,7 @@ def test_device_is_for_what_can_run_there(capsys):
 
 def test_released_kernels_equal_the_as_released_variant():
     """Every ordered pair by patches against the package's own reproduction of the released numbers, in float64."""
-    kernels, pairwise = (importlib.import_module(f"benchmarks.{name}") for name in ("kernels", "pairwise"))
+    kernels, pairwise = (importlib.import_module(f"speed.{name}") for name in ("kernels", "pairwise"))
     statistics, weight = pairwise.random_classes(60, 16)
     found = collapse.measure(statistics, weight, variant="as_released").metrics()
     every, pairs = torch.arange(60), torch.ones(60, 60).triu(1).bool()
@@ -112,7 +112,7 @@ def test_released_kernels_equal_the_as_released_variant():
 
 
 def test_our_pass_gives_what_measure_gives():
-    kernels, pairwise = (importlib.import_module(f"benchmarks.{name}") for name in ("kernels", "pairwise"))
+    kernels, pairwise = (importlib.import_module(f"speed.{name}") for name in ("kernels", "pairwise"))
     statistics, weight = pairwise.random_classes(300, 16)
     found, every = collapse.measure(statistics, weight).metrics(), torch.arange(300)
     ours = kernels.ours(statistics.means(every), statistics.variances(every))
@@ -121,7 +121,7 @@ def test_our_pass_gives_what_measure_gives():
 
 
 def test_blocks_are_the_share_of_the_grid_that_they_say():
-    kernels = importlib.import_module("benchmarks.kernels")
+    kernels = importlib.import_module("speed.kernels")
     pairs = []
 
     def kernel(a: slice, b: slice) -> float:
@@ -139,7 +139,7 @@ def test_no_tensor_of_all_pairs_is_held():
     """Peak memory grows by less than half a K × K tensor, let alone K × K × D; the control holds one."""
     code = """
 import torch
-from benchmarks import pairwise, timing
+from speed import pairwise, timing
 from fairnc_utils import collapse
 
 def grown(work):
@@ -159,7 +159,7 @@ print(grown(lambda: collapse.measure(statistics, weight)), grown(lambda: torch.c
 
 
 def test_a_curve_goes_from_small_to_large_and_what_grows_is_what_it_says():
-    scaling = importlib.import_module("benchmarks.scaling")
+    scaling = importlib.import_module("speed.scaling")
     for curve in scaling.CURVES:
         assert list(curve.sizes) == sorted(curve.sizes)
         assert curve.grows not in curve.fixed
@@ -172,7 +172,7 @@ def test_a_curve_goes_from_small_to_large_and_what_grows_is_what_it_says():
 
 
 def test_exponent_of_a_power_is_exact_and_noise_widens_its_interval():
-    exponent = importlib.import_module("benchmarks.scaling").exponent
+    exponent = importlib.import_module("speed.scaling").exponent
     sizes = [100, 200, 400, 800]
     assert exponent(sizes, [3e-6 * n**1.5 for n in sizes]) == pytest.approx((1.5, 1.5, 1.5))
     value, low, high = exponent(sizes, [n**2 * factor for n, factor in zip(sizes, (1.1, 0.9, 1.2, 0.95), strict=True)])
@@ -189,12 +189,12 @@ def test_exponent_of_a_power_is_exact_and_noise_widens_its_interval():
 
 @pytest.fixture
 def report():
-    return importlib.import_module("benchmarks.report")
+    return importlib.import_module("speed.report")
 
 
 @pytest.fixture
 def row():
-    return importlib.import_module("benchmarks.timing").Row
+    return importlib.import_module("speed.timing").Row
 
 
 def test_new_figures_replace_those_of_the_same_benchmark_and_device(report, row, tmp_path):
@@ -211,7 +211,7 @@ def test_new_figures_replace_those_of_the_same_benchmark_and_device(report, row,
 
 
 def test_goals_take_the_worst_case_and_say_when_they_are_missed(row):
-    goals = importlib.import_module("benchmarks.goals")
+    goals = importlib.import_module("speed.goals")
     least, most = goals.Goal("cpu", "b", "gain .*", least=10), goals.Goal("cpu", "b", "time", "large", most=2)
     rows = [row("b", "one", "gain (1)", "×", 12.0), row("b", "two", "gain (2)", "×", 9.0), row("b", "two", "gains", "×", 1.0),
             row("b", "large", "time", "s", 1), row("b", "larger", "time", "s", 2), row("b", "", "time", "s", 5)]  # fmt: skip
@@ -233,7 +233,7 @@ def test_missing_figures_are_called_missing(report):
 
 def test_published_tables_are_those_of_the_recorded_figures(report):
     for path, text in report.files(report.load()):
-        assert path.read_text(encoding="utf-8") == text, f"{path}: run python -m benchmarks --tables"
+        assert path.read_text(encoding="utf-8") == text, f"{path}: run python -m speed --tables"
     assert report.STILL.read_text().count("<g id=") > 1
 
 

@@ -22,7 +22,7 @@ def importable(monkeypatch):
 
 
 def benchmark(name):
-    return importlib.import_module(f"benchmarks.{name}")
+    return importlib.import_module(f"speed.{name}")
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ import json, sys
 from pathlib import Path
 for name in ("plotly", "matplotlib", "statsmodels", "great_tables", "itables"):
     sys.modules[name] = None  # an import of it fails
-from benchmarks import report
+from speed import report
 folder = Path(sys.argv[1])
 report.FIGURES, report.README, report.PAGE = folder / "figures.json", folder / "README.md", folder
 report.FIGURES.write_text(json.dumps([json.loads(sys.argv[2])]))
@@ -147,7 +147,7 @@ report.write()
     told = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path), json.dumps(recorded)], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "the figure waits for python -m benchmarks --tables where there is plotly" in told.stderr
+    assert "the figure waits for python -m speed --tables where there is plotly" in told.stderr
     assert (tmp_path / "README.md").read_text().startswith("Above.")
     assert "| cuda | accumulation by tokens" in (tmp_path / "README.md").read_text()
     assert "50 % of the memory bandwidth" in (tmp_path / "speed-growth.csv").read_text()

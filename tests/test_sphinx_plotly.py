@@ -13,7 +13,8 @@ import plotly.graph_objects as go
 import pytest
 from test_book import ROOT, browser, browser_problems, local_problems, needs_chromium, toc_pages
 
-from fairnc_utils import assets, sphinx_plotly
+from fairnc_book.site import plotly as sphinx_plotly
+from fairnc_utils import assets
 from fairnc_utils.errors import FairNCError
 
 ALT = 'Words "she" & <he> </script><script>alert(1)</script>'

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairnc_utils import assets, collapse, measurement, projection, records, study, words
+from fairnc_utils import assets, collapse, measurement, projection, runs, words
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import rows as records
 
 SMALL = {"model": "random", "device": "cpu", "texts": 60, "min_counts": (3, 2), "draws": 3}
 
@@ -25,7 +26,7 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def run():
-    return study.measure(**SMALL)
+    return runs.measure(**SMALL)
 
 
 def test_rows_follow_the_contract(run):
@@ -57,7 +58,7 @@ def test_items_hold_every_class(run):
 
 
 def test_a_count_beside_the_first_that_no_word_reaches_is_left_out():
-    found = study.measure(**SMALL | {"min_counts": (3, 10**6), "draws": 0})
+    found = runs.measure(**SMALL | {"min_counts": (3, 10**6), "draws": 0})
     assert set(found.results["min_count"]) == {3.0}
 
 
@@ -69,10 +70,10 @@ def test_dropped_words_are_reported(run):
 
 
 def test_equal_configurations_share_an_id_and_others_do_not(run):
-    assert study.measure(**SMALL).run_id == run.run_id
-    assert study.measure(**SMALL | {"seed": 1}).run_id != run.run_id
+    assert runs.measure(**SMALL).run_id == run.run_id
+    assert runs.measure(**SMALL | {"seed": 1}).run_id != run.run_id
     pd.testing.assert_frame_equal(
-        study.measure(**SMALL).results.drop(columns="created"), run.results.drop(columns="created")
+        runs.measure(**SMALL).results.drop(columns="created"), run.results.drop(columns="created")
     )
 
 
@@ -90,12 +91,12 @@ def test_a_reading_is_cached_by_content_and_survives_damage(own_cache, monkeypat
 def test_a_text_file_is_a_corpus(tmp_path, own_cache):
     corpus = tmp_path / "mine.txt"
     corpus.write_text("\n".join(["He met her.", "", "She saw him and his king.", "The king saw her."] * 5))
-    found = study.measure(model="random", device="cpu", corpus=str(corpus), words=("gender",), min_counts=(3,), draws=0)
+    found = runs.measure(model="random", device="cpu", corpus=str(corpus), words=("gender",), min_counts=(3,), draws=0)
     assert set(found.results["corpus"]) == {str(corpus)}
     assert "nc4" not in set(found.results["metric"])  # no held-out split
     corpus.write_text("\n \n")
     with pytest.raises(FairNCError, match="is empty"):
-        study.measure(model="random", device="cpu", corpus=str(corpus))
+        runs.measure(model="random", device="cpu", corpus=str(corpus))
 
 
 @pytest.mark.parametrize(
@@ -114,25 +115,25 @@ def test_a_text_file_is_a_corpus(tmp_path, own_cache):
 )
 def test_bad_options_are_one_clear_sentence(options, message):
     with pytest.raises(FairNCError, match=message) as error:
-        study.measure(device="cpu", **options)
+        runs.measure(device="cpu", **options)
     assert "\n" not in str(error.value)
 
 
 def test_scores_and_paired_comparison(lm, monkeypatch):
     common = {"benchmark": "stereoset", "split": "dev", "axis": "religion", "model": "models/minilm-mlm", "device": "cpu"}
-    base, same, erased = study.score(**common), study.score(**common, gender_scale=1.0), study.score(**common, gender_scale=0.0)
+    base, same, erased = runs.score(**common), runs.score(**common, gender_scale=1.0), runs.score(**common, gender_scale=0.0)
     assert set(base.results["metric"]) == {"LM", "SS", "ICAT", "log_ratio"}
     assert set(base.results["axis"]) == {"religion"}
-    unchanged = study.compare(base, same, axis="religion").results.set_index("metric")
+    unchanged = runs.compare(base, same, axis="religion").results.set_index("metric")
     assert unchanged["value"].abs().max() < 1e-4
-    changed = study.compare(base, erased, axis="religion").results.set_index("metric")
+    changed = runs.compare(base, erased, axis="religion").results.set_index("metric")
     assert set(changed["variant"]) == {"difference"}
     assert set(changed["method"]) == {"gender×0"}
     direct = erased.results.set_index("metric")["value"] - base.results.set_index("metric")["value"]
     for metric in ("LM", "SS", "ICAT", "log_ratio"):
         assert changed.loc[metric, "value"] == pytest.approx(direct[metric], abs=1e-9)
     with pytest.raises(FairNCError, match="same items"):
-        study.compare(base, study.score(**common | {"axis": "gender"}))
+        runs.compare(base, runs.score(**common | {"axis": "gender"}))
 
 
 def test_save_is_whole_and_collect_gathers(run, tmp_path):
@@ -155,7 +156,7 @@ def test_save_is_whole_and_collect_gathers(run, tmp_path):
 
 @pytest.mark.slow
 def test_geometry_maps_every_class_twice():
-    found = study.geometry(model="random", device="cpu", texts=60, min_count=3)
+    found = runs.geometry(model="random", device="cpu", texts=60, min_count=3)
     sizes = found.items.groupby("benchmark").size()
     assert sizes["umap"] == sizes["pca"] == 2 * sizes["collapse"]
     assert np.isfinite(found.items[["score_a", "score_b", "score_c"]].to_numpy(float)).all()
@@ -183,7 +184,7 @@ def test_toy_collapse_runs_from_collapse_to_none():
 
 
 def test_perplexity_of_the_embedded_model():
-    found = study.perplexity(model="models/minilm-mlm", device="cpu", sample=20)
+    found = runs.perplexity(model="models/minilm-mlm", device="cpu", sample=20)
     values = found.results.set_index("corpus")["value"]
     assert 5 < values["heldout"] < 40
     assert 5 < values["gap"] < 40

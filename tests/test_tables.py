@@ -12,7 +12,9 @@ import pytest
 import scipy.stats
 from test_book import browser, needs_chromium
 
-from fairnc_utils import assets, comparison, measures, published, records, stats, tables
+from fairnc_book import measures, paper_tables, published, tables
+from fairnc_utils import assets, stats
+from fairnc_utils.runs import rows as records
 
 LM_OF, SS_OF = {"none": 84.0, "corrected": 83.5, "as_released": 80.0}, {"none": 55.0, "corrected": 52.0, "as_released": 54.0}
 
@@ -57,12 +59,12 @@ def sources(study):
         stereoset("SS", 57.0, method="base", origin="live", n=10, created="2026-02-01"),  # fewer units: not shown
         stereoset("SS", 3.0, method="base", origin="live", variant="difference"),
     ])  # fmt: skip
-    return comparison.Sources(published.load(), study, live)
+    return paper_tables.Sources(published.load(), study, live)
 
 
 @pytest.fixture(scope="module")
 def run(sources):
-    return comparison.summary(sources, profile="test")
+    return paper_tables.summary(sources, profile="test")
 
 
 def cell(cells, method, regularizer="none", measure="SS (50), gender, test"):
@@ -76,7 +78,7 @@ def cell(cells, method, regularizer="none", measure="SS (50), gender, test"):
 
 
 def test_recorded_is_the_mean_over_seeds_with_its_t_interval(run, sources):
-    found = cell(comparison.cells("stereoset", run.results, sources), "bec")
+    found = cell(paper_tables.cells("stereoset", run.results, sources), "bec")
     half = scipy.stats.t.ppf(0.975, 2) * 1 / math.sqrt(3)  # seeds 55, 56, 57: standard deviation 1
     assert found["recorded"] == pytest.approx(56.0)
     assert (found["recorded_low"], found["recorded_high"]) == pytest.approx((56 - half, 56 + half))
@@ -95,12 +97,12 @@ def test_the_t_interval_covers_as_often_as_it_says():
 
 def test_corrected_is_shown_at_the_chosen_weight(run, sources):
     assert sources.chosen == {"bec": 3.0}
-    found = cell(comparison.cells("stereoset", run.results, sources), "bec", "corrected")
+    found = cell(paper_tables.cells("stereoset", run.results, sources), "bec", "corrected")
     assert (found["lam"], found["recorded"]) == (3.0, pytest.approx(53.0))
 
 
 def test_the_base_model_keeps_the_interval_of_its_run(run, sources):
-    found = cell(comparison.cells("stereoset", run.results, sources), "base")
+    found = cell(paper_tables.cells("stereoset", run.results, sources), "base")
     assert (found["recorded"], found["recorded_low"], found["recorded_high"], found["seeds"]) == (60, 59, 61, 1)
     assert math.isnan(found["difference"])
 
@@ -110,8 +112,8 @@ def test_a_base_with_seeds_is_paired_with_them(study):
     common = {"benchmark": "rte", "split": "validation", "axis": "", "metric": "accuracy"}
     rows = [row(method, seed=seed, value=60.0 + 5 * seed + (2 if method == "bec" else 0), **common)
             for method in ("base", "bec") for seed in range(3)]  # fmt: skip
-    sources = comparison.Sources(published.load(), contract(rows), study.head(0))
-    cells = comparison.cells("understanding", comparison.summary(sources).results, sources)
+    sources = paper_tables.Sources(published.load(), contract(rows), study.head(0))
+    cells = paper_tables.cells("understanding", paper_tables.summary(sources).results, sources)
     base, bec = (cell(cells, method, measure="accuracy % (100 ↑), RTE dev") for method in ("base", "bec"))
     assert base["seeds"] == 3
     assert (bec["difference"], bec["difference_low"], bec["difference_high"]) == pytest.approx((2, 2, 2))
@@ -119,21 +121,21 @@ def test_a_base_with_seeds_is_paired_with_them(study):
 
 
 def test_live_is_the_run_with_most_units_and_no_difference_of_two(run, sources):
-    assert cell(comparison.cells("stereoset", run.results, sources), "base")["live"] == 58.0
+    assert cell(paper_tables.cells("stereoset", run.results, sources), "base")["live"] == 58.0
 
 
 def test_published_values_stand_with_their_models(run, sources):
-    cells = comparison.cells("stereoset", run.results, sources)
+    cells = paper_tables.cells("stereoset", run.results, sources)
     assert cell(cells, "mabel")["published"] == "56.25 bert-base-uncased; 60.14 roberta-base"
     assert cell(cells, "bec", "as_released", "ICAT (100 ↑), gender, test")["published"] == "72.38 bert-base-uncased"
-    coreference = comparison.cells("coreference", run.results, sources)
+    coreference = paper_tables.cells("coreference", run.results, sources)
     label = measures.TABLES["coreference"][0].label
     assert cell(coreference, "base", measure=label)["published"] == "33.15 bert-base-cased"
 
 
 def test_every_published_value_has_its_cell(run, sources):
-    shown = [text for name in measures.TABLES for text in comparison.cells(name, run.results, sources)["published"]]
-    assert sum(len(text.split("; ")) for text in shown if text != comparison.UNPUBLISHED) == len(sources.published)
+    shown = [text for name in measures.TABLES for text in paper_tables.cells(name, run.results, sources)["published"]]
+    assert sum(len(text.split("; ")) for text in shown if text != paper_tables.UNPUBLISHED) == len(sources.published)
 
 
 # Rows
@@ -161,29 +163,29 @@ def test_measures_are_told_apart_and_labelled():
 
 
 def test_empty_cells_say_why(run, sources):
-    cells = comparison.cells("stereoset", run.results, sources)
+    cells = paper_tables.cells("stereoset", run.results, sources)
     assert cells.loc[cells["recorded"].isna(), "recorded_why"].str.len().min() > 0
-    assert cell(cells, "mlm", "as_released")["recorded_why"] == comparison.NO_SCRIPT
-    assert cell(cells, "mabel")["recorded_why"] == comparison.NOT_RUN
-    biographies = comparison.cells("professions", run.results, sources)
+    assert cell(cells, "mlm", "as_released")["recorded_why"] == paper_tables.NO_SCRIPT
+    assert cell(cells, "mabel")["recorded_why"] == paper_tables.NOT_RUN
+    biographies = paper_tables.cells("professions", run.results, sources)
     if "bias_in_bios" in sources.missing:
-        assert biographies.loc[biographies["measure"].str.contains("Bios"), "recorded_why"].iloc[0] == comparison.NO_DATA
+        assert biographies.loc[biographies["measure"].str.contains("Bios"), "recorded_why"].iloc[0] == paper_tables.NO_DATA
 
 
 def test_nothing_recorded_and_nothing_live_is_said_and_no_fault(study):
-    sources = comparison.Sources(published.load(), study.head(0), study.head(0))
-    run = comparison.summary(sources)
+    sources = paper_tables.Sources(published.load(), study.head(0), study.head(0))
+    run = paper_tables.summary(sources)
     for name in measures.TABLES:
-        cells = comparison.cells(name, run.results, sources)
+        cells = paper_tables.cells(name, run.results, sources)
         assert cells[["recorded", "live", "difference"]].isna().all().all()
-        assert comparison.told(cells) == "nothing of this table is recorded."
+        assert paper_tables.told(cells) == "nothing of this table is recorded."
         assert "nan" not in tables.comparison(cells, name=name, caption="Empty.").html.casefold()
 
 
 def test_finding_counts_what_lies_off_the_base(run, sources):
-    cells = comparison.cells("stereoset", run.results, sources)
-    told = comparison.told(cells)
-    assert comparison.told(cells[cells["measure"] != cells["measure"].iloc[0]]).startswith("LM (100 ↑), gender, test:")
+    cells = paper_tables.cells("stereoset", run.results, sources)
+    told = paper_tables.told(cells)
+    assert paper_tables.told(cells[cells["measure"] != cells["measure"].iloc[0]]).startswith("LM (100 ↑), gender, test:")
     assert "the base model has 60.0" in told
     assert "over seeds: 3 of 4 trained models; above it: 0." in told  # mlm's seeds lie too far apart to tell
     assert "single" not in told
@@ -194,7 +196,7 @@ def test_finding_counts_what_lies_off_the_base(run, sources):
 
 @pytest.fixture(scope="module")
 def shown(run, sources):
-    return tables.comparison(comparison.cells("stereoset", run.results, sources), name="stereoset", caption='"SS" & more.')
+    return tables.comparison(paper_tables.cells("stereoset", run.results, sources), name="stereoset", caption='"SS" & more.')
 
 
 class Cells(HTMLParser):
@@ -231,7 +233,7 @@ def test_planted_rows_are_what_is_seen(shown):
     assert line["recorded"].startswith("53.0 [50.5, 55.5]")
     assert line["seeds"] == "3"
     assert line["− base"].startswith("−7.00 [")
-    assert line["live"] == comparison.NOT_LIVE
+    assert line["live"] == paper_tables.NOT_LIVE
     base = table.iloc[0]
     assert base["live"] == "58.0 [57.0, 59.0]"
     assert base["published"].startswith("60.28 bert-base-uncased")
@@ -251,8 +253,8 @@ def test_download_holds_every_number(shown, run, sources):
     name, content = re.search(r'download="([^"]+)" href="data:text/csv;charset=utf-8;base64,([^"]+)"', shown.html).groups()
     assert name == "stereoset.csv"
     data = pd.read_csv(io.BytesIO(base64.b64decode(content)))
-    cells = comparison.cells("stereoset", run.results, sources)
-    assert tuple(data.columns) == comparison.COLUMNS
+    cells = paper_tables.cells("stereoset", run.results, sources)
+    assert tuple(data.columns) == paper_tables.COLUMNS
     np.testing.assert_allclose(data["recorded"], cells["recorded"].astype(float), rtol=1e-5)
 
 
@@ -273,7 +275,7 @@ def test_heads_sort_by_keyboard_and_the_menu_picks_a_measure(shown, tmp_path):
         driver.get(page.as_uri())
         rows = driver.execute_script(COLUMN)
         assert {row[0] for row in rows} == {"SS (50), gender, test"}  # the first measure, until the reader asks for another
-        assert len(rows) == len(comparison.MODELS)
+        assert len(rows) == len(paper_tables.MODELS)
         head = driver.find_elements(By.CSS_SELECTOR, "thead th")[3]
         seen = []
         for _ in range(3):
@@ -290,6 +292,6 @@ def test_heads_sort_by_keyboard_and_the_menu_picks_a_measure(shown, tmp_path):
         menu = driver.find_element(By.TAG_NAME, "select")
         assert menu.find_element(By.XPATH, "..").text.startswith("Show")
         menu.send_keys("all")
-        assert len(driver.execute_script(COLUMN)) == len(comparison.MODELS) * len(measures.TABLES["stereoset"])
+        assert len(driver.execute_script(COLUMN)) == len(paper_tables.MODELS) * len(measures.TABLES["stereoset"])
         problems = [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
         assert [entry["message"] for entry in problems if "favicon" not in entry["message"]] == []

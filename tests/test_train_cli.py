@@ -10,8 +10,10 @@ import time
 import pytest
 import yaml
 
-from fairnc_utils import cli, models, records, study
+from fairnc_utils import models, runs
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import cli
+from fairnc_utils.runs import rows as records
 
 TINY = {
     "model": "random", "device": "cpu", "method": "bec", "texts": 12, "batch_size": 8, "steps": 4, "evaluation_texts": 12,
@@ -21,7 +23,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def run():
-    return study.train(**TINY, regularizer="corrected", lam=3)
+    return runs.train(**TINY, regularizer="corrected", lam=3)
 
 
 def test_train_gives_rows_before_and_after(run):
@@ -39,7 +41,7 @@ def test_train_gives_rows_before_and_after(run):
 
 def test_train_scores_what_is_asked_for_after_training(lm):
     options = TINY | {"benchmarks": ["occupation_slope:bls"]}
-    scored = study.train(**options)
+    scored = runs.train(**options)
     rows = scored.select(benchmark="occupation_slope")
     assert set(rows["method"]) == {"bec"}
     assert {"slope", "lean"} <= set(rows["metric"])
@@ -47,7 +49,7 @@ def test_train_scores_what_is_asked_for_after_training(lm):
     refused = {"occupation_slope:dev": "no split 'dev'", "stereoset:dev:sex": "no axis 'sex'", "weat": "unknown"}
     for wanted, message in refused.items():
         with pytest.raises(FairNCError, match=message):
-            study.train(**options | {"benchmarks": [wanted]})
+            runs.train(**options | {"benchmarks": [wanted]})
 
 
 def test_recorded_runs_are_marked_and_whole(run, tmp_path, capsys):
@@ -71,7 +73,7 @@ def test_train_items_are_the_learning_curve(run):
 
 
 def test_seed_decides(run):
-    again, other = (study.train(**TINY, regularizer="corrected", lam=3, seed=seed) for seed in (0, 1))
+    again, other = (runs.train(**TINY, regularizer="corrected", lam=3, seed=seed) for seed in (0, 1))
     steady = [metric for metric in run.items["unit"].unique() if metric != "seconds_per_step"]
     values = [r.items[r.items["unit"].isin(steady)]["score_a"].tolist() for r in (run, again, other)]
     assert values[0] == values[1] != values[2]
@@ -80,14 +82,14 @@ def test_seed_decides(run):
 
 def test_released_weight_and_mapping():
     short = TINY | {"steps": 1}
-    released = study.train(**short, regularizer="as_released").select(method="bec")
+    released = runs.train(**short, regularizer="as_released").select(method="bec")
     assert released["lam"].unique() == [100]
     assert released["regularizer"].unique() == ["as_released"]
-    listed = study.train(**short, regularizer="as_released", nc3_words="gender").select(method="bec")
+    listed = runs.train(**short, regularizer="as_released", nc3_words="gender").select(method="bec")
     assert listed["regularizer"].unique() == ["as_released,words=gender"]
     penalty = [rows.set_index("metric")["value"]["penalty"] for rows in (released, listed)]
     assert penalty[0] != penalty[1]
-    mapped = study.train(**short, regularizer={"kind": "align"}).select(method="bec")
+    mapped = runs.train(**short, regularizer={"kind": "align"}).select(method="bec")
     assert mapped["lam"].unique() == [10]
     assert mapped["regularizer"].unique() == ["corrected,kind=align"]
 
@@ -152,7 +154,7 @@ def test_killed_run_goes_on_to_the_identical_model(tmp_path):
     def command(name, folder):
         file = tmp_path / f"{name}.yaml"
         file.write_text(yaml.safe_dump(options | {"checkpoint": str(tmp_path / folder), "output": str(tmp_path / name)}))
-        return [sys.executable, "-m", "fairnc_utils.cli", "train", "--config", str(file), "--json"]
+        return [sys.executable, "-m", "fairnc_utils.runs.cli", "train", "--config", str(file), "--json"]
 
     process = subprocess.Popen(command("killed", "run"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and not checkpoint.is_file():
@@ -162,7 +164,7 @@ def test_killed_run_goes_on_to_the_identical_model(tmp_path):
     assert not (tmp_path / "killed").exists()
 
     with pytest.raises(FairNCError, match="belongs to another run"):
-        study.train(**options | {"seed": 1}, checkpoint=tmp_path / "run")
+        runs.train(**options | {"seed": 1}, checkpoint=tmp_path / "run")
     rows = []
     for name, folder in {"resumed": "run", "whole": "other"}.items():
         done = subprocess.run(command(name, folder), capture_output=True, text=True, check=True, timeout=300)

@@ -5,8 +5,11 @@ import pytest
 import torch
 import yaml
 
-from fairnc_utils import cli, collapse, measurement, models, plots, projection, records, study, tables, words
+from fairnc_book import figures, tables
+from fairnc_utils import collapse, measurement, models, projection, runs, words
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import cli
+from fairnc_utils.runs import rows as records
 
 TINY = {
     "model": "random", "device": "cpu", "method": "bec", "lam": 3, "texts": 12, "batch_size": 8, "steps": 5, "snapshots": 2,
@@ -16,7 +19,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def run():
-    return study.trajectory(**TINY)
+    return runs.trajectory(**TINY)
 
 
 def test_every_snapshot_has_its_rows(run):
@@ -63,7 +66,7 @@ def test_planes_are_shared_by_all_sets():
 
 def test_the_slider_moves_all_words_of_all_panels(run):
     for method in ("umap", "pca"):
-        figure = plots.trajectory(run.items, run.results, method)
+        figure = figures.trajectory(run.items, run.results, method)
         (slider,) = figure.layout.sliders
         assert [step.label for step in slider.steps] == ["0", "3", "5"]
         assert {len(step.args[0]["x"]) for step in slider.steps} == {len(figure.data)}
@@ -78,9 +81,9 @@ def test_the_slider_moves_all_words_of_all_panels(run):
 
 def test_a_recorded_trajectory_is_found(run, tmp_path, monkeypatch):
     monkeypatch.setattr(records, "RECORDED", str(tmp_path))
-    assert study.recorded_trajectory() is None
+    assert runs.recorded_trajectory() is None
     run.save(tmp_path)
-    found = study.recorded_trajectory()
+    found = runs.recorded_trajectory()
     assert found.items.equals(run.items)
     assert found.results.drop(columns="created").equals(run.results.drop(columns="created"))
 
@@ -88,7 +91,7 @@ def test_a_recorded_trajectory_is_found(run, tmp_path, monkeypatch):
 def test_without_umap_nothing_is_trained(monkeypatch):
     monkeypatch.setattr(projection, "find_spec", lambda name: None)
     with pytest.raises(FairNCError, match="pip install umap-learn"):
-        study.trajectory(**TINY)
+        runs.trajectory(**TINY)
 
 
 def test_bad_options_are_one_sentence(tmp_path, capsys):
@@ -100,7 +103,7 @@ def test_bad_options_are_one_sentence(tmp_path, capsys):
         ({"min_count": 10**6}, "0 of .* classes"),
     ):
         with pytest.raises(FairNCError, match=message):
-            study.trajectory(**TINY | wrong)
+            runs.trajectory(**TINY | wrong)
     file = tmp_path / "run.yaml"
     file.write_text(yaml.safe_dump(TINY | {"snapshot": 3}))
     assert cli.main(["trajectory", "--config", str(file)]) == 2

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from fairnc_utils import files
+from fairnc_utils import _io
 from fairnc_utils.benchmarks.base import Benchmark, ratio
 from fairnc_utils.benchmarks.scoring import Query, encode, mask_id, masked_log_probabilities, tokenize
 from fairnc_utils.errors import FairNCError
@@ -49,7 +49,7 @@ def load(split: str) -> datasets.Dataset:
                "Gender": "gender", "Profession": "profession", "Prof_Gender": "axis"}  # fmt: skip
     persons = (*PARTNERS, *PARTNERS.values())
     choices = {"Gender": ("female", "male"), "Prof_Gender": AXES, "Person": persons}
-    rows = files.table("BEC-Pro/BEC-Pro_EN.tsv", [*columns, "Template"], delimiter="\t", choices=choices)
+    rows = _io.table("BEC-Pro/BEC-Pro_EN.tsv", [*columns, "Template"], delimiter="\t", choices=choices)
     numbers: dict[tuple, int] = {}
     pairs = [numbers.setdefault((row["Template"], row["Profession"], _male(row["Person"])), len(numbers)) for row in rows]
     corrupt = {pair for pair, row in zip(pairs, rows, strict=True)
@@ -102,7 +102,7 @@ def _tokens(offsets: Sequence[tuple[int, int]], sentence: str, part: str) -> lis
     end = begin + len(part)
     places = [i for i, (start, stop) in enumerate(offsets) if start < end and (stop > begin or 0 < start == begin)]
     if begin < 0 or not places:
-        raise FairNCError(f"BEC-Pro: no token of {sentence!r} spells {part!r}; {files.HINT}")
+        raise FairNCError(f"BEC-Pro: no token of {sentence!r} spells {part!r}; {_io.HINT}")
     return places
 
 

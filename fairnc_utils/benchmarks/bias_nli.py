@@ -16,7 +16,7 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from fairnc_utils import files
+from fairnc_utils import _io
 from fairnc_utils.benchmarks.base import Benchmark, mean, ratio
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.finetuning import Classifier
@@ -46,9 +46,9 @@ _SCORES = ["score_a", "score_b", "score_c"]
 
 def _words(name: str) -> list[str]:
     """The lines of one of the lists, each once, sorted."""
-    found = sorted({word.strip() for word in files.text(f"NLI-Words/{name}").splitlines()} - {""})
+    found = sorted({word.strip() for word in _io.text(f"NLI-Words/{name}").splitlines()} - {""})
     if not found:
-        raise FairNCError(f"NLI-Words/{name} has no words; {files.HINT}")
+        raise FairNCError(f"NLI-Words/{name} has no words; {_io.HINT}")
     return found
 
 

@@ -17,7 +17,7 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from fairnc_utils import files
+from fairnc_utils import _io
 from fairnc_utils.benchmarks.base import Benchmark, mean, ratio
 from fairnc_utils.benchmarks.scoring import Query, encode, mask_id, masked, masked_log_probabilities, means
 from fairnc_utils.models import LanguageModel
@@ -33,7 +33,7 @@ def load(split: str) -> datasets.Dataset:
     columns = {"": "item_id", "bias_type": "axis", "sent_more": "sent_more", "sent_less": "sent_less",
                "stereo_antistereo": "direction"}  # fmt: skip
     choices = {"bias_type": AXES, "stereo_antistereo": ("stereo", "antistereo")}
-    rows = files.table("CrowS-Pairs/crows_pairs_anonymized.csv", list(columns), choices=choices)
+    rows = _io.table("CrowS-Pairs/crows_pairs_anonymized.csv", list(columns), choices=choices)
     return datasets.Dataset.from_list([{name: row[column] for column, name in columns.items()} for row in rows])
 
 

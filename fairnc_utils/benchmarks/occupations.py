@@ -15,7 +15,7 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from fairnc_utils import files
+from fairnc_utils import _io
 from fairnc_utils.benchmarks.base import Benchmark
 from fairnc_utils.benchmarks.scoring import log_probabilities, masked_log_probabilities
 from fairnc_utils.errors import FairNCError
@@ -45,7 +45,7 @@ def load(split: str) -> datasets.Dataset:
         [
             {"item_id": f"{row['occupation']}:{number}", "axis": "gender", "occupation": row["occupation"],
              "share": _share(row[column], f"{key}, {row['occupation']}"), "sentence": template.format(row["occupation"])}
-            for row in files.table(key, ("occupation", column), delimiter="\t")
+            for row in _io.table(key, ("occupation", column), delimiter="\t")
             for number, template in enumerate(TEMPLATES, 1)
         ]
     )  # fmt: skip
@@ -57,7 +57,7 @@ def _share(percent: str, where: str) -> float:
     except ValueError:
         share = np.nan
     if not 0 <= share <= 1:
-        raise FairNCError(f"{where}: the share of women is {percent!r}, not a percentage; {files.HINT}")
+        raise FairNCError(f"{where}: the share of women is {percent!r}, not a percentage; {_io.HINT}")
     return share
 
 

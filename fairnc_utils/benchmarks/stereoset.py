@@ -17,7 +17,7 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from fairnc_utils import files
+from fairnc_utils import _io
 from fairnc_utils.benchmarks.base import Benchmark, mean, ratio
 from fairnc_utils.benchmarks.scoring import Query, encode, mask_id, masked_log_probabilities, means
 from fairnc_utils.errors import FairNCError
@@ -36,16 +36,16 @@ def load(split: str) -> datasets.Dataset:
 def read(split: str, part: str, item: Callable[[dict], dict]) -> datasets.Dataset:
     """The examples of one part of a split through ``item``. Raises ``FairNCError`` naming an example that lacks something."""
     key = f"StereoSet/{split}.json"
-    content, found = files.document(key), []
+    content, found = _io.document(key), []
     try:
         examples = content["data"][part]
     except (KeyError, TypeError):
-        raise FairNCError(f'{key}, line 1: no list "data" → "{part}"; {files.HINT}') from None
+        raise FairNCError(f'{key}, line 1: no list "data" → "{part}"; {_io.HINT}') from None
     for number, example in enumerate(examples, start=1):
         try:
             found.append(item(example))
         except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-            raise FairNCError(f"{key}: example {number} of {part} is not as it should be ({error!r}); {files.HINT}") from error
+            raise FairNCError(f"{key}: example {number} of {part} is not as it should be ({error!r}); {_io.HINT}") from error
     return datasets.Dataset.from_list(found)
 
 

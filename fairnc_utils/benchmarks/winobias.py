@@ -13,7 +13,7 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from fairnc_utils import files
+from fairnc_utils import _io
 from fairnc_utils.benchmarks.base import Benchmark
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.tasks.coreference import FEMININE, MASCULINE, Span, choices, preference
@@ -32,7 +32,7 @@ def load(split: str) -> datasets.Dataset:
     for axis in AXES:
         for version in VERSIONS:
             key = f"WinoBias/{version}_stereotyped_{axis}.txt.{split}"
-            for number, line in enumerate(files.text(key).splitlines(), 1):
+            for number, line in enumerate(_io.text(key).splitlines(), 1):
                 pair = f"{axis}-{split}-{number}"
                 item = {"item_id": f"{pair}-{version}", "axis": axis, "unit": pair, "version": version}
                 found.append(item | _sentence(line, candidate, f"{key}, line {number}"))
@@ -41,7 +41,7 @@ def load(split: str) -> datasets.Dataset:
 
 def occupations(stereotype: str) -> list[str]:
     """The occupations that are ``"male"`` or ``"female"`` by stereotype."""
-    lines = files.text(f"WinoBias/{stereotype}_occupations.txt").splitlines()
+    lines = _io.text(f"WinoBias/{stereotype}_occupations.txt").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 

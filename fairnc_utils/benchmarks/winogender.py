@@ -17,7 +17,7 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from fairnc_utils import files
+from fairnc_utils import _io
 from fairnc_utils.benchmarks.base import Benchmark
 from fairnc_utils.benchmarks.occupations import correlation, slope
 from fairnc_utils.benchmarks.winobias import accuracy, gap
@@ -31,10 +31,10 @@ def load(split: str) -> datasets.Dataset:
     """Sentences with ``item_id``, ``axis``, ``unit`` (the occupation), ``participant``, ``gender`` of the pronoun,
     ``share_of_women`` in the occupation, ``text`` and, as words and as spans of characters, ``pronoun``, ``answer``, ``other``.
     """
-    statistics = files.table("Winogender/occupations-stats.tsv", ("occupation", "bls_pct_female"), delimiter="\t")
-    with files.taken_apart("Winogender/occupations-stats.tsv"):
+    statistics = _io.table("Winogender/occupations-stats.tsv", ("occupation", "bls_pct_female"), delimiter="\t")
+    with _io.taken_apart("Winogender/occupations-stats.tsv"):
         share = {row["occupation"]: float(row["bls_pct_female"]) / 100 for row in statistics}
-    rows = files.table("Winogender/all_sentences.tsv", ("sentid", "sentence"), delimiter="\t")
+    rows = _io.table("Winogender/all_sentences.tsv", ("sentid", "sentence"), delimiter="\t")
     return datasets.Dataset.from_list(
         [_item(row["sentid"], row["sentence"], share, f"all_sentences.tsv, line {n}") for n, row in enumerate(rows, 2)]
     )

@@ -20,7 +20,7 @@ import datasets
 import torch
 from torch import Tensor, nn
 
-from fairnc_utils import assets, corpora, files, swap
+from fairnc_utils import _io, assets, corpora, swap
 from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, masked_batch, masked_lm_loss, padded_batch
 from fairnc_utils.errors import FairNCError
 
@@ -32,7 +32,7 @@ COLUMNS = ("input_ids", "hypothesis_ids", "swapped_ids", "swapped_hypothesis_ids
 def pairs(limit: int | None = None) -> list[tuple[str, str]]:
     """(BUG sentence, "She is a nurse."), each sentence once, of the first ``limit`` rows whose gender is their pronoun's."""
     found = {}
-    for row in files.table("BUG/full_BUG.csv", ("sentence_text", "profession", "g", "predicted gender"))[:limit]:
+    for row in _io.table("BUG/full_BUG.csv", ("sentence_text", "profession", "g", "predicted gender"))[:limit]:
         profession = row["profession"].lower()
         article = "an" if profession[0] in "aeiou" and profession != "user" else "a"
         pronoun = "She" if row["g"].lower() in ("she", "her", "hers", "herself") else "He"

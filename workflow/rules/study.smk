@@ -42,7 +42,7 @@ rule sweep:
     message:
         "Running the sweep {wildcards.sweep} of the study."
     shell:
-        "{sys.executable:q} -m fairnc_utils.cli study --config {input.plan:q} --sweeps {wildcards.sweep:q}"
+        "{sys.executable:q} -m fairnc_utils.runs.cli study --config {input.plan:q} --sweeps {wildcards.sweep:q}"
         " --out {params.runs:q} --jobs {threads} --device {params.device:q} > {log:q} 2>&1"
 
 

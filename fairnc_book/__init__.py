@@ -1,0 +1,1 @@
+"""The book machine: reads result rows, makes tables, figures, claims and the site. It trains nothing."""

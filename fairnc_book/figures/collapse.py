@@ -1,0 +1,148 @@
+"""Figures of collapse: the toy explorer, cosines by word, control draws, maps."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from fairnc_book import tables
+from fairnc_book.figures.base import GROUP_COLORS, PALETTE, finish
+from fairnc_utils import projection
+
+#: What the explorer shows, under labels short enough for a narrow screen.
+TOY_METRICS = {"nc1": "NC1", "nc2_equinorm": "equinorm", "nc2_equiangular": "equiangular", "nc3": "NC3", "unc3": "UNC3"}
+
+
+def collapse_explorer(*, steps: int = 11) -> go.Figure:
+    """Three toy classes with a slider from full collapse to none, and what each NC number says at every step."""
+    figure, settings = go.Figure(), []
+    for step, distance in enumerate(np.linspace(0, 1, steps)):
+        samples, means, rows, found = projection.toy_collapse(float(distance))
+        for c in range(3):
+            points = {"marker": {"color": PALETTE[c], "size": 6, "opacity": 0.5}, "mode": "markers", "visible": step == 0}
+            figure.add_scatter(x=samples[c, :, 0], y=samples[c, :, 1], name="sample", showlegend=c == 0, **points)
+            centre = {"color": PALETTE[c], "size": 13, "symbol": "diamond", "line": {"width": 1, "color": "white"}}
+            figure.add_scatter(
+                x=means[c : c + 1, 0], y=means[c : c + 1, 1], mode="markers", marker=centre, name="class mean",
+                showlegend=c == 0, visible=step == 0,
+            )  # fmt: skip
+            figure.add_scatter(
+                x=[0, 1.3 * rows[c, 0]], y=[0, 1.3 * rows[c, 1]], mode="lines", line={"color": PALETTE[c], "width": 3},
+                name="classifier row", showlegend=c == 0, visible=step == 0,
+            )  # fmt: skip
+        shown = " · ".join(
+            f"{label} {float(getattr(found, metric)):.2f}"
+            for metric, label in TOY_METRICS.items()
+        )
+        visible = [i // 9 == step for i in range(9 * steps)]
+        change = [{"visible": visible}, {"annotations[0].text": shown}]
+        settings.append({"label": f"{distance:.1f}", "method": "update", "args": change})
+    axis = {"range": [-2, 2], "zeroline": False, "showticklabels": False}
+    figure.update_layout(
+        sliders=[{"steps": settings, "currentvalue": {"prefix": "distance from collapse: "}, "pad": {"t": 36}}],
+        xaxis=axis, yaxis=axis | {"scaleanchor": "x"},
+    )  # fmt: skip
+    figure.add_annotation(
+        text=settings[0]["args"][1]["annotations[0].text"], x=0.5, y=0, xref="paper", yref="paper", yanchor="top", yshift=-4,
+        showarrow=False,
+    )  # fmt: skip
+    return finish(
+        figure,
+        name="fig-explorer",
+        height=560,
+        alt="Three classes in the plane. At distance 0 each class is one point, the three means are 120 degrees apart and "
+        "each classifier row passes through its mean; moving the slider scatters the samples and turns the rows.",
+        caption="What the numbers mean: move the slider away from collapse and watch the samples spread (NC1 grows), the means "
+        "lose equal lengths and angles (NC2 grows), and the classifier rows leave their means (NC3 falls, UNC3 grows).",
+    )
+
+
+def cosines_by_list(items: pd.DataFrame) -> go.Figure:
+    """The NC3 cosine of every class by word list, as one row of points a list (items of ``study.measure``)."""
+    classes, figure = items[items["benchmark"] == "collapse"], go.Figure()
+    for name in dict.fromkeys(classes["axis"]):
+        chosen = classes[classes["axis"] == name]
+        figure.add_box(
+            x=chosen["score_a"], name=f"{name} ({len(chosen)})", boxpoints="all" if len(chosen) < 1000 else False,
+            jitter=0.6, pointpos=0, marker={"size": 4, "opacity": 0.6}, line={"width": 1.5}, fillcolor="rgba(0,0,0,0)",
+            line_color=GROUP_COLORS.get(name, PALETTE[-1]), text=chosen["unit"], customdata=chosen["score_b"],
+            hovertemplate="%{text}: cosine %{x:.3f}, seen %{customdata:,.0f} times<extra></extra>",
+        )  # fmt: skip
+    figure.update_layout(xaxis_title="cos(class mean − global mean, embedding)", showlegend=False)
+    figure.update_yaxes(autorange="reversed")
+    return finish(
+        figure,
+        name="fig-cosines",
+        alt="Box plots of the NC3 cosine by word list: " + _medians(classes),
+        caption="The NC3 cosine of every class, by word list (number of classes in brackets). NC3 is the mean of a row of "
+        "points, UNC3 its standard deviation. Hover for the word and its count.",
+    )
+
+
+def _medians(classes: pd.DataFrame) -> str:
+    medians = classes.groupby("axis", sort=False)["score_a"].median()
+    return ", ".join(f"{name} median {value:.2f}" for name, value in medians.items()) + "."
+
+
+def control_draws(items: pd.DataFrame, results: pd.DataFrame) -> go.Figure:
+    """Where gender words stand among random and frequency-matched word lists of the same size (NC3 against UNC3)."""
+    figure = go.Figure()
+    for kind in ("random", "matched"):
+        drawn = items[(items["benchmark"] == "collapse_draws") & (items["axis"] == kind)]
+        figure.add_scatter(
+            x=drawn["score_a"], y=drawn["score_b"], mode="markers", name=f"{kind} words",
+            marker={"color": GROUP_COLORS[kind], "size": 6, "opacity": 0.6},
+        )  # fmt: skip
+    gender = results[(results["words"] == "gender") & (results["variant"] == "corrected")]
+    gender = gender[gender["min_count"] == results["min_count"].iloc[0]]
+    nc3, unc3 = tables.one(gender, metric="nc3"), tables.one(gender, metric="unc3")
+    figure.add_scatter(
+        x=[nc3["value"]], y=[unc3["value"]], mode="markers", name="gender words",
+        marker={"color": GROUP_COLORS["gender"], "size": 14, "symbol": "star"},
+        error_x={"array": [nc3["ci_high"] - nc3["value"]], "arrayminus": [nc3["value"] - nc3["ci_low"]]},
+        error_y={"array": [unc3["ci_high"] - unc3["value"]], "arrayminus": [unc3["value"] - unc3["ci_low"]]},
+    )  # fmt: skip
+    figure.update_layout(xaxis_title="NC3 (higher: better aligned)", yaxis_title="UNC3 (lower: more uniform)")
+    return finish(
+        figure,
+        name="fig-draws",
+        alt=f"Each point is a control word list. Gender words: NC3 {nc3['value']:.3f}, UNC3 {unc3['value']:.3f}.",
+        caption="Gender words among control lists of the same size: random words, and words of the same frequencies. The star "
+        "is the gender list with its 95% intervals over words.",
+    )
+
+
+def embedding_map(items: pd.DataFrame, method: str) -> go.Figure:
+    """Class means (filled) and word embeddings (open) in one plane, joined by word (items of ``study.geometry``)."""
+    counts = items[items["benchmark"] == "collapse"].set_index("item_id")["score_b"]
+    points = items[items["benchmark"] == method]
+    figure = go.Figure()
+    means = points[points["item_id"].str.endswith(":mean")].reset_index(drop=True)
+    rows = points[points["item_id"].str.endswith(":embedding")].reset_index(drop=True)
+    gap = np.full(len(means), np.nan)
+    figure.add_scatter(
+        x=np.stack([means["score_a"], rows["score_a"], gap], 1).ravel(),
+        y=np.stack([means["score_b"], rows["score_b"], gap], 1).ravel(), mode="lines", hoverinfo="skip",
+        line={"color": "rgba(127,127,127,.3)", "width": 1}, name="same word",
+    )  # fmt: skip
+    for group in dict.fromkeys(means["axis"]):
+        for table, kind, symbol in ((means, "mean", "circle"), (rows, "embedding", "circle-open")):
+            chosen = table[table["axis"] == group]
+            seen = counts.loc[chosen["item_id"].str.partition(":")[0]]
+            figure.add_scatter(
+                x=chosen["score_a"], y=chosen["score_b"], mode="markers", name=f"{group}, {kind}", text=chosen["unit"],
+                marker={"color": GROUP_COLORS.get(group, PALETTE[-1]), "symbol": symbol, "size": 7},
+                customdata=np.stack([seen, chosen["score_c"]], 1),
+                hovertemplate="%{text} (" + kind + "): seen %{customdata[0]:,.0f} times, cosine %{customdata[1]:.3f}"
+                "<extra></extra>",
+            )  # fmt: skip
+    hidden = {"showticklabels": False, "title": "", "zeroline": False}
+    figure.update_layout(xaxis=hidden, yaxis=hidden)
+    label = {"umap": "UMAP", "pca": "PCA"}[method]
+    return finish(
+        figure,
+        name=f"fig-{method}",
+        height=600,
+        alt=f"{label} map of {len(means)} words: class means and word embeddings, coloured by group.",
+        caption=f"{label} of centred, normalized class means (filled) and word embeddings (open), joined by word. At self-"
+        "duality every line would have length 0. Hover for word, count and cosine; click the legend to hide a group.",
+    )

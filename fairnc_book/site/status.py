@@ -1,0 +1,179 @@
+"""The book's status page: what made this build, from its results, its executed notebooks and the pinned assets.
+
+A page asks for a part with a line of its own, ``% status: software``; ``PARTS`` lists them. Everything is read from the book's
+source folder, where the build has put ``results.parquet`` and the executed notebooks.
+"""
+
+import json
+import os
+import platform
+import re
+from collections import Counter
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import yaml
+
+from fairnc_book import costs
+from fairnc_utils import assets
+from fairnc_utils.runs import grid
+
+MARK = re.compile(r"^% status: (\w+)$", re.MULTILINE)
+
+#: Packages that numbers and pages depend on.
+PACKAGES = ("fairnc-utils", "torch", "transformers", "tokenizers", "datasets", "numpy", "pandas", "scipy", "scikit-learn",
+            "umap-learn", "plotly", "papermill", "snakemake", "jupyter-book", "sphinx")  # fmt: skip
+
+
+def markdown(rows: list[dict]) -> str:
+    """A Markdown table, its head from the keys of the first row; a sentence where there is no row."""
+    if not rows:
+        return "There is none in this build."
+    cells = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in cells)
+
+
+def origins(source: Path) -> str:
+    """Where the numbers come from: one row for each origin, profile, device and set of versions, with its last commit."""
+    by = ["origin", "profile", "device", "torch", "transformers"]
+    return markdown(
+        [
+            dict(zip(("origin", "profile", "device", "PyTorch", "Transformers"), key, strict=True))
+            | {"commit": rows.sort_values("created")["git_commit"].iloc[-1] or "–", "runs": rows["run_id"].nunique(),
+               "numbers": len(rows), "made": _days(rows["created"])}
+            for key, rows in results(source).groupby(by)
+        ]
+    )  # fmt: skip
+
+
+def recorded(source: Path) -> str:
+    """What was recorded: one row for each method and form of NC3."""
+    table = results(source).dropna(subset=["seed", "lam"])  # a row without them sums up several runs
+    return markdown(
+        [
+            {"method": method, "NC3": regularizer, "λ": ", ".join(f"{lam:g}" for lam in sorted(rows["lam"].unique())),
+             "seeds": rows["seed"].nunique(), "runs": rows["run_id"].nunique(), "numbers": len(rows),
+             "made": _days(rows["created"])}
+            for (method, regularizer), rows in table[table["origin"] == "recorded"].groupby(["method", "regularizer"])
+        ]
+    )  # fmt: skip
+
+
+def notebooks(source: Path) -> str:
+    """Executed notebooks with the time that each took, as papermill wrote it down."""
+    rows = []
+    for path in sorted((source / "notebooks").glob("*.ipynb")):
+        run = nbformat.read(path, as_version=4).metadata.get("papermill", {})
+        if run.get("duration"):
+            title = f"[{path.stem}](../notebooks/{path.name})"
+            rows.append({"notebook": title, "executed": _minute(run["start_time"]), "seconds": f"{run['duration']:.0f}"})
+    return markdown(rows)
+
+
+def software(source: Path) -> str:
+    """Versions of what made this build."""
+    rows = [{"package": "Python", "version": platform.python_version()}]
+    for package in PACKAGES:
+        try:
+            rows.append({"package": package, "version": version(package)})
+        except PackageNotFoundError:
+            continue
+    return markdown(rows) + f"\n\nRendered under {platform.system()} on {os.cpu_count()} {platform.machine()} cores."
+
+
+def pins(source: Path) -> str:
+    """Archives that data and models come from, with the hash that each must have."""
+    return markdown(
+        [{"archive": pin.name, "version": pin.version, "SHA-256": f"`{pin.sha256}`"} for pin in assets.pins().values()]
+    )
+
+
+def chapters(source: Path) -> str:
+    """What each notebook of this build took."""
+    found = costs.chapters(source.parent / "benchmarks")
+    memory = found["gigabytes"].map("{:.1f}".format, na_action="ignore").fillna("–")
+    return markdown([{"notebook": name, "seconds": f"{seconds:.0f}", "peak memory (GB)": most}
+                     for name, seconds, most in zip(found["notebook"], found["seconds"], memory, strict=True)])  # fmt: skip
+
+
+def cells(source: Path) -> str:
+    """What the recorded training runs took, by what was trained."""
+    found = costs.by_kind(costs.runs(source / "recorded"))
+    return markdown([{name: f"{x:,.0f}" if isinstance(x, int | float) else x for name, x in row.items()}
+                     for row in found.to_dict("records")])  # fmt: skip
+
+
+def study(source: Path) -> str:
+    """How long the recorded training runs would take on 1 to 16 devices like the one that they ran on."""
+    seconds = costs.runs(source / "recorded")["seconds"]
+    rows = ((number, costs.makespan(seconds, number) / 3600) for number in (1, 2, 4, 8, 16))
+    return markdown([{"devices": number, "hours": f"{hours:.2f}"} for number, hours in rows] if len(seconds) else [])
+
+
+def lacking(source: Path) -> str:
+    """What `config/full.yaml` plans and no recorded run has, sweep by sweep."""
+    file = source / "recorded" / "study" / "provenance.json"
+    if not file.exists():
+        return markdown([])
+    plan = grid.plan(yaml.safe_load((assets.project_root() / "config" / "full.yaml").read_text()))
+    rows = pd.read_parquet(file.with_name("results.parquet"))
+    found = grid.lacking(plan, json.loads(file.read_text())["runs"], rows)
+    return markdown([
+        {"sweep": name, "cells": number, "recorded": number - len(cells),
+         "not run": ", ".join(f"{what} ({times})" for what, times in Counter(map(_called, cells)).items()) or "–"}
+        for name, (number, cells) in found.items()
+    ])  # fmt: skip
+
+
+def _called(cell: dict) -> str:
+    """A cell without its seed: task, method, NC3 and λ."""
+    what = cell.get("debiasing") or cell
+    nc3 = what["regularizer"]
+    nc3 = " ".join(f"{key}={value}" for key, value in nc3.items()) if isinstance(nc3, dict) else nc3
+    lam = f" λ = {what['lam']:g}" if what["lam"] is not None else ""
+    return " ".join(filter(None, [cell.get("task"), what["method"], "" if nc3 == "none" else nc3])) + lam
+
+
+def saved(source: Path) -> str:
+    """Bytes of what runs leave behind."""
+    sizes = costs.sizes(source / "recorded")
+    return markdown([{"what": name, "megabytes": f"{size / 1e6:.2f}"} for name, size in sizes.items()])
+
+
+PARTS = {
+    "origins": origins, "recorded": recorded, "notebooks": notebooks, "software": software, "assets": pins,
+    "chapters": chapters, "cells": cells, "study": study, "saved": saved, "lacking": lacking,
+}  # fmt: skip
+
+
+def results(source: Path) -> pd.DataFrame:
+    """Rows of the build; none where a book is rendered without results."""
+    file = source / "results.parquet"
+    columns = ["run_id", "origin", "profile", "device", "torch", "transformers", "git_commit", "method", "regularizer", "lam",
+               "seed", "created"]  # fmt: skip
+    return pd.read_parquet(file, columns=columns) if file.exists() else pd.DataFrame(columns=columns)
+
+
+def _minute(time: str) -> str:
+    return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M}"
+
+
+def _days(times: pd.Series) -> str:
+    first, last = times.min()[:10], times.max()[:10]
+    if not last:
+        return "–"
+    return first if first == last else f"{first} to {last}"
+
+
+def write_page(app, docname: str, source: list[str]) -> None:
+    """Put the parts that a page asks for into it."""
+    source[0] = MARK.sub(lambda found: PARTS[found[1]](Path(app.srcdir)), source[0])
+
+
+def setup(app) -> dict:
+    """Register with Sphinx."""
+    app.connect("source-read", write_page)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,88 @@
+"""Runs that score a model: one benchmark, perplexity, and the difference of two runs."""
+
+import pandas as pd
+
+from fairnc_utils import benchmarks, corpora, models, pretraining, training
+from fairnc_utils.errors import FairNCError
+from fairnc_utils.models import LanguageModel
+from fairnc_utils.runs import rows as records
+from fairnc_utils.runs.options import PerplexityConfig, ScoreConfig, configured
+from fairnc_utils.runs.rows import Run, metric_rows
+
+
+def score(**options) -> Run:
+    """One benchmark on one model: metric rows by axis (``all`` pools them) and item scores. Options: see ``ScoreConfig``."""
+    config = configured(ScoreConfig, options)
+    benchmark = benchmarks.get(config.benchmark)
+    split = config.split or benchmark.splits[-1]
+    benchmark.check(split=split, axis=config.axis)
+    lm, method = models.load(config.model, device=config.device), config.method
+    if config.gender_scale is not None:
+        lm, method = lm.with_gender_direction(config.gender_scale), f"gender×{config.gender_scale:g}"
+    rows, items = scored(
+        benchmark, benchmark.run(lm, split=split, axis=config.axis), split=split, axis=config.axis, method=method,
+        regularizer=config.regularizer,
+    )  # fmt: skip
+    evidence = {"model": lm.fingerprint, "items": corpora.fingerprint(items["item_id"])}
+    return records.make(config.model_dump(mode="json"), rows, items, device=lm.device, evidence=evidence)
+
+
+def requested(wanted: str, kind: str) -> tuple[benchmarks.Benchmark, str, str]:
+    """Benchmark, split (else its last) and axis (else all) of ``name:split:axis``, if it takes models of this kind."""
+    name, split, axis = (*wanted.split(":", 2), "", "")[:3]
+    benchmark = benchmarks.get(name)
+    split, axis = split or benchmark.splits[-1], axis or "all"
+    benchmark.check(split=split, axis=axis)
+    if kind not in benchmark.kinds:
+        raise FairNCError(f"benchmark {benchmark.name} takes {' and '.join(benchmark.kinds)} models; this one is {kind}")
+    return benchmark, split, axis
+
+
+def scored(
+    benchmark: benchmarks.Benchmark, items: pd.DataFrame, *, split: str, axis: str, **columns
+) -> tuple[list[dict], pd.DataFrame]:
+    """Result rows of an axis (of ``all``: of everything together, then of each axis), and the items with their columns."""
+    rows = []
+    for name in [axis] if axis != "all" else ["all", *sorted(set(items["axis"]))]:
+        estimates = benchmark.estimates(items if name == "all" else items[items["axis"] == name])
+        rows += metric_rows(
+            estimates, benchmark=benchmark.name, split=split, axis=name, variant=benchmark.variant, **columns
+        )
+    return rows, items.assign(benchmark=benchmark.name, split=split)
+
+
+def perplexity(**options) -> Run:
+    """Masked perplexity of a masked model on GAP test and on the embedded model's held-out text (low is good)."""
+    config = configured(PerplexityConfig, options)
+    lm = models.load(config.model, device=config.device)
+    measured = pretraining.evaluate(lm, sample=config.sample)
+    rows = [
+        {"benchmark": "perplexity", "corpus": name.removesuffix("_perplexity"), "metric": "masked_perplexity", "value": value}
+        for name, value in measured.items()
+    ]
+    return records.make(config.model_dump(mode="json"), rows, None, device=lm.device, evidence={"model": lm.fingerprint})
+
+
+# ---------------------------------------------------------------- training
+
+
+def gap_perplexity(lm: LanguageModel, *, texts: int | None = None) -> dict:
+    """Result row of the masked perplexity on (the first texts of) GAP test."""
+    sequences = corpora.tokenize(corpora.load("gap", "test")["text"][:texts], lm.tokenizer, max_length=lm.max_length)
+    value = training.masked_perplexity(lm, sequences)
+    return {"benchmark": "perplexity", "corpus": "gap", "split": "test", "metric": "masked_perplexity", "value": value}
+
+
+def compare(first: Run, second: Run, *, axis: str = "all") -> Run:
+    """Paired differences, second − first, of two runs of one benchmark on the same items, as rows of variant ``difference``.
+
+    The rows carry the second run's model and method, and the number of shared units; the provenance names both runs.
+    """
+    benchmark = benchmarks.get(first.items["benchmark"].iloc[0])
+    tables = [run.items if axis == "all" else run.items[run.items["axis"] == axis] for run in (first, second)]
+    found = benchmark.differences(*(table.reset_index(drop=True) for table in tables))
+    of = second.results.iloc[0]
+    same = {key: of[key] for key in ("model", "method", "regularizer", "lam", "seed", "split", "profile")}
+    rows = metric_rows(found, benchmark=benchmark.name, axis=axis, variant="difference", **same)
+    config = {"first": first.run_id, "second": second.run_id, "axis": axis}
+    return records.make(config, rows, None, device=of["device"], evidence={})

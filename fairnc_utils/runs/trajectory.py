@@ -1,0 +1,139 @@
+"""A run that follows class means and word embeddings while a model is trained, without and with NC3, in one map."""
+
+import json
+from dataclasses import dataclass, field
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from fairnc_utils import assets, collapse, corpora, measurement, models, projection, words
+from fairnc_utils.collapse import Collapse
+from fairnc_utils.debias import get as get_method
+from fairnc_utils.errors import FairNCError
+from fairnc_utils.models import LanguageModel
+from fairnc_utils.runs import rows as records
+from fairnc_utils.runs.options import Debiasing, TrajectoryConfig, configured
+from fairnc_utils.runs.rows import Run, metric_rows
+from fairnc_utils.runs.train import Treatment
+
+#: What rows report of each snapshot.
+METRICS = ("nc3", "nc3_ceiling", "nc3c", "unc3")
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """One moment of one training: class means and word embeddings (2, K, D), and their collapse.
+
+    ``columns``: method, regularizer and λ, for its rows.
+    """
+
+    step: int
+    columns: dict
+    points: Tensor
+    found: Collapse
+
+
+@dataclass
+class _Watch:
+    """Takes a snapshot of ``lm`` as it is at each call, the first of the untrained model; it is what ``train`` evaluates."""
+
+    lm: LanguageModel
+    config: TrajectoryConfig
+    classes: list[int]
+    columns: dict
+    snapshots: list[Snapshot] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        texts = corpora.load("gap", self.config.split)["text"][: self.config.evaluation_texts]
+        self.sequences = corpora.tokenize(texts, self.lm.tokenizer, max_length=self.lm.max_length)
+        self.every = -(-self.config.steps // self.config.snapshots)
+
+    def __call__(self) -> dict[str, float]:
+        lm = self.lm
+        statistics = measurement.statistics_of(lm, self.sequences)
+        found = collapse.measure(statistics, lm.weight, classes=self.classes, min_count=self.config.min_count)
+        on = found.classes.to(lm.device)
+        points = torch.stack([statistics.means(on).float(), lm.weight.detach()[on].float()]).cpu()
+        step = min(len(self.snapshots) * self.every, self.config.steps)
+        self.snapshots.append(Snapshot(step, self.columns, points, found))
+        return {"nc3": float(found.nc3), "unc3": float(found.unc3)}
+
+
+def trajectory(**options) -> Run:
+    """Train a method without and with NC3, and place the words' means and embeddings at every snapshot in one map.
+
+    Options: see ``TrajectoryConfig``. Rows: NC3 and UNC3 of each snapshot, its step as ``variant``, and how far to trust each
+    map. Items: benchmark ``pca`` or ``umap``, axis the word's group, unit the word, ``item_id``
+    ``<regularizer>:<step>:<token id>:mean`` or ``…:embedding``, coordinates in ``score_a`` and ``score_b``, NC3 cosine in
+    ``score_c``. Raises ``FairNCError`` as ``train`` does, and where too few of the words are seen.
+    """
+    config = configured(TrajectoryConfig, options)
+    projection.require_umap()
+    get_method(config.method)  # base trains nothing
+    common = config.model_dump(include={"method", "lam", "steps", "batch_size", "texts", "precision"})
+    treatments = [Treatment.of(Debiasing(regularizer=regularizer, **common)) for regularizer in config.regularizers]
+    if len({treatment.columns["regularizer"] for treatment in treatments}) < len(treatments):
+        raise FairNCError(f"option regularizers = {config.regularizers}: name each once")
+    snapshots = []
+    for treatment in treatments:
+        lm = models.load(config.model, device=config.device)
+        fingerprint, groups = lm.fingerprint, _groups(lm, config.words)
+        watch = _Watch(lm, config, sorted(groups), treatment.columns)
+        watch()
+        treatment.apply(lm, seed=config.seed, evaluate=watch, evaluate_every=watch.every)
+        snapshots += watch.snapshots
+    rows, items = _mapped(snapshots, lm, groups, config)
+    return records.make(
+        config.model_dump(mode="json"), rows, items, device=lm.device, evidence={"model": fingerprint} | treatment.evidence
+    )
+
+
+def recorded_trajectory() -> Run | None:
+    """The latest run of ``trajectory`` that comes with the book; None if there is none."""
+    rows = records.select(records.recorded(), benchmark="trajectory").sort_values("created", kind="stable")
+    for run_id in reversed(dict.fromkeys(rows["run_id"])):
+        folder = assets.project_root() / records.RECORDED / run_id
+        if (folder / "items.parquet").is_file():
+            provenance = json.loads((folder / "provenance.json").read_text())
+            return Run(run_id, records.select(rows, run_id=run_id), records.load(folder, "items"), provenance)
+    return None
+
+
+def _groups(lm: LanguageModel, axes: tuple[str, ...]) -> dict[int, str]:
+    """Token id → group of all words of the lists; a word of several belongs to the first."""
+    groups: dict[int, str] = {}
+    for axis in axes:
+        chosen = words.load(axis, lm.tokenizer)
+        groups = dict(zip(chosen.token_ids, chosen.groups, strict=True)) | groups
+    return groups
+
+
+def _mapped(
+    snapshots: list[Snapshot], lm: LanguageModel, groups: dict[int, str], config: TrajectoryConfig
+) -> tuple[list[dict], pd.DataFrame]:
+    """Result rows of the snapshots and of the maps, and every point of every map as an item row."""
+    # The untrained model is the same in every run: once in the map, or UMAP would give it as many places.
+    once = [shot for i, shot in enumerate(snapshots) if i == 0 or shot.step]
+    maps, metrics = projection.planes(
+        torch.cat([shot.points for shot in once]), neighbors=config.neighbors, seed=config.seed
+    )
+    labels = dict.fromkeys(shot.columns["regularizer"] for shot in snapshots)
+    rows, tables = [{"method": config.method, "regularizer": " and ".join(labels)} | row for row in metrics], []
+    for shot in snapshots:
+        place = once.index(shot) if shot.step else 0
+        chosen = {name: shot.found.estimates[name] for name in METRICS}
+        rows += metric_rows(chosen, **shot.columns, variant=f"step {shot.step}")
+        ids = shot.found.classes.tolist()
+        unit = measurement.shown_words(lm.tokenizer, ids)
+        for method, flat in maps.items():
+            for offset, kind in enumerate(("mean", "embedding")):
+                x, y = flat[2 * place + offset].T
+                name = [f"{shot.columns['regularizer']}:{shot.step}:{i}:{kind}" for i in ids]
+                tables.append(pd.DataFrame({
+                    "benchmark": method, "axis": [groups[i] for i in ids], "item_id": name, "unit": unit,
+                    "score_a": x, "score_b": y, "score_c": shot.found.cosines.cpu().numpy(),
+                }))  # fmt: skip
+    common = {"benchmark": "trajectory", "corpus": "gap", "split": config.split, "space": "head",
+              "words": "+".join(config.words), "min_count": config.min_count, "n": len(ids)}  # fmt: skip
+    return [common | row for row in rows], pd.concat(tables, ignore_index=True).assign(split=config.split)
