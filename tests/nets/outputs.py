@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that ``python -m`` finds what pytest finds
-import reference
+import snapshots
 
 from fairnc_book import ablations, claims, explorer, measures, paper_tables, published, tables
 from fairnc_utils import assets
@@ -32,7 +32,7 @@ def recorded() -> pd.DataFrame:
 
 def rows_of(run: records.Run) -> pd.DataFrame:
     """A run's result rows without place and time; its id stays."""
-    return run.results.drop(columns=reference.PLACE_AND_TIME)
+    return run.results.drop(columns=snapshots.PLACE_AND_TIME)
 
 
 def plan() -> grid.Plan:
@@ -176,7 +176,7 @@ def ablations_runs() -> pd.DataFrame:
 
 
 def ablations_layers() -> pd.DataFrame:
-    return ablations.layers(recorded()).drop(columns=reference.PLACE_AND_TIME)
+    return ablations.layers(recorded()).drop(columns=snapshots.PLACE_AND_TIME)
 
 
 def ablations_texts() -> dict:
@@ -257,4 +257,4 @@ OUTPUTS = {
 
 if __name__ == "__main__":
     for name, output in OUTPUTS.items():
-        reference.write(name, output())
+        snapshots.write(name, output())

@@ -2,13 +2,13 @@
 
 import outputs
 import pytest
-import reference
+import snapshots
 
 
 @pytest.mark.parametrize("name", outputs.OUTPUTS)
 def test_output_is_its_reference(name):
     # Recorded rows and seeded draws: only the order of float64 sums may differ between machines.
-    reference.compare(outputs.OUTPUTS[name](), name, relative=1e-6, absolute=1e-9)
+    snapshots.compare(outputs.OUTPUTS[name](), name, relative=1e-6, absolute=1e-9)
 
 
 def test_the_full_study_lacks_nothing():

@@ -46,8 +46,13 @@ def compare(output: pd.DataFrame | dict, name: str, *, relative: float, absolute
         assert json.loads(_json(output)) == expected
     else:
         pd.testing.assert_frame_equal(
-            _table(_csv(output)), expected, rtol=relative, atol=absolute, check_dtype=False
+            as_read(output), expected, rtol=relative, atol=absolute, check_dtype=False
         )
+
+
+def as_read(table: pd.DataFrame) -> pd.DataFrame:
+    """A table as it would be read again."""
+    return _table(_csv(table))
 
 
 def _csv(table: pd.DataFrame) -> str:
