@@ -116,7 +116,7 @@ def test_train_command_prints_the_rows_and_saves_run_and_model(capsys, tmp_path,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "bce"}, "option method = 'bce': choose mlm, bec, mabel, mabel_nli, ase, adept, adept_prefix, cda, dropout"),
+        ({"method": "bce"}, "unknown method 'bce': choose mlm, bec, mabel, mabel_nli, ase, adept, adept_prefix, cda, dropout"),
         ({"method": "adept_prefix", "regularizer": "corrected"}, "no language modelling head"),
         ({"method": "adept_prefix", "output": "model"}, "cannot be saved: its prefix is no part"),
         ({"learning_rate": 1}, "option learning_rate = 1: Extra inputs are not permitted; options are model, "),

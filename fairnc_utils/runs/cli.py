@@ -18,6 +18,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel
 
+from fairnc_utils import _io
 from fairnc_utils._registry import plug_ins
 from fairnc_utils.errors import FairNCError, FairNCWarning, brief
 from fairnc_utils.runs import flags
@@ -182,9 +183,10 @@ def _print(run, as_json: bool) -> None:
 
 def _read(path: str) -> object:
     """What a YAML file holds."""
+    content = _io.user_text(path)
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a number or date that is none
+        return yaml.safe_load(content)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a number or date that is none
         raise FairNCError(f"{path}: {error}") from error
 
 

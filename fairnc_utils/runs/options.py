@@ -215,7 +215,7 @@ def configured(schema: type[Config], options: dict) -> Config:
         if first["type"] == "extra_forbidden":
             hint = f"; options are {', '.join(schema.model_fields)}"
         elif first["type"] == "missing" and key in schema.model_fields:
-            hint = f": {schema.model_fields[key].description}"
+            hint = f" ({schema.model_fields[key].description})"
         value = f" = {brief(first['input'])}" if first["type"] != "missing" else ""
         given, said = f"option {key}{value}: " if key else "", first["msg"].removeprefix("Value error, ")
         raise FairNCError(f"{given}{said}{hint}") from None
