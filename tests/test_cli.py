@@ -43,6 +43,27 @@ def test_score_prints_rows_and_saves_the_run(capsys, tmp_path, monkeypatch):
     assert "saved" in err
 
 
+def test_a_list_and_a_corpus_of_one_s_own(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.csv").write_text("word,group\nking,ruler\nqueen,ruler\ndoctor,work\n")
+    (tmp_path / "mine.jsonl").write_text('{"text": "The king and the queen met a doctor."}\n' * 9)
+    options = "--model random --device cpu --corpus mine.jsonl --min-counts 3".split()
+    status, out, _ = run(capsys, "measure", *options, "--words", "my.csv", "--out", "runs", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    assert {(row["words"], row["axis"], row["corpus"]) for row in rows} == {("my.csv", "my.csv", "mine.jsonl")}
+    assert {row["n"] for row in rows if row["metric"] == "nc3" and row["variant"] == "corrected"} == {3}
+    before = rows[0]["run_id"]
+    assert json.loads((tmp_path / "runs" / before / "provenance.json").read_text())["evidence"]["word_lists"].keys() == {"my.csv"}
+    (tmp_path / "my.csv").write_text("word,group\nking,royal\nqueen,royal\ndoctor,work\n")
+    _, out, _ = run(capsys, "measure", *options, "--words", "my.csv", "--json")
+    assert json.loads(out.splitlines()[0])["run_id"] != before  # other content under the same name is another run
+    (tmp_path / "my.csv").write_text("word\nking")
+    status, _, err = run(capsys, "measure", *options, "--words", "my.csv")
+    assert status == 2
+    assert err == "fairnc measure: my.csv, line 1: no column 'group'; correct it\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
