@@ -7,6 +7,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from fairnc_utils import assets
@@ -45,31 +46,56 @@ def table(
     ``quoted``: whether quotation marks enclose fields; ``choices``: column → values that it may have. Raises ``FairNCError``
     with the line of the first row that lacks one of the columns, leaves it empty or has another value there.
     """
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    reader = csv.DictReader(io.StringIO(text(key), newline=""), delimiter=delimiter, quoting=quoting)
+    form = {"delimiter": delimiter, "quoting": csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE}
+    return [row for _, row in _rows(text(key), key, columns, choices or {}, HINT, **form)]
+
+
+def user_text(path: str | Path) -> str:
+    """Content of a text file that the user names. Raises ``FairNCError`` where it cannot be read or is no UTF-8."""
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise FairNCError(f"{path}: {error.strerror}; name a file that can be read") from error
+    except UnicodeDecodeError as error:
+        raise FairNCError(f"{path}: not UTF-8 text (byte {error.start}); convert it first") from error
+    except ValueError as error:
+        raise FairNCError(f"{str(path)!r}: {error}; choose another name") from error
+
+
+def user_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """(line, row) of a CSV file that the user names, as ``table``."""
+    return list(_rows(user_text(path), str(path), columns, {}, "correct it"))
+
+
+def _rows(
+    content: str, place: str, columns: Sequence[str], choices: Mapping[str, Sequence[str]], hint: str, **form
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, row) of delimited text; ``form``: how it is delimited, for ``csv``."""
+    reader = csv.DictReader(io.StringIO(content, newline=""), **form)
+    line = 1
     try:
         if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
-            raise FairNCError(f"{key}, line 1: no column {missing[0]!r}; {HINT}")
-        rows = []
+            raise FairNCError(f"{place}, line 1: no column {missing[0]!r}; {hint}")
         for row in reader:
-            place = f"{key}, line {reader.line_num}"
+            line = reader.line_num
             if None in row or None in row.values():
-                raise FairNCError(f"{place}: not the header's {len(reader.fieldnames)} fields; {HINT}")
-            _check(row, columns, choices or {}, place)
-            rows.append(row)
+                raise FairNCError(f"{place}, line {line}: not the header's {len(reader.fieldnames)} fields; {hint}")
+            _check(row, columns, choices, f"{place}, line {line}", hint)
+            yield line, row
     except csv.Error as error:
-        raise FairNCError(f"{key}, line {reader.line_num + 1}: {error}; {HINT}") from error
-    if not rows:
-        raise FairNCError(f"{key} has no rows; {HINT}")
-    return rows
+        raise FairNCError(f"{place}, line {reader.line_num + 1}: {error}; {hint}") from error
+    if line == 1:
+        raise FairNCError(f"{place} has no rows; {hint}")
 
 
-def _check(row: dict[str, str], columns: Sequence[str], choices: Mapping[str, Sequence[str]], place: str) -> None:
+def _check(
+    row: dict[str, str], columns: Sequence[str], choices: Mapping[str, Sequence[str]], place: str, hint: str
+) -> None:
     for column in columns:
         allowed = choices.get(column)
         if not row[column].strip() or (allowed and row[column] not in allowed):
             expected = f"one of {', '.join(allowed)}" if allowed else "some text"
-            raise FairNCError(f"{place}: {column} is {brief(row[column])}, not {expected}; {HINT}")
+            raise FairNCError(f"{place}: {column} is {brief(row[column])}, not {expected}; {hint}")
 
 
 #: What code meets in content that is not what it takes it for.

@@ -18,9 +18,8 @@ from torch import Tensor
 
 from fairnc_utils import stats
 from fairnc_utils._pairwise import Groups
+from fairnc_utils.catalog import VARIANTS
 from fairnc_utils.errors import FairNCError
-
-VARIANTS = ("corrected", "as_released")
 
 
 class ClassStatistics:

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from fairnc_utils import _io, assets
-from fairnc_utils.errors import FairNCError
+from fairnc_utils.catalog import CORPORA
+from fairnc_utils.errors import FairNCError, brief
 
 
 def _gap(split: str) -> Iterable[str]:
@@ -45,68 +46,114 @@ def _bold(split: str) -> Iterable[str]:
     return texts
 
 
-#: Corpus → (its splits, function(split) → texts).
-CORPORA = {
-    "gap": (("development", "validation", "test"), _gap),
-    "bug": (("train",), _bug),
-    "panda": (("train",), _panda),
-    "bold": (("train",), _bold),
-}
+@dataclass(frozen=True)
+class Corpus:
+    """``splits``, the one that is measured by default last; ``read(split)`` → texts."""
+
+    splits: tuple[str, ...]
+    read: Callable[[str], Iterable[str]]
+
+
+GAP = Corpus(("development", "validation", "test"), _gap)
+BUG = Corpus(("train",), _bug)
+PANDA = Corpus(("train",), _panda)
+BOLD = Corpus(("train",), _bold)
 
 
 def splits(name: str) -> tuple[str, ...]:
-    """Splits of a corpus, the one that is measured by default last; a text file has none."""
-    return CORPORA[name][0] if name in CORPORA else ()
+    """Splits of a corpus, the one that is measured by default last; a file of texts has none."""
+    if name in CORPORA:
+        return CORPORA[name].splits
+    return tuple(_saved(name)) if os.path.isdir(name) else ()
 
 
 def load(name: str, split: str | None = None) -> datasets.Dataset:
     """A corpus with one column, ``text``.
 
-    ``name``: ``gap``, ``bug``, ``panda``, ``bold``; the path of a UTF-8 text file (``.txt``) with one text a line; or a hub
-    dataset, ``owner/name`` or ``owner/name:configuration``, whose first column of strings is read. Blank
-    texts are left out. Raises ``FairNCError`` for an unknown corpus or split, a file that is no text, and a corpus with no
-    text.
+    ``name``: ``gap``, ``bug``, ``panda``, ``bold``; a UTF-8 file, ``.txt`` with one text a line or ``.jsonl`` with one object
+    with the field ``text`` a line; a folder that ``datasets`` saved (``save_to_disk``), of which the column ``text`` is read, else
+    the first column of strings; or a hub dataset, ``owner/name`` or ``owner/name:configuration``, whose first column of
+    strings is read. Blank texts are left out. Raises ``FairNCError`` for an unknown corpus or split, a file that is no text, and a
+    corpus with no text.
     """
-    if Path(name).suffix == ".txt":
-        if split is not None:
-            raise FairNCError(f"corpus {name} is a text file: it has no split {split!r}")
-        texts = _lines(Path(name))
-    elif os.path.isdir(name):
-        raise FairNCError(f"corpus {name} is a folder: give a .txt file")
-    elif "/" in name:
-        texts = _hub(name, split or "train")
-    elif name not in CORPORA:
-        raise FairNCError(f"unknown corpus {name!r}: choose {', '.join(CORPORA)}, a .txt file or a hub dataset")
-    else:
-        names, read = CORPORA[name]
-        split = split or names[-1]
-        if split not in names:
-            raise FairNCError(f"corpus {name} has no split {split!r}: choose {', '.join(names)}")
-        texts = read(split)
-    texts = [text for text in (text.strip() for text in texts) if text]
+    texts = [text for text in ((text or "").strip() for text in _texts(name, split)) if text]
     if not texts:
         raise FairNCError(f"corpus {name!r} is empty: it needs at least one line of text")
     return datasets.Dataset.from_dict({"text": texts})
 
 
+def _texts(name: str, split: str | None) -> Iterable[str]:
+    if read := _FILES.get(Path(name).suffix):
+        if split is not None:
+            raise FairNCError(f"corpus {name} is a text file: it has no split {split!r}")
+        return read(Path(name))
+    if os.path.isdir(name):
+        return _folder(name, split)
+    if "/" in name:
+        return _hub(name, split or "train")
+    CORPORA.check(name, hint=", a .txt or .jsonl file, a folder saved by datasets or a hub dataset")
+    corpus = CORPORA[name]
+    return corpus.read(_checked(name, split, corpus.splits))
+
+
+def _checked(name: str, split: str | None, splits: Sequence[str]) -> str:
+    """The split, or the last one if none is asked for."""
+    if split is not None and split not in splits:
+        raise FairNCError(f"corpus {name} has no split {split!r}: choose {', '.join(splits)}")
+    return split or splits[-1]
+
+
 def _lines(path: Path) -> list[str]:
+    return _io.user_text(path).splitlines()
+
+
+def _objects(path: Path) -> Iterator[str]:
+    # No other sign than a line feed ends an object: JSON may hold the rest unescaped.
+    for number, line in enumerate(_io.user_text(path).split("\n"), 1):
+        if line.strip():
+            try:
+                text = json.loads(line)["text"]
+            except (ValueError, RecursionError, LookupError, TypeError):
+                text = None
+            if not isinstance(text, str):
+                raise FairNCError(f'{path}, line {number}: not an object with a text, e.g. {{"text": "She met him."}}; correct it')
+            yield text
+
+
+#: Suffix of a file of texts → its reader.
+_FILES = {".txt": _lines, ".jsonl": _objects}
+
+
+def _saved(folder: str) -> dict[str, datasets.Dataset]:
+    """Split → data of a folder that ``datasets`` saved; one without splits has one, ``all``."""
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise FairNCError(f"corpus {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise FairNCError(f"corpus {path} is not UTF-8 text (byte {error.start}); convert it first") from error
-    except ValueError as error:
-        raise FairNCError(f"corpus {str(path)!r}: {error}; choose another name") from error
+        saved = datasets.load_from_disk(folder)
+    except Exception as error:  # of many types: no such folder, damaged tables
+        raise FairNCError(
+            f"corpus {folder} is a folder that cannot be read ({brief(error)}): give one saved by datasets (save_to_disk), or a "
+            ".txt or .jsonl file"
+        ) from error
+    return dict(saved) if isinstance(saved, datasets.DatasetDict) else {"all": saved}
+
+
+def _folder(name: str, split: str | None) -> Iterable[str]:
+    saved = _saved(name)
+    table = saved[_checked(name, split, list(saved))]
+    columns = _columns_of_text(table, name)
+    return table["text" if "text" in columns else columns[0]]
 
 
 def _hub(name: str, split: str) -> Iterable[str]:
     repository, _, configuration = name.partition(":")
     table = assets.hub_dataset(repository, split, configuration or None)
+    return table[_columns_of_text(table, name)[0]]
+
+
+def _columns_of_text(table: datasets.Dataset, name: str) -> list[str]:
     columns = [column for column, kind in table.features.items() if getattr(kind, "dtype", None) == "string"]
     if not columns:
         raise FairNCError(f"dataset {name} has no column of text; it has {', '.join(table.column_names)}")
-    return table[columns[0]]
+    return columns
 
 
 def fingerprint(texts: Iterable[str]) -> str:

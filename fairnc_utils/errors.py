@@ -1,4 +1,4 @@
-"""The one error type that the package raises on bad input."""
+"""The one error type that the package raises on bad input, and its warning."""
 
 import reprlib
 
@@ -14,6 +14,10 @@ class FairNCError(ValueError):
         message = " ".join(message.split())
         half = _LONGEST // 2
         super().__init__(message if len(message) <= _LONGEST else f"{message[:half]} … {message[-half:]}")
+
+
+class FairNCWarning(UserWarning):
+    """Something is left out and the rest goes on, such as a plug-in that cannot be used."""
 
 
 def brief(value: object) -> str:

@@ -123,10 +123,10 @@ def word_lists(reading: Reading, names: Sequence[str], *, min_count: int, seed: 
     for name in names:
         if name == "vocabulary":
             lists[name] = None
-        elif name in words.AXES:
-            lists[name] = words.load(name, reading.lm.tokenizer)
-        else:
+        elif name in ("random", "matched"):
             lists[name] = control(reading, name, min_count=min_count, seed=seed)
+        else:
+            lists[name] = words.load(name, reading.lm.tokenizer)
     return lists
 
 

@@ -24,9 +24,8 @@ from transformers import (
 
 from fairnc_utils import assets
 from fairnc_utils._onednn import adopt, linear
+from fairnc_utils.catalog import SPACES
 from fairnc_utils.errors import FairNCError
-
-SPACES = ("head", "encoder")
 
 
 def _identity(model: nn.Module) -> Callable[[Tensor], Tensor]:

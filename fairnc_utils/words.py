@@ -5,7 +5,9 @@ would silently measure another word ("waitress" as "wait").
 """
 
 import csv
+import hashlib
 import io
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from fairnc_utils import _io
+from fairnc_utils.catalog import AXES, check_words, is_word_file
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import single_token_id
 
@@ -105,14 +108,48 @@ def _attribute_words(axis: str) -> list[tuple[str, str]]:
         return [(word, axis) for word in sorted({word.lower() for group in content[axis] for word in group})]
 
 
-#: Axis → function that returns (word, group) pairs.
-AXES = {
-    "gender": gender_words,
-    "neutral": lambda: [(word, "neutral") for word in NEUTRAL],
-    "profession": profession_words,
-    "race": lambda: _attribute_words("race"),
-    "religion": lambda: _attribute_words("religion"),
-}
+def neutral_words() -> list[tuple[str, str]]:
+    """(word, ``"neutral"``) of ``NEUTRAL``."""
+    return [(word, "neutral") for word in NEUTRAL]
+
+
+def race_words() -> list[tuple[str, str]]:
+    """(word, ``"race"``) from the attribute words of StereoSet."""
+    return _attribute_words("race")
+
+
+def religion_words() -> list[tuple[str, str]]:
+    """(word, ``"religion"``) from the attribute words of StereoSet."""
+    return _attribute_words("religion")
+
+
+def pairs(name: str) -> list[tuple[str, str]]:
+    """(word, group) pairs of a list: of an axis, of a plug-in, or of a ``.csv`` file with the columns ``word`` and ``group``.
+
+    Raises ``FairNCError`` for an unknown name, and with file and line for a file that is not as it should be.
+    """
+    return _from_file(name) if is_word_file(check_words(name)) else list(AXES[name]())
+
+
+def _from_file(path: str) -> list[tuple[str, str]]:
+    groups: dict[str, tuple[str, int]] = {}
+    for line, row in _io.user_table(path, ("word", "group")):
+        word, group = row["word"].strip(), row["group"].strip()
+        first, place = groups.setdefault(word, (group, line))
+        if first != group:
+            raise FairNCError(f"{path}, line {line}: {word!r} is of {first!r} in line {place}; keep one of the two")
+    return [(word, group) for word, (group, _) in groups.items()]
+
+
+def evidence(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What a run's evidence says of the lists that are not ours, files and plug-ins: a hash of their words and groups.
+
+    Those may change under one name; ours change with the version of this package alone, and give nothing. Raises as ``pairs``
+    does, so that a bad file is met before anything is computed.
+    """
+    others = [name for name in names if is_word_file(name) or (name in AXES and AXES.entries[name].package)]
+    hashes = {name: hashlib.sha256(json.dumps(pairs(name)).encode()).hexdigest() for name in others}
+    return {"word_lists": hashes} if hashes else {}
 
 
 def resolve(name: str, words: Iterable[tuple[str, str]], tokenizer) -> WordList:
@@ -137,10 +174,9 @@ def resolve(name: str, words: Iterable[tuple[str, str]], tokenizer) -> WordList:
 
 
 def load(name: str, tokenizer) -> WordList:
-    """The list of an axis (``gender``, ``neutral``, ``profession``, ``race``, ``religion``) for one tokenizer."""
-    if name not in AXES:
-        raise FairNCError(f"unknown word list {name!r}: choose {', '.join(AXES)}")
-    return resolve(name, AXES[name](), tokenizer)
+    """A list for one tokenizer: an axis (``gender``, ``neutral``, ``profession``, ``race``, ``religion``), one that another
+    package adds, or a file of one's own, ``my.csv`` with the columns ``word`` and ``group``."""
+    return resolve(name, pairs(name), tokenizer)
 
 
 #: Names that the released list of ADEPT (which BEC and MABEL share) ends with, and that ASE's lacks, by group.

@@ -1,5 +1,8 @@
 """Corpora and batches: every text once, nothing lost to padding, and sentences instead of tracebacks."""
 
+import json
+
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -44,6 +47,47 @@ def test_bad_corpora_are_named(tmp_path):
         corpora.load("wiki")
     with pytest.raises(FairNCError, match="gap has no split 'dev': choose development, validation, test"):
         corpora.load("gap", "dev")
+
+
+TEXTS = ["She met him.", "  ", "Two\u2028lines.\nOne text."]
+
+
+def test_a_file_of_objects_is_a_corpus(tmp_path):
+    path = tmp_path / "mine.jsonl"
+    path.write_text("\n".join(json.dumps({"id": 1, "text": text}, ensure_ascii=False) for text in TEXTS) + "\n\n", encoding="utf-8")
+    assert list(corpora.load(str(path))["text"]) == ["She met him.", "Two\u2028lines.\nOne text."]
+    with pytest.raises(FairNCError, match="it has no split 'test'"):
+        corpora.load(str(path), "test")
+
+
+@pytest.mark.parametrize("line", ["She met him.", '{"sentence": "She met him."}', '["text"]', '{"text": null}', "[" * 10**5])
+def test_a_line_that_is_no_object_with_a_text_is_named(tmp_path, line):
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"text": "He met her."}\n' + line)
+    with pytest.raises(FairNCError, match=r"mine.jsonl, line 2: not an object with a text"):
+        corpora.load(str(path))
+
+
+def test_a_folder_that_datasets_saved_is_a_corpus(tmp_path):
+    table = datasets.Dataset.from_dict({"title": ["a", "b", "c"], "text": [*TEXTS[:2], None]})
+    table.save_to_disk(tmp_path / "one")
+    assert corpora.splits(str(tmp_path / "one")) == ("all",)
+    assert list(corpora.load(str(tmp_path / "one"))["text"]) == ["She met him."]  # blank and absent texts are left out
+    datasets.DatasetDict({"train": table, "test": table.select([0]).remove_columns("text")}).save_to_disk(tmp_path / "two")
+    path = str(tmp_path / "two")
+    assert corpora.splits(path) == ("train", "test")
+    assert list(corpora.load(path, "train")["text"]) == ["She met him."]
+    assert list(corpora.load(path)["text"]) == ["a"]  # the last split, and its first column of strings
+    with pytest.raises(FairNCError, match="no split 'dev': choose train, test"):
+        corpora.load(path, "dev")
+
+
+def test_a_folder_that_is_no_corpus_is_named(tmp_path):
+    with pytest.raises(FairNCError, match=r"is a folder that cannot be read .*: give one saved by datasets \(save_to_disk\)"):
+        corpora.load(str(tmp_path))
+    datasets.Dataset.from_dict({"number": [1]}).save_to_disk(tmp_path / "numbers")
+    with pytest.raises(FairNCError, match="numbers has no column of text; it has number"):
+        corpora.load(str(tmp_path / "numbers"))
 
 
 def test_fingerprint_is_of_the_content_and_its_borders():

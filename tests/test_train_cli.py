@@ -94,6 +94,16 @@ def test_released_weight_and_mapping():
     assert mapped["regularizer"].unique() == ["corrected,kind=align"]
 
 
+def test_words_of_one_s_own_are_trained_on_and_measured(tmp_path):
+    path = tmp_path / "my.csv"
+    path.write_text("word,group\nhe,x\nshe,y\nhis,x\nher,y\n")
+    options = TINY | {"steps": 1, "regularizer": "corrected", "nc3_words": str(path), "collapse": [str(path)]}
+    trained = runs.train(**options)
+    assert set(trained.select(method="bec")["regularizer"]) == {f"corrected,words={path}"}
+    assert trained.select(benchmark="collapse", metric="nc3")["axis"].tolist() == [str(path)]
+    assert trained.provenance["evidence"]["word_lists"].keys() == {str(path)}
+
+
 # ---------------------------------------------------------------------------------------------------------- command line
 
 
@@ -116,7 +126,7 @@ def test_train_command_prints_the_rows_and_saves_run_and_model(capsys, tmp_path,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "bce"}, "option method = 'bce': choose mlm, bec, mabel, mabel_nli, ase, adept, adept_prefix, cda, dropout"),
+        ({"method": "bce"}, "unknown method 'bce': choose mlm, bec, mabel, mabel_nli, ase, adept, adept_prefix, cda, dropout"),
         ({"method": "adept_prefix", "regularizer": "corrected"}, "no language modelling head"),
         ({"method": "adept_prefix", "output": "model"}, "cannot be saved: its prefix is no part"),
         ({"learning_rate": 1}, "option learning_rate = 1: Extra inputs are not permitted; options are model, "),

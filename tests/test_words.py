@@ -68,6 +68,55 @@ def test_no_word_in_the_vocabulary_is_an_error(tokenizer):
         words.load("colour", tokenizer)
 
 
+# ---------------------------------------------------------------- a file of one's own
+
+
+def written(folder, content):
+    path = folder / "my.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return str(path)
+
+
+def test_a_file_is_a_list_with_groups(tmp_path, tokenizer):
+    path = written(tmp_path, "\ufeffgroup,note,word\r\ncare,, nurse \r\n\r\ncraft,x,farmer\r\ncare,,nurse\r\ncraft,,unhelpfulness\r\n")
+    mine = words.load(path, tokenizer)
+    assert (mine.name, mine.words, mine.groups) == (path, ("nurse", "farmer"), ("care", "craft"))
+    assert mine.dropped == {"unhelpfulness": "not a single token"}
+    assert mine.token_ids == tuple(single_token_id(tokenizer, word) for word in mine.words)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("words,group\nnurse,care\n", "my.csv, line 1: no column 'word'; correct it"),
+        ("word,group\nnurse,care\nfarmer\n", "my.csv, line 3: not the header's 2 fields"),
+        ("word,group\nnurse,\n", "my.csv, line 2: group is '', not some text"),
+        ("word,group\nnurse,care\n\nnurse,craft\n", "my.csv, line 4: 'nurse' is of 'care' in line 2; keep one"),
+        ("word,group\n", "my.csv has no rows"),
+        ("", "my.csv, line 1: no column 'word'"),
+        ("word,group\nunhelpfulness,x\n", "my.csv': none of its 1 words is one token"),
+        ("word,group\ncaf\u00e9,x\n".encode("latin-1"), r"my.csv: not UTF-8 text \(byte 14\)"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_line(tmp_path, tokenizer, content, message):
+    with pytest.raises(FairNCError, match=message):
+        words.load(written(tmp_path, content), tokenizer)
+
+
+def test_an_absent_file_is_named(tokenizer):
+    with pytest.raises(FairNCError, match=r"absent.csv: No such file or directory"):
+        words.load("absent.csv", tokenizer)
+
+
+def test_only_lists_that_may_change_are_evidence(tmp_path):
+    path = written(tmp_path, "word,group\nnurse,care\n")
+    assert words.evidence(["gender", "random", "vocabulary"]) == {}
+    first = words.evidence(["gender", path])["word_lists"]
+    assert set(first) == {path}
+    written(tmp_path, "word,group\nnurse,craft\n")
+    assert words.evidence([path])["word_lists"] != first
+
+
 def test_byte_level_words_are_asked_for_behind_a_space(bpe_tokenizer):
     """The token inside a sentence is the one with the space, which is another than that at the start."""
     inside = bpe_tokenizer.encode("the nurse said", add_special_tokens=False)[1]

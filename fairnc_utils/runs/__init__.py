@@ -1,10 +1,56 @@
-"""One run: configuration in, tidy rows and provenance out. Called by the notebooks and by the command line."""
+"""One run: configuration in, tidy rows and provenance out. Called by the notebooks and by the command line.
 
-from fairnc_utils.runs.measure import geometry, measure
-from fairnc_utils.runs.score import compare, perplexity, score
-from fairnc_utils.runs.train import finetune, train
-from fairnc_utils.runs.trajectory import recorded_trajectory, trajectory
+Nothing heavy is imported before one of the functions is used.
+"""
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from fairnc_utils._registry import lazy
+
+if TYPE_CHECKING:
+    from fairnc_utils.runs.measure import geometry, measure
+    from fairnc_utils.runs.score import compare, perplexity, score
+    from fairnc_utils.runs.train import finetune, train
+    from fairnc_utils.runs.trajectory import recorded_trajectory, trajectory
 
 __all__ = [
-    "compare", "finetune", "geometry", "measure", "perplexity", "recorded_trajectory", "score", "train", "trajectory",
-]  # fmt: skip
+    "compare",
+    "finetune",
+    "geometry",
+    "measure",
+    "perplexity",
+    "recorded_trajectory",
+    "score",
+    "train",
+    "trajectory",
+]
+
+#: Module → the functions that are found here.
+_FUNCTIONS = {
+    "measure": ("geometry", "measure"),
+    "score": ("compare", "perplexity", "score"),
+    "train": ("finetune", "train"),
+    "trajectory": ("recorded_trajectory", "trajectory"),
+}
+
+__getattr__ = lazy(
+    __name__,
+    {
+        name: f"{__name__}.{module}:{name}"
+        for module, names in _FUNCTIONS.items()
+        for name in names
+    },
+)
+
+
+class _Runs(ModuleType):
+    """This package: ``runs.measure`` is the function, even when the module of that name has been imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _FUNCTIONS and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Runs

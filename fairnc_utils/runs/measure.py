@@ -5,12 +5,13 @@ from itertools import product
 
 import pandas as pd
 
-from fairnc_utils import collapse, measurement, projection
+from fairnc_utils import collapse, measurement, projection, words
+from fairnc_utils.catalog import CONTROLS
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.measurement import Reading
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.runs import rows as records
-from fairnc_utils.runs.options import AXES, GeometryConfig, MeasureConfig, TextConfig, configured
+from fairnc_utils.runs.options import GeometryConfig, MeasureConfig, TextConfig, configured
 from fairnc_utils.runs.rows import Run, metric_rows
 from fairnc_utils.words import WordList
 
@@ -28,6 +29,7 @@ def measure(**options) -> Run:
     option, an unknown model, corpus, list or layer, or when too few classes are seen.
     """
     config = configured(MeasureConfig, options)
+    foreign = words.evidence(config.words)
     reading = _read(config, space=config.space, labels=config.labels)
     least = config.min_counts[0]
     lists = measurement.word_lists(reading, config.words, min_count=least, seed=config.seed)
@@ -42,7 +44,7 @@ def measure(**options) -> Run:
     return records.make(
         config.model_dump(mode="json"), _complete(rows, reading, least),
         pd.concat(items, ignore_index=True).assign(split=reading.split), device=reading.lm.device,
-        evidence={"reading": reading.fingerprint, "words": measurement.report(reading, lists, min_count=least)},
+        evidence={"reading": reading.fingerprint, "words": measurement.report(reading, lists, min_count=least)} | foreign,
     )  # fmt: skip
 
 
@@ -73,7 +75,7 @@ def _layer_rows(
 def _complete(rows: list[dict], reading: Reading, min_count: int) -> list[dict]:
     """The rows with what all of them share: where a row says otherwise, it is right."""
     common = {"benchmark": "collapse", "variant": "corrected", "min_count": min_count} | reading.columns
-    return [common | {"axis": row["words"] if row["words"] in AXES else ""} | row for row in rows]
+    return [common | {"axis": "" if row["words"] in CONTROLS else row["words"]} | row for row in rows]
 
 
 def _list_rows(
@@ -107,6 +109,7 @@ def geometry(**options) -> Run:
     the classes themselves as benchmark ``collapse``, as in ``measure``.
     """
     config = configured(GeometryConfig, options)
+    foreign = words.evidence(config.words)
     reading = _read(config)
     groups: dict[int, str] = {}
     for chosen in measurement.word_lists(reading, config.words, min_count=config.min_count).values():
@@ -126,5 +129,6 @@ def geometry(**options) -> Run:
     common = {"benchmark": "geometry", "words": "+".join(config.words), "min_count": config.min_count, "n": 2 * len(classes)}
     return records.make(
         config.model_dump(mode="json"), [common | reading.columns | row for row in metrics],
-        pd.concat(tables).assign(split=reading.split), device=reading.lm.device, evidence={"reading": reading.fingerprint},
+        pd.concat(tables).assign(split=reading.split), device=reading.lm.device,
+        evidence={"reading": reading.fingerprint} | foreign,
     )  # fmt: skip

@@ -1,29 +1,65 @@
-"""What each run takes: the options of the ``study`` functions, validated."""
+"""What each run takes: the options of the functions of ``fairnc_utils.runs``, validated, each with a description.
+
+The command line is made from these: a field is a flag, its description the help. Nothing heavy is imported, so that bad input
+is answered at once.
+"""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
-from fairnc_utils import assets, collapse, models, words
+from fairnc_utils import assets, catalog
 from fairnc_utils.errors import FairNCError, brief
 
-#: Word lists that ``measure`` knows: the axes of ``words``, two kinds of controls, and every token seen often enough.
-AXES = tuple(words.AXES)
-WORDS = (*AXES, "random", "matched", "vocabulary")
 
-#: Word lists that NC3 can be trained on.
-NC3_WORDS = (*WORDS, "released")
+def _benchmark_name(name: str) -> str:
+    catalog.BENCHMARKS.check(name)
+    return name  # as it was written: run ids hash it
+
+
+def _requested_benchmark(wanted: str) -> str:
+    catalog.BENCHMARKS.check(wanted.partition(":")[0])
+    return wanted
+
+
+def _measured_words(name: str) -> str:
+    return catalog.check_words(name, more=catalog.CONTROLS)
+
+
+def _trained_words(name: str) -> str:
+    if "," in name:  # rows name the list within the regularizer's label, whose parts commas divide
+        raise FairNCError(f"word list {name!r}: give the file a name without a comma")
+    return catalog.check_words(name, more=(*catalog.CONTROLS, *catalog.RELEASED))
+
+
+def _method_name(name: str) -> str:
+    return catalog.METHODS.check(name, more=("base",))
+
+
+#: Names that are looked up before anything is loaded.
+BenchmarkName = Annotated[str, AfterValidator(_benchmark_name)]
+RequestedBenchmark = Annotated[str, AfterValidator(_requested_benchmark)]
+Axis = Annotated[str, AfterValidator(catalog.check_words)]
+MeasuredWords = Annotated[str, AfterValidator(_measured_words)]
+TrainedWords = Annotated[str, AfterValidator(_trained_words)]
+MethodName = Annotated[str, AfterValidator(_method_name)]
+TaskName = Annotated[str, AfterValidator(catalog.TASKS.check)]
+
+_LISTS = "as `fairnc list words` names them, or .csv files with the columns word and group"
+_REQUESTED = "name, name:split or name:split:axis; by default its last split and all axes"
+_LAM = "λ; by default the released one for as_released, else 10"
+_SOURCE_TEXTS = "first source texts; by default all"
 
 
 class Config(BaseModel):
     """Options common to all runs; unknown names and bad values are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    model: str = "models/minilm-mlm"
-    device: str = "auto"
-    profile: str = "adhoc"
-    seed: int = Field(0, ge=0)
+    model: str = Field("models/minilm-mlm", description="folder, hub name, smollm2 or random (an untrained one, for trials)")
+    device: str = Field("auto", description="auto (a GPU if there is one), cpu, cuda, …")
+    profile: str = Field("adhoc", description="name that goes into the rows, of what this run belongs to")
+    seed: int = Field(0, ge=0, description="of everything that is drawn")
 
     @field_validator("model")
     @classmethod
@@ -34,97 +70,116 @@ class Config(BaseModel):
 
 
 class TextConfig(Config):
-    corpus: str = "gap"
-    split: str | None = Field(None, description="None: the corpus's last")
-    texts: int | None = Field(None, ge=1, description="first texts of each split; None: all")
+    corpus: str = Field(
+        "gap",
+        description="gap, bug, panda or bold; a .txt file (a text a line) or .jsonl file (field text); a folder saved by "
+        "datasets; a hub dataset",
+    )
+    split: str | None = Field(None, description="split of the corpus; by default its last")
+    texts: int | None = Field(None, ge=1, description="first texts of each split; by default all")
 
 
 class MeasureConfig(TextConfig):
     """Collapse of word lists on a corpus."""
 
-    heldout_split: str | None = Field("validation", description="for NC4, where the corpus has it; None: no NC4")
-    words: tuple[Literal[WORDS], ...] = Field(("gender", "random", "matched", "vocabulary"), min_length=1)
-    space: Literal[models.SPACES] = "head"
-    labels: Literal["aligned", "shifted"] = "aligned"
-    variants: tuple[Literal[collapse.VARIANTS], ...] = Field(collapse.VARIANTS, min_length=1)
-    min_counts: tuple[PositiveInt, ...] = Field((10, 5, 20), min_length=1, description="first: the book's; others beside")
+    heldout_split: str | None = Field("validation", description="for NC4, where the corpus has it; none: no NC4")
+    words: tuple[MeasuredWords, ...] = Field(
+        ("gender", "random", "matched", "vocabulary"), min_length=1, description=f"word lists, {_LISTS}"
+    )
+    space: Literal[catalog.SPACES] = Field("head", description="where features are taken: before the classifier, or the last layer")
+    labels: Literal["aligned", "shifted"] = Field("aligned", description="class of a position; shifted: as the released code")
+    variants: tuple[Literal[catalog.VARIANTS], ...] = Field(
+        catalog.VARIANTS, min_length=1, description="how the metrics are computed: as this book or as the released code"
+    )
+    min_counts: tuple[PositiveInt, ...] = Field(
+        (10, 5, 20), min_length=1, description="samples that a class needs; first: the book's; others beside"
+    )
     draws: int = Field(200, ge=0, description="control lists drawn to place the gender words among")
-    layers: tuple[PositiveInt, ...] | Literal["all"] = Field((), description="hidden layers, from 1, measured beside the last")
+    layers: tuple[PositiveInt, ...] | Literal["all"] = Field(
+        (), description="hidden layers, from 1, measured beside the last; or all"
+    )
 
 
 class GeometryConfig(TextConfig):
     """Maps of class means and word embeddings."""
 
-    words: tuple[Literal[AXES], ...] = Field(("gender", "profession", "neutral"), min_length=1)
-    min_count: PositiveInt = 10
+    words: tuple[Axis, ...] = Field(
+        ("gender", "profession", "neutral"), min_length=1, description=f"word lists, {_LISTS}; no controls"
+    )
+    min_count: PositiveInt = Field(10, description="samples that a class needs")
     neighbors: int = Field(15, ge=2, description="UMAP's neighbourhood, and the one of trustworthiness")
 
 
 class PerplexityConfig(Config):
     """Masked perplexity."""
 
-    sample: int | None = Field(None, ge=1, description="first texts of each corpus; None: all")
+    sample: int | None = Field(None, ge=1, description="first texts of each corpus; by default all")
 
 
 class ScoreConfig(Config):
     """One benchmark on one model."""
 
-    benchmark: str
-    split: str | None = Field(None, description="None: the benchmark's last")
-    axis: str = "all"
+    benchmark: BenchmarkName = Field(description="as `fairnc list benchmarks` names them")
+    split: str | None = Field(None, description="split of the benchmark; by default its last")
+    axis: str = Field("all", description="bias type of the benchmark, e.g. gender, race, religion")
     gender_scale: float | None = Field(None, description="scale of the classifier's gender direction (positive control)")
     method: str = Field("base", description="how the model was trained; goes into the rows")
     regularizer: str = Field("none", description="likewise")
 
 
-class Debiasing(BaseModel):
-    """How a model is trained: a method, with or without NC3."""
+class Length(BaseModel):
+    """How long something is trained, and how."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    method: str = Field(description="a debiasing method, or base: nothing is trained")
+    steps: PositiveInt | None = Field(None, description="how long; by default as many as epochs ask for")
+    epochs: PositiveInt | None = Field(None, description="where steps are not given; by default as published")
+    batch_size: PositiveInt | None = Field(None, description="examples a step; by default as published")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the forward pass")
+
+
+class Debiasing(Length):
+    """How a model is trained: a method, with or without NC3."""
+
+    method: MethodName = Field(description="as `fairnc list methods` names them, or base: nothing is trained")
     regularizer: Any = Field("none", description="none, corrected, as_released or a mapping of NC3 options")
-    lam: float | None = Field(None, ge=0, description="λ; None: the released one for as_released, else 10")
-    nc3_words: Literal[NC3_WORDS] | None = Field(None, description="None: released for as_released, else gender")
+    lam: float | None = Field(None, ge=0, description=_LAM)
+    nc3_words: TrainedWords | None = Field(
+        None, description="words of NC3, a list or .csv file; by default released for as_released, else gender"
+    )
     frozen: Literal["none", "embeddings"] = Field("none", description="what is not trained, beside the method's own choice")
-    steps: PositiveInt | None = None
-    epochs: PositiveInt | None = Field(None, description="where steps are not given; None: as published")
-    batch_size: PositiveInt | None = Field(None, description="None: as published")
-    texts: PositiveInt | None = Field(None, description="first source texts; None: all")
-    precision: Literal["fp32", "bf16"] = "fp32"
+    texts: PositiveInt | None = Field(None, description=_SOURCE_TEXTS)
 
 
 class TrainConfig(Debiasing, Config):
     """One method, with or without NC3, on one masked model, and what is measured of it."""
 
-    log_every: PositiveInt = 10
-    evaluate_every: PositiveInt = 500
-    evaluation_texts: PositiveInt | None = Field(None, description="first texts of GAP validation; None: all")
-    min_count: PositiveInt = 10
-    benchmarks: tuple[str, ...] = Field((), description="scored after training: name, name:split or name:split:axis")
-    collapse: tuple[Literal[WORDS], ...] = Field((), description="lists measured after training, on GAP test")
-    by_layer: bool = Field(False, description="at each hidden layer as well")
+    log_every: PositiveInt = Field(10, description="steps between rows of the learning curve")
+    evaluate_every: PositiveInt = Field(500, description="steps between measurements on GAP validation")
+    evaluation_texts: PositiveInt | None = Field(None, description="first texts of GAP validation; by default all")
+    min_count: PositiveInt = Field(10, description="samples that a class needs to be measured")
+    benchmarks: tuple[RequestedBenchmark, ...] = Field((), description=f"scored after training: {_REQUESTED}")
+    collapse: tuple[MeasuredWords, ...] = Field((), description=f"lists measured after training, on GAP test, {_LISTS}")
+    by_layer: bool = Field(False, description="those lists at each hidden layer as well")
     perplexity: bool = Field(False, description="masked perplexity on GAP test, after training")
     checkpoint: Path | None = Field(None, description="folder; a run that was stopped goes on from there")
-    checkpoint_every: PositiveInt = 200
+    checkpoint_every: PositiveInt = Field(200, description="steps between checkpoints")
     output: Path | None = Field(None, description="folder for the trained model")
 
 
-class FinetuneConfig(Config):
+class FinetuneConfig(Length, Config):
     """One task on one masked model, and the fairness benchmarks that take what comes of it."""
 
-    task: str
-    debiasing: Debiasing | None = Field(None, description="what is done to the model before; None: nothing")
-    benchmarks: tuple[str, ...] = Field((), description="name, name:split or name:split:axis; else its last split, all axes")
-    items: PositiveInt | None = Field(None, description="about so many items of each benchmark, whole units; None: all")
-    steps: PositiveInt | None = None
-    epochs: PositiveInt | None = Field(None, description="where steps are not given; None: as published")
-    batch_size: PositiveInt | None = Field(None, description="None: as published")
-    lr: float | None = Field(None, gt=0, description="peak learning rate; None: as published")
-    texts: PositiveInt | None = Field(None, description="training items, drawn by the seed; None: all")
-    precision: Literal["fp32", "bf16"] = "fp32"
-    log_every: PositiveInt = 10
-    evaluate_every: PositiveInt | None = Field(None, description="steps; None: an epoch")
-    evaluation_texts: PositiveInt | None = Field(None, description="items of each evaluation split; None: all")
+    task: TaskName = Field(description="as `fairnc list tasks` names them")
+    debiasing: Debiasing | None = Field(
+        None, description="what is done to the model before, e.g. {method: bec, regularizer: corrected}; by default nothing"
+    )
+    benchmarks: tuple[RequestedBenchmark, ...] = Field((), description=f"scored afterwards: {_REQUESTED}")
+    items: PositiveInt | None = Field(None, description="about so many items of each benchmark, whole units; by default all")
+    lr: float | None = Field(None, gt=0, description="peak learning rate; by default as published")
+    texts: PositiveInt | None = Field(None, description="training items, drawn by the seed; by default all")
+    log_every: PositiveInt = Field(10, description="steps between rows of the learning curve")
+    evaluate_every: PositiveInt | None = Field(None, description="steps between evaluations; by default an epoch")
+    evaluation_texts: PositiveInt | None = Field(None, description="items of each evaluation split; by default all")
     method: str = Field("base", description="how the model was trained before; goes into the rows")
     regularizer: str = Field("none", description="likewise")
 
@@ -132,18 +187,18 @@ class FinetuneConfig(Config):
 class TrajectoryConfig(Config):
     """One method, trained once with each regularizer, and where the words stand on the way."""
 
-    method: str
-    regularizers: tuple[Any, ...] = Field(("none", "corrected"), min_length=1, description="each as in ``TrainConfig``")
-    lam: float | None = Field(None, ge=0, description="λ; None: the released one for as_released, else 10")
-    steps: PositiveInt
-    batch_size: PositiveInt | None = Field(None, description="None: as published")
-    texts: PositiveInt | None = Field(None, description="first source texts; None: all")
-    precision: Literal["fp32", "bf16"] = "fp32"
+    method: MethodName = Field(description="as `fairnc list methods` names them")
+    regularizers: tuple[Any, ...] = Field(("none", "corrected"), min_length=1, description="each as in `fairnc train`")
+    lam: float | None = Field(None, ge=0, description=_LAM)
+    steps: PositiveInt = Field(description="how long")
+    batch_size: PositiveInt | None = Field(None, description="examples a step; by default as published")
+    texts: PositiveInt | None = Field(None, description=_SOURCE_TEXTS)
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the forward pass")
     snapshots: PositiveInt = Field(10, description="about so many at equal distances, and the untrained model")
     split: Literal["validation", "test"] = Field("test", description="of GAP, where the class means are taken")
-    evaluation_texts: PositiveInt | None = Field(None, description="first texts of that split; None: all")
-    words: tuple[Literal[AXES], ...] = Field(("gender",), min_length=1)
-    min_count: PositiveInt = 10
+    evaluation_texts: PositiveInt | None = Field(None, description="first texts of that split; by default all")
+    words: tuple[Axis, ...] = Field(("gender",), min_length=1, description=f"word lists, {_LISTS}; no controls")
+    min_count: PositiveInt = Field(10, description="samples that a class needs")
     neighbors: int = Field(15, ge=2, description="UMAP's neighbourhood among the points of one snapshot")
 
 
@@ -154,7 +209,13 @@ def configured(schema: type[Config], options: dict) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        hint = f"; options are {', '.join(schema.model_fields)}" if first["type"] == "extra_forbidden" else ""
+        if isinstance(reason := first.get("ctx", {}).get("error"), FairNCError):  # it names the value
+            raise FairNCError(f"option {key}: {reason}") from None
+        hint = ""
+        if first["type"] == "extra_forbidden":
+            hint = f"; options are {', '.join(schema.model_fields)}"
+        elif first["type"] == "missing" and key in schema.model_fields:
+            hint = f" ({schema.model_fields[key].description})"
         value = f" = {brief(first['input'])}" if first["type"] != "missing" else ""
         given, said = f"option {key}{value}: " if key else "", first["msg"].removeprefix("Value error, ")
         raise FairNCError(f"{given}{said}{hint}") from None

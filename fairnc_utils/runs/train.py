@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from fairnc_utils import corpora, finetuning, models, tasks, training
+from fairnc_utils import corpora, finetuning, models, tasks, training, words
 from fairnc_utils.debias import Method
 from fairnc_utils.debias import get as get_method
 from fairnc_utils.debias import run as debiasing
@@ -46,7 +46,9 @@ class Treatment:
 
     @property
     def evidence(self) -> dict:
-        return {"text": self.method.corpus, "recipe": asdict(self.method.recipe)} if self.method else {}
+        if not self.method:
+            return {}
+        return {"text": self.method.corpus, "recipe": asdict(self.method.recipe)} | words.evidence([self.nc3_words])
 
     def apply(self, lm: LanguageModel, *, seed: int, **options) -> pd.DataFrame:
         """Train the model in place; the learning curve, empty for ``base``. ``options``: further ones of ``training.fit``."""
@@ -70,10 +72,11 @@ def train(**options) -> Run:
     treatment = Treatment.of(config)
     if config.output and treatment.method and (why := treatment.method.without_folder):
         raise FairNCError(f"option output: a model of {config.method} cannot be saved: {why}; leave it out")
+    foreign = words.evidence([treatment.nc3_words, *config.collapse])
     lm = models.load(config.model, device=config.device)
     asked = [requested(name, lm.kind) for name in config.benchmarks]
     recorded = config.model_dump(mode="json", exclude={"checkpoint", "output"})
-    evidence = {"model": lm.fingerprint} | treatment.evidence
+    evidence = {"model": lm.fingerprint} | treatment.evidence | foreign
     checkpoints = config.checkpoint and training.Checkpoints(
         config.checkpoint / "checkpoint.pt", config.checkpoint_every, str([recorded, evidence])
     )

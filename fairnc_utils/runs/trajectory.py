@@ -75,7 +75,7 @@ def trajectory(**options) -> Run:
     treatments = [Treatment.of(Debiasing(regularizer=regularizer, **common)) for regularizer in config.regularizers]
     if len({treatment.columns["regularizer"] for treatment in treatments}) < len(treatments):
         raise FairNCError(f"option regularizers = {config.regularizers}: name each once")
-    snapshots = []
+    foreign, snapshots = words.evidence(config.words), []
     for treatment in treatments:
         lm = models.load(config.model, device=config.device)
         fingerprint, groups = lm.fingerprint, _groups(lm, config.words)
@@ -85,7 +85,8 @@ def trajectory(**options) -> Run:
         snapshots += watch.snapshots
     rows, items = _mapped(snapshots, lm, groups, config)
     return records.make(
-        config.model_dump(mode="json"), rows, items, device=lm.device, evidence={"model": fingerprint} | treatment.evidence
+        config.model_dump(mode="json"), rows, items, device=lm.device,
+        evidence={"model": fingerprint} | treatment.evidence | foreign,
     )
 
 

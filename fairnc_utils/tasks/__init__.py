@@ -1,27 +1,25 @@
-"""Fine-tuning tasks: one file a family, one line in the registry."""
+"""Fine-tuning tasks: one file a family, one line each in ``fairnc_utils.catalog``."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+from fairnc_utils._registry import lazy
+from fairnc_utils.catalog import TASKS
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.tasks.base import Task, encode
-from fairnc_utils.tasks.biographies import BIAS_IN_BIOS, BUG_PROFESSION
-from fairnc_utils.tasks.coreference import COREFERENCE, COREFERENCE_ONTONOTES
-from fairnc_utils.tasks.glue import GLUE
-from fairnc_utils.tasks.nli import SICK_NLI, SNLI
+
+if TYPE_CHECKING:
+    from fairnc_utils.tasks.base import Task, encode
 
 __all__ = ["TASKS", "Task", "encode", "get", "missing"]
 
-_ALL = (COREFERENCE, COREFERENCE_ONTONOTES, *GLUE.values(), SNLI, SICK_NLI, BIAS_IN_BIOS, BUG_PROFESSION)
+__getattr__ = lazy(
+    __name__, {"Task": "fairnc_utils.tasks.base:Task", "encode": "fairnc_utils.tasks.base:encode"}
+)
 
-#: Task name → task.
-TASKS: dict[str, Task] = {task.name: task for task in _ALL}
 
-
-def get(name: str) -> Task:
+def get(name: str) -> "Task":
     """The task called ``name``. Raises ``FairNCError`` with the valid names if there is none."""
-    if name not in TASKS:
-        raise FairNCError(f"unknown task {name!r}: choose {', '.join(TASKS)}")
-    return TASKS[name]
+    return TASKS.find(name)
 
 
 def missing(names: Iterable[str]) -> dict[str, str]:

@@ -101,3 +101,4 @@ def _task(form: _Format) -> Task:
 
 #: GLUE task name → task.
 GLUE = {form.name: _task(form) for form in FORMATS}
+COLA, SST2, MRPC, QQP, STSB, MNLI, QNLI, RTE, WNLI = GLUE.values()

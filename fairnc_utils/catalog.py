@@ -1,0 +1,256 @@
+"""Everything that has a name on the command line: benchmarks, word lists, methods, tasks, corpora, models.
+
+One line a thing, with the place where it lies; nothing is imported before it is used. Other packages add theirs through the
+entry points ``fairnc.benchmarks``, ``fairnc.words`` and ``fairnc.methods``.
+"""
+
+from collections.abc import Iterable
+
+from fairnc_utils._registry import Entry, Registry
+
+MASKED, CAUSAL = ("masked",), ("causal",)
+BOTH = MASKED + CAUSAL
+
+#: Where features are taken: what the classifier multiplies, or the raw last layer.
+SPACES = ("head", "encoder")
+
+#: How the metrics of collapse are computed: as this book defines them, or as the code released with the paper does.
+VARIANTS = ("corrected", "as_released")
+
+
+def _benchmark(place: str, line: str, kinds: tuple[str, ...], *data: str) -> Entry:
+    return Entry(line, kinds, data, f"fairnc_utils.benchmarks.{place}")
+
+
+BENCHMARKS = Registry(
+    "benchmark",
+    {
+        "stereoset_intra": _benchmark(
+            "stereoset:STEREOSET", "which of three words fills a blank: stereotype, its contrary, unrelated", MASKED, "StereoSet"
+        ),
+        "crows_official": _benchmark(
+            "crows_pairs:CROWS_OFFICIAL",
+            "how often the more stereotyping of two sentences makes the words they share likelier",
+            MASKED,
+            "CrowS-Pairs",
+        ),
+        "crows_bias_bench": _benchmark(
+            "crows_pairs:CROWS_BIAS_BENCH",
+            "how often the words in which two sentences differ are likelier in the more stereotyping one",
+            MASKED,
+            "CrowS-Pairs",
+        ),
+        "crows_aul": _benchmark(
+            "likelihood:CROWS_AUL",
+            "how often the more stereotyping of two whole sentences is likelier, nothing masked",
+            MASKED,
+            "CrowS-Pairs",
+        ),
+        "crows_aula": _benchmark(
+            "likelihood:CROWS_AULA", "the same, tokens weighted by the attention they receive", MASKED, "CrowS-Pairs"
+        ),
+        "crows_causal": _benchmark(
+            "causal:CROWS_CAUSAL", "how often the more stereotyping of two sentences is likelier", CAUSAL, "CrowS-Pairs"
+        ),
+        "stereoset_intra_causal": _benchmark(
+            "causal:STEREOSET_INTRA_CAUSAL",
+            "which of three sentences, alike but for one word, is likelier",
+            CAUSAL,
+            "StereoSet",
+        ),
+        "stereoset_inter_nsp": _benchmark(
+            "intersentence:STEREOSET_INTER_NSP",
+            "which sentence the next-sentence head expects after a context",
+            MASKED,
+            "StereoSet",
+        ),
+        "stereoset_inter_likelihood": _benchmark(
+            "intersentence:STEREOSET_INTER_LIKELIHOOD",
+            "which sentence is likeliest after a context, token by token",
+            BOTH,
+            "StereoSet",
+        ),
+        "bec_pro": _benchmark(
+            "bec_pro:BEC_PRO",
+            "how much naming a profession changes the probability of a woman's or a man's word",
+            MASKED,
+            "BEC-Pro",
+        ),
+        "bec_pro_as_released": _benchmark(
+            "bec_pro:BEC_PRO_AS_RELEASED", "the same, computed as the released code does", MASKED, "BEC-Pro"
+        ),
+        "occupation_slope": _benchmark(
+            "occupations:OCCUPATION_SLOPE",
+            "how steeply she against he follows the share of women in an occupation",
+            BOTH,
+            "Winogender",
+        ),
+        "seat": _benchmark(
+            "seat:SEAT", "whether sentences of a group lie nearer to those of a stereotype, by their first token", BOTH
+        ),
+        "seat_bias_bench": _benchmark("seat:SEAT_BIAS_BENCH", "the same, by the mean of all tokens", BOTH),
+        "seat_word": _benchmark("seat:SEAT_WORD", "the same of words, as the model encodes them in plain sentences", BOTH),
+        "gap": _benchmark(
+            "gap:GAP",
+            "how well the name that a pronoun means is found, for women and for men",
+            ("coreference",),
+            "GAP",
+        ),
+        "winobias": _benchmark(
+            "winobias:WINOBIAS",
+            "whether a pronoun is resolved as well against a stereotype as with it",
+            ("coreference",),
+            "WinoBias",
+        ),
+        "winogender": _benchmark(
+            "winogender:WINOGENDER",
+            "whether the gender of a pronoun changes whom it is taken to mean",
+            ("coreference",),
+            "Winogender",
+        ),
+        "bias_nli": _benchmark(
+            "bias_nli:BIAS_NLI",
+            "how often inference holds that an occupation says nothing about gender",
+            ("nli",),
+            "NLI-Words",
+            "Occupations",
+        ),
+        "bias_in_bios": _benchmark(
+            "bias_in_bios:BIOS",
+            "how much more often the profession of a man is found than that of a woman",
+            ("bias_in_bios",),
+            "LabHC/bias_in_bios",
+        ),
+        "bug_profession": _benchmark(
+            "bias_in_bios:BUG", "the same on sentences of BUG, a stand-in", ("bug_profession",), "BUG"
+        ),
+    },
+    group="fairnc.benchmarks",
+    type="fairnc_utils.benchmarks.base:Benchmark",
+    aliases={"stereoset": "stereoset_intra", "crows": "crows_official", "crows_pairs": "crows_official"},
+)
+
+#: Word lists that stand by themselves: name → function that returns (word, group) pairs.
+AXES = Registry(
+    "word list",
+    {
+        "gender": Entry("words for women and men", BOTH, ("GenderSwaps",), "fairnc_utils.words:gender_words"),
+        "neutral": Entry("frequent words that name no person and no group", BOTH, (), "fairnc_utils.words:neutral_words"),
+        "profession": Entry("occupations", BOTH, ("Occupations",), "fairnc_utils.words:profession_words"),
+        "race": Entry("words for origins", BOTH, ("StereoSet",), "fairnc_utils.words:race_words"),
+        "religion": Entry("words for religions", BOTH, ("StereoSet",), "fairnc_utils.words:religion_words"),
+    },
+    group="fairnc.words",
+    type="collections.abc:Callable",
+)
+
+#: Lists that follow from a vocabulary and the text that is read.
+CONTROLS = {
+    "random": Entry("as many words as there are gender words, drawn at random", BOTH, ("GenderSwaps",)),
+    "matched": Entry("likewise, as frequent as the gender words", BOTH, ("GenderSwaps",)),
+    "vocabulary": Entry("every token that is seen often enough", BOTH),
+}
+
+#: What only training knows.
+RELEASED = {"released": Entry("the words of a method's released NC3 script; only to train on", MASKED)}
+
+
+def _method(place: str, line: str, *data: str) -> Entry:
+    return Entry(line, MASKED, data, f"fairnc_utils.debias.{place}")
+
+
+METHODS = Registry(
+    "method",
+    {
+        "mlm": _method("masked:MLM", "trained on as before, without debiasing: the control", "GAP"),
+        "bec": _method("masked:BEC", "gender-swapped sentences", "GAP"),
+        "mabel": _method("mabel:MABEL", "entailment pairs and their gender-swapped copies drawn together; BUG for SNLI and MNLI", "BUG"),
+        "mabel_nli": _method(
+            "mabel:MABEL_NLI", "the same on the published text", "stanfordnlp/snli", "nyu-mll/multi_nli"
+        ),
+        "ase": _method("ase:ASE", "pronouns neutral to occupations, weights held near the old by Fisher information", "GAP", "Occupations"),
+        "adept": _method("adept:ADEPT", "distances of neutral words to the words of each gender made equal", "BUG", "BOLD"),
+        "adept_prefix": _method("adept_prefix:ADEPT_PREFIX", "the same, a prefix alone is trained; takes no NC3", "BUG", "BOLD"),
+        "cda": _method("masked:CDA", "sentences and their gender-swapped copies", "GAP"),
+        "dropout": _method("masked:DROPOUT", "more dropout", "GAP"),
+    },
+    group="fairnc.methods",
+    type="fairnc_utils.debias.base:Method",
+)
+
+
+def _task(place: str, line: str, kind: str, *data: str) -> Entry:
+    return Entry(line, (kind,), data, f"fairnc_utils.tasks.{place}")
+
+
+def _glue(name: str, line: str, kind: str = "") -> Entry:
+    return _task(f"glue:{name.upper()}", f"GLUE: {line}", kind or name, "nyu-mll/glue")
+
+
+TASKS = Registry(
+    "task",
+    {
+        "coreference": _task("coreference:COREFERENCE", "which name a pronoun means, on GAP", "coreference", "GAP"),
+        "coreference_ontonotes": _task(
+            "coreference:COREFERENCE_ONTONOTES", "the same on OntoNotes, which you bring", "coreference", "ontonotes"
+        ),
+        "cola": _glue("cola", "is a sentence acceptable"),
+        "sst2": _glue("sst2", "is a review positive"),
+        "mrpc": _glue("mrpc", "do two sentences say the same"),
+        "qqp": _glue("qqp", "do two questions ask the same"),
+        "stsb": _glue("stsb", "how alike are two sentences"),
+        "mnli": _glue("mnli", "does one sentence follow from another", "nli"),
+        "qnli": _glue("qnli", "does a sentence answer a question"),
+        "rte": _glue("rte", "does one sentence follow from another, few examples"),
+        "wnli": _glue("wnli", "does a sentence follow when its pronoun is resolved"),
+        "snli": _task("nli:SNLI", "does one sentence follow from another, of captions", "nli", "stanfordnlp/snli"),
+        "sick": _task("nli:SICK_NLI", "the same, of short plain sentences", "nli", "sick"),
+        "bias_in_bios": _task(
+            "biographies:BIAS_IN_BIOS", "the profession of an online biography", "bias_in_bios", "LabHC/bias_in_bios"
+        ),
+        "bug_profession": _task("biographies:BUG_PROFESSION", "a hidden profession in a sentence", "bug_profession", "BUG"),
+    },
+)
+
+
+def _corpus(name: str, line: str) -> Entry:
+    return Entry(line, BOTH, (name,), f"fairnc_utils.corpora:{name}")
+
+
+CORPORA = Registry(
+    "corpus",
+    {
+        "gap": _corpus("GAP", "passages of Wikipedia that name a woman or a man"),
+        "bug": _corpus("BUG", "sentences with a profession and a pronoun, from three corpora"),
+        "panda": _corpus("PANDA", "sentences of many sources that people rewrote for another group"),
+        "bold": _corpus("BOLD", "beginnings of Wikipedia on people, beliefs and professions"),
+    },
+)
+
+#: What ``models.load`` knows beside folders and other names of the hub.
+MODELS = {
+    "models/minilm-mlm": Entry("the book's embedded model, 45 MB", MASKED),
+    "random": Entry("an untrained tiny BERT, for trials", MASKED),
+    "smollm2": Entry("SmolLM2-135M-Instruct, quantized", CAUSAL, ("SmolLM2",)),
+    "bert-base-uncased": Entry("BERT, the paper's", MASKED, ("bert-base-uncased",)),
+    "bert-base-cased": Entry("BERT, cased", MASKED, ("bert-base-cased",)),
+    "roberta-base": Entry("RoBERTa", MASKED, ("roberta-base",)),
+    "facebook/FairBERTa": Entry("RoBERTa trained on rewritten text", MASKED, ("facebook/FairBERTa",)),
+    "princeton-nlp/mabel-bert-base-uncased": Entry(
+        "BERT debiased by MABEL, as published", MASKED, ("princeton-nlp/mabel-bert-base-uncased",)
+    ),
+    "gpt2": Entry("GPT-2", CAUSAL, ("gpt2",)),
+    "distilgpt2": Entry("GPT-2, distilled", CAUSAL, ("distilgpt2",)),
+}
+
+
+def is_word_file(name: str) -> bool:
+    """Whether the name of a word list is that of a user's file."""
+    return name.endswith(".csv")
+
+
+def check_words(name: str, *, more: Iterable[str] = ()) -> str:
+    """The name of a word list: an axis, one of ``more``, or a file. Raises ``FairNCError`` with the valid ones if it is none."""
+    if is_word_file(name):
+        return name
+    return AXES.check(name, more=more, hint=", or a .csv file with the columns word and group")
