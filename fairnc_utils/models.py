@@ -1,14 +1,16 @@
 """Language models as the analysis sees them: features, the classifier's true input, the classifier's weight.
 
-A masked language model ends in ``encoder → transform → decoder``. The decoder multiplies the *transformed* state, so
-that is the feature (space ``"head"``) whose collapse is measured against the decoder's rows; the raw last layer
-(space ``"encoder"``) is kept because the released training code regularizes it. In a causal model the final, normed
-hidden state goes straight into the decoder and the two spaces are the same.
+A language model is ``body → head → decoder``. The decoder (the output embeddings) multiplies what the head has made of the
+last hidden state, so that is the feature (space ``"head"``) whose collapse is measured against the decoder's rows; the raw
+last layer (space ``"encoder"``) is kept because the released training code regularizes it. In most causal models the final,
+normed hidden state goes straight into the decoder and the two spaces are the same. No family is known by name here: the
+feature is read where the model's own forward pass hands it to the decoder.
 """
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -21,6 +23,8 @@ from transformers import (
     AutoModelForNextSentencePrediction,
     AutoTokenizer,
 )
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from fairnc_utils import assets
 from fairnc_utils._onednn import adopt, linear
@@ -28,27 +32,81 @@ from fairnc_utils.catalog import SPACES
 from fairnc_utils.errors import FairNCError
 
 
-def _identity(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    return lambda hidden: hidden
+class _Reached(Exception):
+    """The forward pass has come to the decoder."""
+
+    def __init__(self, features: Tensor):
+        self.features = features
 
 
-def _roberta_transform(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    head = model.lm_head
-    return lambda hidden: head.layer_norm(nn.functional.gelu(head.dense(hidden)))
+class _Answer(nn.Module):
+    """Stands in for a model's body and answers every call with the same hidden state."""
+
+    def __init__(self, hidden: Tensor):
+        super().__init__()
+        self.hidden = hidden
+        self.asked = False
+
+    def forward(self, *arguments, **named) -> BaseModelOutput:
+        self.asked = True
+        return BaseModelOutput(last_hidden_state=self.hidden)
 
 
-def _distilbert_transform(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    return lambda hidden: model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
+@contextmanager
+def _answering(model: nn.Module, hidden: Tensor) -> Iterator[_Answer]:
+    """The model with its body replaced; hooks on the body do not notice."""
+    name, body, answer = model.base_model_prefix, model.base_model, _Answer(hidden)
+    setattr(model, name, answer)
+    try:
+        yield answer
+    finally:
+        setattr(model, name, body)
 
 
-#: Masked families: model type → function(model) that returns the head transform.
-TRANSFORMS = {
-    "bert": lambda model: model.cls.predictions.transform,
-    "roberta": _roberta_transform,
-    "xlm-roberta": _roberta_transform,
-    "camembert": _roberta_transform,
-    "distilbert": _distilbert_transform,
-}
+def decoder_input(model: nn.Module, **inputs: Tensor) -> Tensor:
+    """What the decoder multiplies in the model's forward pass, which stops there: the vocabulary is never multiplied.
+
+    Raises ``FairNCError`` if the model's forward pass does not call ``get_output_embeddings()``.
+    """
+    return _run_to(model.get_output_embeddings(), model, inputs)
+
+
+def _run_to(decoder: nn.Module, model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    def stop(module: nn.Module, arguments: tuple) -> None:
+        raise _Reached(arguments[0])
+
+    hook = decoder.register_forward_pre_hook(stop)
+    try:
+        model.forward(**inputs)  # not called as a module: hooks on the whole model would miss the end of the pass
+    except _Reached as reached:
+        return reached.features
+    finally:
+        hook.remove()
+    raise FairNCError(f"{type(model).__name__} does not call its output embeddings: its true input cannot be read")
+
+
+def head(model: nn.Module, hidden: Tensor) -> Tensor:
+    """What the decoder would multiply if the model's body ended in ``hidden``: (…, T, D) → (…, T, D of the decoder).
+
+    Raises ``FairNCError`` if the model's forward pass does not call its ``base_model``.
+    """
+    decoder = model.get_output_embeddings()  # some models find it through their body
+    with _answering(model, hidden) as answer:
+        features = _run_to(decoder, model, {"inputs_embeds": hidden})
+    if not answer.asked:
+        raise FairNCError(f"{type(model).__name__} does not call its base_model: only its last layer can be read")
+    return features
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The transformers model inside PEFT, ``torch.compile`` and data-parallel wrappers (adapters stay in its layers)."""
+    while True:
+        if hasattr(model, "get_base_model"):  # PEFT; first, because it passes other names on to what it wraps
+            model = model.get_base_model()
+        elif isinstance(inner := getattr(model, "module", getattr(model, "_orig_mod", None)), nn.Module):
+            model = inner
+        else:
+            return model
 
 
 @dataclass(frozen=True)
@@ -80,23 +138,13 @@ class LanguageModel:
     @property
     def max_length(self) -> int:
         """Longest input in tokens, 512 at most (the length that the published measurements use)."""
-        limit = getattr(self.model.config, "max_position_embeddings", 512)
-        offset = 2 if self.model.config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
-        return min(512, limit - offset)
+        limit = getattr(self.model.config, "max_position_embeddings", None) or 512
+        return min(512, limit - _first_position(self.model))
 
     @cached_property
     def special_ids(self) -> tuple[int, ...]:
         """Token ids that never count as a class: special and padding tokens."""
         return tuple(sorted(set(self.tokenizer.all_special_ids)))
-
-    @cached_property
-    def _transform(self) -> Callable[[Tensor], Tensor]:
-        family = self.model.config.model_type
-        if self.kind == "causal":
-            return _identity(self.model)
-        if family not in TRANSFORMS:
-            raise FairNCError(f"{self.name}: no adapter for family {family!r}; there are {', '.join(TRANSFORMS)}, causal")
-        return TRANSFORMS[family](self.model)
 
     @property
     def layers(self) -> int:
@@ -115,13 +163,15 @@ class LanguageModel:
             raise FairNCError(f"unknown space {space!r}: choose {' or '.join(SPACES)}")
         if layer not in (None, "all", *range(1, self.layers + 1)):
             raise FairNCError(f"{self.name} has no hidden layer {layer}: choose 1 to {self.layers}, or all")
-        inner = layer not in (None, self.layers)
-        found = self.model.base_model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=inner)
-        hidden = found.last_hidden_state
-        if inner:
-            states = (*found.hidden_states[1:-1], hidden)
-            hidden = torch.stack(states) if layer == "all" else states[layer - 1]
-        return self._transform(hidden) if space == "head" else hidden
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if layer in (None, self.layers):
+            return decoder_input(self.model, **inputs) if space == "head" else self.model.base_model(**inputs)[0]
+        output = self.model.base_model(**inputs, output_hidden_states=True)
+        states = (*output.hidden_states[1:-1], output.last_hidden_state)
+        if layer != "all":
+            return head(self.model, states[layer - 1]) if space == "head" else states[layer - 1]
+        hidden = torch.stack(states)
+        return head(self.model, hidden.flatten(0, 1)).unflatten(0, hidden.shape[:2]) if space == "head" else hidden
 
     @torch.no_grad()
     def labelled_features(
@@ -144,7 +194,7 @@ class LanguageModel:
 
     def log_probabilities(self, features: Tensor) -> Tensor:
         """Log-softmax over the vocabulary of classifier inputs: (N, D) → (N, V)."""
-        return linear(features, self.weight, self.bias).log_softmax(-1)
+        return _rescaled(linear(features, self.weight, self.bias), self.model.config).log_softmax(-1)
 
     def with_gender_direction(self, scale: float, *, words: tuple[str, str] = ("she", "he")) -> "LanguageModel":
         """Same model, with the classifier's component along W[she] − W[he] multiplied by ``scale``.
@@ -168,18 +218,16 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
     hub name. ``device``: ``"auto"`` (the GPU if there is one), ``"cpu"``, ``"cuda"`` … Raises ``FairNCError`` if the
     model cannot be found or has no language modelling head.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise FairNCError(f"device {device!r}: this machine has no CUDA device; choose auto or cpu")
+    device = _usable_device(device)
     if name == "random":
         return wrap(adopt(random_model().to(device)), embedded_tokenizer(), name=name)
     where = assets.locate_model(name)
     try:
         where["trust_remote_code"] = False  # else a folder that brings code is asked about, on a terminal
         config = AutoConfig.from_pretrained(**where)
-        # A GGUF file, for one, names no architecture: the families with an adapter here are masked.
-        architectures = config.architectures or ["ForMaskedLM" if config.model_type in TRANSFORMS else "ForCausalLM"]
+        # A GGUF file, for one, names no architecture: families that can be masked language models are.
+        masked_family = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+        architectures = config.architectures or ["ForMaskedLM" if masked_family else "ForCausalLM"]
         masked = any(arch.endswith(("ForMaskedLM", "BertForPreTraining")) for arch in architectures)
         if not masked and not any(arch.endswith(("ForCausalLM", "LMHeadModel")) for arch in architectures):
             raise FairNCError(f"{name}: {config.architectures} has no language modelling head")
@@ -197,15 +245,60 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
 
 
 def wrap(model: nn.Module, tokenizer: object, *, name: str, evaluate: bool = True) -> LanguageModel:
-    """A ``LanguageModel`` around a model that is already in memory, put into evaluation mode unless told otherwise."""
+    """A ``LanguageModel`` around a model that is already in memory, put into evaluation mode unless told otherwise.
+
+    PEFT, compiled and data-parallel models are unwrapped; adapters count as part of the model.
+    """
+    model = unwrapped(model)
     decoder = model.get_output_embeddings()
     if decoder is None:
         raise FairNCError(f"{name}: the model has no output classifier; load it as ForMaskedLM or ForCausalLM")
+    if hasattr(decoder, "base_layer"):  # rows of W + BA are no parameter
+        raise FairNCError(f"{name}: an adapter sits on the output classifier; take it out of target_modules")
+    vocabulary = getattr(model.config.get_text_config(), "vocab_size", None)
+    if vocabulary and len(decoder.weight) < vocabulary:
+        rows = len(decoder.weight)
+        raise FairNCError(f"{name}: get_output_embeddings() has {rows} rows for a vocabulary of {vocabulary} tokens")
     families = (family.__name__ for family in type(model).__mro__)  # a user's own class derives from one of transformers'
     kind = "masked" if any(name.endswith(("ForMaskedLM", "ForPreTraining")) for name in families) else "causal"
     if evaluate:
         model.eval()
     return LanguageModel(name, model, tokenizer, kind, decoder.weight, getattr(decoder, "bias", None))
+
+
+def _usable_device(name: str) -> torch.device:
+    """``"auto"`` or a device of this machine by its name. Raises ``FairNCError`` for others."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    remedy = "choose auto, cpu, or cuda where there is a GPU"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise FairNCError(f"device {name!r}: this machine has no CUDA device; choose auto or cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()  # fails for a kind or an index that is not here, and for "meta"
+    except Exception as error:  # of a type that differs by device
+        raise FairNCError(f"device {name!r} cannot be used here; {remedy}") from error
+    return device
+
+
+def _first_position(model: nn.Module) -> int:
+    """Number of position embeddings that no token uses: RoBERTa and its kin count on from the padding id."""
+    for name, module in model.base_model.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return module.padding_idx + 1
+    return 0
+
+
+def _rescaled(logits: Tensor, config) -> Tensor:
+    """What the families that scale (Cohere, Granite) or cap (Gemma) their logits make of them."""
+    config = config.get_text_config()
+    if (scale := getattr(config, "logit_scale", None)) is not None:
+        logits = logits * scale
+    if (scale := getattr(config, "logits_scaling", None)) is not None:
+        logits = logits / scale
+    if (cap := getattr(config, "final_logit_softcapping", None)) is not None:
+        logits = cap * (logits / cap).tanh()
+    return logits
 
 
 def next_sentence_head(lm: LanguageModel) -> nn.Module:
