@@ -58,6 +58,7 @@ def read(
     kept in the cache under the content that they depend on; a damaged entry is made again.
     """
     lm = models.load(model, device=device) if isinstance(model, str) else model
+    lm.check_space(space)
     split = split or (corpora.splits(corpus) or (None,))[-1]
     content = corpora.load(corpus, split)["text"][:texts]
     fingerprint = _fingerprint(lm, content, space, labels, layer)
@@ -78,6 +79,7 @@ def read_layers(
     labels: str = "aligned",
 ) -> list[Reading]:  # fmt: skip
     """What ``read`` gives at each hidden layer, from the first to the last, in one pass over the corpus; none is kept."""
+    lm.check_space(space)
     split = split or (corpora.splits(corpus) or (None,))[-1]
     content = corpora.load(corpus, split)["text"][:texts]
     statistics = [ClassStatistics(*lm.weight.shape, device=lm.device) for _ in range(lm.layers)]

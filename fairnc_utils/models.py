@@ -51,6 +51,13 @@ class _Answer(nn.Module):
         self.asked = True
         return BaseModelOutput(last_hidden_state=self.hidden)
 
+    def __getattr__(self, name: str):
+        """A part of the body, which some families (OPT) call in its stead, answers too."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return self
+
 
 @contextmanager
 def _answering(model: nn.Module, hidden: Tensor) -> Iterator[_Answer]:
@@ -191,6 +198,14 @@ class LanguageModel:
         special = torch.tensor(self.special_ids, device=input_ids.device)
         keep = attention_mask.bool() & ~torch.isin(input_ids, special)
         return features[..., keep, :], input_ids[keep]
+
+    def check_space(self, space: str) -> None:
+        """Raises ``FairNCError`` where features of that space cannot be compared with the classifier's rows."""
+        width, dim = self.model.config.get_text_config().hidden_size, self.weight.shape[1]
+        if space == "encoder" and width != dim:
+            raise FairNCError(
+                f"{self.name}: the last layer has {width} dimensions and the classifier {dim}; use space head"
+            )
 
     def log_probabilities(self, features: Tensor) -> Tensor:
         """Log-softmax over the vocabulary of classifier inputs: (N, D) → (N, V)."""

@@ -7,9 +7,10 @@ In a training loop::
     for batch in loader:
         loss = model(**batch).loss + nc3(batch)
 
-With ``transformers.Trainer``, put ``NC3TrainerMixin`` before it and pass ``nc3=``.
+With ``transformers.Trainer``, or TRL's ``SFTTrainer`` and ``DPOTrainer``, put ``NC3TrainerMixin`` before it and pass ``nc3=``.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,56 +82,102 @@ def as_released(method: str) -> NC3Options:
     )  # fmt: skip
 
 
+@dataclass
+class _Pass:
+    """One forward pass: what the body read, where it ended, and what the decoder then multiplied if it was called."""
+
+    input_ids: Tensor | None = None
+    attention_mask: Tensor | None = None
+    position_ids: Tensor | None = None
+    hidden: Tensor | None = None
+    features: Tensor | None = None
+
+
 class _Tap:
-    """Hook that keeps the features of the last forward pass. A copy or a pickle of the model starts without them."""
+    """Hooks that keep the last forward pass with gradients and the last one without, each until it is read.
 
-    def __init__(self, space: str):
-        self.space, self.features, self.with_graph = space, None, False
+    So no pass without gradients (a reference model's, a metric's) hides the one that is trained on. A copy or a pickle of
+    the model starts without them.
+    """
 
-    def __call__(self, module: nn.Module, arguments: tuple, output) -> None:
-        self.features = arguments[0] if self.space == "head" else output[0]
-        self.with_graph = torch.is_grad_enabled()
+    def __init__(self):
+        self.passes: dict[bool, _Pass] = {}  # by whether gradients were on, the newest last
+
+    def attach(self, body: nn.Module, decoder: nn.Module) -> "_Hooks":
+        return _Hooks(
+            (
+                body.register_forward_pre_hook(self.begin, with_kwargs=True),
+                body.register_forward_hook(self.end),
+                decoder.register_forward_pre_hook(self.decode),
+            )
+        )
+
+    def begin(self, body: nn.Module, arguments: tuple, named: dict) -> None:
+        self.passes.pop(torch.is_grad_enabled(), None)
+        ids = named.get("input_ids", arguments[0] if arguments else None)
+        self.passes[torch.is_grad_enabled()] = _Pass(
+            ids, named.get("attention_mask"), named.get("position_ids")
+        )
+
+    def end(self, body: nn.Module, arguments: tuple, output) -> None:
+        self.passes[torch.is_grad_enabled()].hidden = output[0]
+
+    def decode(self, decoder: nn.Module, arguments: tuple) -> None:
+        self.passes.setdefault(torch.is_grad_enabled(), _Pass()).features = arguments[0]
+
+    def take(self, *, with_graph: bool) -> _Pass | None:
+        """The last pass; where gradients are on, the last that had them, or with ``with_graph`` none without. It is read once."""
+        trained, newest = self.passes.get(True), next(reversed(self.passes.values()), None)
+        self.passes.clear()
+        if torch.is_grad_enabled():
+            return trained if with_graph else trained or newest
+        return newest
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"features": None}
+        return {"passes": {}}
+
+
+class _Hooks(tuple):
+    def remove(self) -> None:
+        for hook in self:
+            hook.remove()
 
 
 class NC3Regularizer(nn.Module):
     """``weight`` · R over the class means of ``words``, gathered batch by batch.
 
-    ``model``: a transformers language model (BERT, RoBERTa, DistilBERT, causal); its features are taken from the forward pass
-    that the training step makes anyway: call the regularizer after it, and compile the model later than this. ``words``: an
-    axis of ``fairnc_utils.words``, a ``WordList``, or token ids; other options: see ``NC3Options``. The memory is a buffer;
-    evaluation (``eval()`` or ``no_grad``) leaves it. Several processes must all call it: statistics, and gradients once
-    averaged (``DistributedDataParallel``), are those of the joined batch. ``hook.remove()`` takes it off the model.
+    ``model``: a masked or causal transformers language model, plain or with PEFT adapters, in training or not; its features
+    are taken from the forward pass that the training step makes anyway: call the regularizer after it, and compile the model
+    later than this. ``words``: an axis of ``fairnc_utils.words``, a ``WordList``, words that are single tokens, or token ids;
+    other options: see ``NC3Options``. The memory is a buffer; evaluation (``eval()`` or ``no_grad``) leaves it. Several
+    processes must all call it: statistics, and gradients once averaged (``DistributedDataParallel``), are those of the joined
+    batch. ``hook.remove()`` takes it off the model. ``measured`` holds R, NC3, UNC3 and the number of classes of the last call.
     """
 
     def __init__(
-        self, model: nn.Module, tokenizer, words: str | WordList | Sequence[int] = "gender", *, weight: float = 1.0,
-        options: NC3Options | None = None, **named,
+        self, model: nn.Module, tokenizer, words: str | WordList | Sequence[int] | Sequence[str] = "gender", *,
+        weight: float = 1.0, options: NC3Options | None = None, **named,
     ):  # fmt: skip
         super().__init__()
         valid = asdict(NC3Options())
         if named and (options is not None or named.keys() - valid):
             raise FairNCError(f"NC3 options {', '.join(named)}: give either options= or some of {', '.join(valid)}")
-        while (inner := getattr(model, "module", getattr(model, "_orig_mod", None))) is not None:  # parallel, compiled
-            model = inner
         lm = models.wrap(model, tokenizer, name=type(model).__name__, evaluate=False)
         self.options, self.weight, self.causal = options or NC3Options(**named), weight, lm.kind == "causal"
-        self._decoder = (model.get_output_embeddings(),)  # a tuple, so that its parameters do not become ours
-        words = load(words, tokenizer) if isinstance(words, str) else words
-        ids = torch.as_tensor(getattr(words, "token_ids", words), dtype=torch.int64).unique().to(lm.device)
+        self._model = (lm.model,)  # a tuple, so that its parameters do not become ours
+        ids = torch.as_tensor(_token_ids(words, tokenizer), dtype=torch.int64).unique().to(lm.device)
         classes, dim = lm.weight.shape
+        lm.check_space(self.options.space)
         if len(ids) < 2 or ids[0] < 0 or ids[-1] >= classes:
-            raise FairNCError(f"NC3 words: give {', '.join(AXES)}, or two or more token ids from 0 to {classes - 1}")
+            raise FairNCError(f"NC3 words: give {', '.join(AXES)}, two or more words, or token ids from 0 to {classes - 1}")
         slots = ids.new_full((classes,), len(ids))  # all other words share one slot more
         self.register_buffer("ids", ids)
         self.register_buffer("slots", slots.scatter_(0, ids, torch.arange(len(ids), device=lm.device)))
         self.register_buffer("sums", _wide(lm.weight.detach().new_zeros(len(ids), dim)))
         self.register_buffer("counts", torch.zeros_like(self.sums[:, 0]))
-        self._tap = _Tap(self.options.space)
-        source = self._decoder[0] if self.options.space == "head" else model.base_model
-        self.hook = source.register_forward_hook(self._tap)
+        self.measured: NC3Values | None = None
+        self._tap = _Tap()
+        self.hook = self._tap.attach(lm.model.base_model, lm.model.get_output_embeddings())
 
     def reset(self) -> None:
         """Forget all statistics."""
@@ -140,28 +187,53 @@ class NC3Regularizer(nn.Module):
     def forward(self, batch: Mapping[str, Tensor], features: Tensor | None = None) -> Tensor:
         """``weight`` · R after the model's forward pass on ``batch`` → 0-d tensor, 0 with fewer than two seen classes.
 
-        ``batch``: ``input_ids`` (B, T), ``attention_mask`` if padded, and ``labels`` of a masked batch, from which the original
-        words are read. ``features`` (B, T, D): for a loop that does not run the model's own head; outputs of the model there
-        are ignored. Raises ``FairNCError`` unless the model has just run on the batch.
+        The words are those that the pass itself read, with its ``attention_mask`` and ``position_ids``; behind a mask stands
+        the word that ``labels`` (B, T) of a masked batch say. ``features`` (B, T, D): for a loop that does not run the model's
+        own head; ids then come from ``batch``, and outputs of the model are ignored there. Raises ``FairNCError`` unless the
+        model has just run on the batch.
         """
-        ids, labels, mask = batch["input_ids"], batch.get("labels"), batch.get("attention_mask")
-        if not isinstance(features, Tensor):
-            features, self._tap.features = self._tap.features, None
-            needs_graph = self.options.features == "attached" and torch.is_grad_enabled()
-            if features is None or (needs_graph and not self._tap.with_graph):
+        if isinstance(features, Tensor):
+            seen = _Pass(features=features)
+        else:
+            attached = self.options.features == "attached"
+            seen = self._tap.take(with_graph=attached)
+            features = None if seen is None else self._features(seen)
+            if features is None:
                 raise FairNCError("NC3Regularizer: run the model on the batch, with gradients, then call this once")
-        if features.shape[:-1] != ids.shape:
-            raise FairNCError(f"NC3Regularizer: features {list(features.shape)} do not fit input_ids {list(ids.shape)}")
+        ids = batch["input_ids"] if seen.input_ids is None else seen.input_ids
+        if not features.shape[:-1] == ids.shape == batch.get("input_ids", ids).shape:
+            shapes = f"{list(features.shape)} do not fit input_ids {list(batch.get('input_ids', ids).shape)}"
+            raise FairNCError(f"NC3Regularizer: features {shapes}")
+        mask, positions = (
+            batch.get(name) if getattr(seen, name) is None else getattr(seen, name)
+            for name in ("attention_mask", "position_ids")
+        )
+        labels = batch.get("labels")
         if labels is not None and not self.causal and not self.options.masked_labels:
             ids = torch.where(labels >= 0, labels, ids)  # the word behind the mask
-        text = torch.ones_like(ids) if mask is None else mask
-        means, seen = self._remember(*self._gather(_wide(features), ids, text.bool()))
-        return self.weight * _penalty(means, _wide(self._decoder[0].weight[self.ids]), seen, self.options.kind)
+        text = ids == ids if mask is None or mask.ndim != 2 else mask.bool()  # a block mask says nothing of padding
+        means, present = self._remember(*self._gather(_wide(features), ids, text, positions))
+        rows = self._model[0].get_output_embeddings().weight[self.ids]
+        penalty, self.measured = _penalty(means, _wide(rows), present, self.options.kind)
+        return self.weight * penalty
 
-    def _gather(self, features: Tensor, ids: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+    def _features(self, seen: _Pass) -> Tensor | None:
+        """What the pass gave in the option's space; None where it did not run that far."""
+        if self.options.space == "encoder" or seen.hidden is None:
+            return seen.hidden if self.options.space == "encoder" else seen.features
+        # Fused losses do not call the decoder, others show it a part of the text: the head is then run here.
+        whole = seen.features is not None and seen.features.shape[:-1] == seen.hidden.shape[:-1]
+        return seen.features if whole else models.head(self._model[0], seen.hidden)
+
+    def _gather(
+        self, features: Tensor, ids: Tensor, text: Tensor, positions: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Counts (K,) and sums (K, D) of this batch; no device synchronization, whatever the batch holds."""
         if self.causal or self.options.labels == "shifted":
-            features, ids, text = features[:, :-1], ids[:, 1:], text[:, 1:] & text[:, :-1]
+            paired = text[:, 1:] & text[:, :-1]
+            if positions is not None and positions.ndim == 2:  # where texts are packed, none predicts the next one
+                paired = paired & (positions[:, 1:] > positions[:, :-1])
+            features, ids, text = features[:, :-1], ids[:, 1:], paired
         if self.options.features == "detached":
             features = features.detach()
         size = len(self.ids)
@@ -185,7 +257,20 @@ class NC3Regularizer(nn.Module):
         return sums / counts.clamp_min(_EPS)[:, None], counts > _EPS
 
 
-def _penalty(means: Tensor, rows: Tensor, seen: Tensor, kind: str) -> Tensor:
+@dataclass(frozen=True)
+class NC3Values:
+    """0-d tensors without gradient: R (ideal 0), NC3 (ideal 1), UNC3 (ideal 0), and the number of classes they are of.
+
+    With fewer than two classes R, NC3 and UNC3 say nothing.
+    """
+
+    r: Tensor
+    nc3: Tensor
+    unc3: Tensor
+    classes: Tensor
+
+
+def _penalty(means: Tensor, rows: Tensor, seen: Tensor, kind: str) -> tuple[Tensor, NC3Values]:
     """R over the seen classes, without branching on data: sd and mean are written with shares 0 and 1."""
     share = seen.to(means)
     number = share.sum()
@@ -193,7 +278,19 @@ def _penalty(means: Tensor, rows: Tensor, seen: Tensor, kind: str) -> Tensor:
     cosines = duality_cosines(means, rows, global_mean, eps=_EPS)
     average = (share * cosines).sum() / number.clamp_min(1)
     spread = ((share * (cosines - average).square()).sum() / (number - 1).clamp_min(1) + _EPS).sqrt()
-    return {"uniform": spread, "align": 1 - average, "both": spread + 1 - average}[kind] * (number >= 2)
+    penalty = {"uniform": spread, "align": 1 - average, "both": spread + 1 - average}[kind] * (number >= 2)
+    return penalty, NC3Values(penalty.detach(), average.detach(), spread.detach(), number)
+
+
+def _token_ids(words: str | WordList | Sequence[int] | Sequence[str], tokenizer) -> Sequence[int]:
+    if isinstance(words, str):
+        words = load(words, tokenizer)
+    elif not isinstance(words, WordList) and any(isinstance(word, str) for word in words):
+        unknown = [str(word) for word in words if models.single_token_id(tokenizer, str(word)) is None]
+        if unknown:
+            raise FairNCError(f"NC3 words: leave out {', '.join(unknown)}: not single tokens of this vocabulary")
+        return [models.single_token_id(tokenizer, word) for word in words]
+    return words.token_ids if isinstance(words, WordList) else words
 
 
 def _summed_over_processes(x: Tensor) -> Tensor:
@@ -211,24 +308,46 @@ def _wide(x: Tensor) -> Tensor:
 class NC3TrainerMixin:
     """Adds an ``NC3Regularizer`` to a ``transformers.Trainer``: ``class MyTrainer(NC3TrainerMixin, Trainer): ...``, ``nc3=``.
 
-    R joins the training loss only, averaged over the accumulated batches of a step. Checkpoints carry the memory.
+    R joins the training loss only, averaged over the accumulated batches of a step; so does the task's loss of models that
+    know no ``num_items_in_batch`` (BERT among them), which the Trainer alone would add up, so that λ would weigh less the more
+    batches a step has. ``nc3/R``, ``nc3/NC3``, ``nc3/UNC3`` and ``nc3/classes`` are logged with the loss, as means over the
+    batches since the last log. Checkpoints carry the memory. TRL's ``SFTTrainer`` and ``DPOTrainer`` (where R is over the
+    policy's rows) work in the same way, with PEFT, packing and gradient checkpointing.
     """
 
     def __init__(self, *args, nc3: NC3Regularizer, **kwargs):
         super().__init__(*args, **kwargs)
         self.nc3 = nc3.to(self.args.device)
+        self._nc3_log = _Log()
+        if not _shares_num_items(models.unwrapped(self.model)):
+            self.model_accepts_loss_kwargs = False
         if nc3.options.reset_each_epoch:
             self.add_callback(_EpochReset(nc3))
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The task's loss plus the regularizer's."""
         batch = dict(inputs)  # some losses take the labels out of the inputs
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
-        if model.training:
-            # Trainer divides the sum by the number of accumulated batches unless the task's loss already is.
-            divided = self.compute_loss_func or (self.model_accepts_loss_kwargs and num_items_in_batch is not None)
-            loss = loss + self.nc3(batch) / (self.current_gradient_accumulation_steps if divided else 1)
-        return (loss, outputs) if return_outputs else loss
+        result = super().compute_loss(
+            model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch
+        )
+        if not model.training:
+            return result
+        loss, *outputs = result if return_outputs else (result,)
+        # Trainer divides the sum by the number of accumulated batches unless the task's loss already is.
+        divided = getattr(self, "loss_is_scaled_for_ga", None)
+        if divided is None:
+            divided = self.compute_loss_func or (
+                self.model_accepts_loss_kwargs and num_items_in_batch is not None
+            )
+        loss = loss + self.nc3(batch) / (self.current_gradient_accumulation_steps if divided else 1)
+        self._nc3_log.add(self.nc3.measured)
+        return (loss, *outputs) if return_outputs else loss
+
+    def log(self, logs, *args, **kwargs):
+        """Adds what the regularizer measured since the last training log."""
+        if "loss" in logs:
+            logs |= self._nc3_log.take()
+        super().log(logs, *args, **kwargs)
 
     def _save_optimizer_and_scheduler(self, output_dir):
         super()._save_optimizer_and_scheduler(output_dir)
@@ -250,3 +369,32 @@ class _EpochReset(TrainerCallback):
     def on_epoch_begin(self, args, state, control, **kwargs):
         if float(state.epoch or 0).is_integer():
             self.nc3.reset()
+
+
+def _shares_num_items(model: nn.Module) -> bool:
+    """Whether the model's loss divides by a ``num_items_in_batch`` of all accumulated batches, as ``loss_function`` does."""
+    forward = inspect.unwrap(type(model).forward)
+    return "loss_function" in getattr(forward, "__code__", forward).co_names
+
+
+class _Log:
+    """Sums on the device, so that a training step waits for nothing."""
+
+    def __init__(self):
+        self.sums: Tensor | None = None
+
+    def add(self, values: NC3Values) -> None:
+        usable = (values.classes >= 2).to(values.classes)
+        row = torch.stack(
+            [usable * values.r, usable * values.nc3, usable * values.unc3, values.classes, usable, torch.ones_like(usable)]
+        )
+        self.sums = row if self.sums is None else self.sums + row
+
+    def take(self) -> dict[str, float]:
+        """Means: the number of classes over all batches, the others over those with two classes or more."""
+        if self.sums is None:
+            return {}
+        r, nc3, unc3, classes, usable, batches = self.sums.tolist()
+        self.sums = None
+        means = {"nc3/R": r, "nc3/NC3": nc3, "nc3/UNC3": unc3} if usable else {}
+        return {name: total / usable for name, total in means.items()} | {"nc3/classes": classes / batches}

@@ -12,6 +12,14 @@ MASKED = [family for family, (_, kind, *_) in TINY.items() if kind == "masked"]
 CAUSAL = [family for family, (_, kind, *_) in TINY.items() if kind == "causal"]
 
 
+#: What families make of W h + b, written out.
+AS_THE_FAMILY = {
+    "gemma2": lambda logits: 5 * torch.tanh(logits / 5),
+    "cohere": lambda logits: logits * 0.25,
+    "granite": lambda logits: logits / 2,
+}
+
+
 def batch(lm):
     """Three sentences of different lengths, padded."""
     texts = ["the nurse said that she was tired .", "he reads .", "a woman and a man walk home ."]
@@ -31,7 +39,9 @@ def test_head_features_give_the_models_logits(family, tiny):
     with torch.no_grad():
         logits = lm.model(input_ids=ids, attention_mask=mask).logits
         features = lm.features(ids, mask)
-        own = features @ lm.weight.mT + (0 if lm.bias is None else lm.bias)
+        own = AS_THE_FAMILY.get(family, torch.Tensor)(
+            features @ lm.weight.mT + (0 if lm.bias is None else lm.bias)
+        )
         chances = lm.log_probabilities(features[0])
     real = mask.bool()
     assert logits.std() > 0.1
@@ -120,14 +130,27 @@ def test_special_ids_hold_every_special_token(family, tiny):
     assert lm.max_length == 64
 
 
-def test_a_family_without_an_adapter_is_named(tokenizer):
+def test_a_classifier_that_is_never_called_is_named(tiny):
+    lm = tiny("bert")
+    lm.model.get_output_embeddings = lambda: torch.nn.Linear(16, 30_522)
+    with pytest.raises(FairNCError, match="BertForMaskedLM does not call its output embeddings"):
+        lm.features(*batch(lm))
+
+
+def test_rows_that_are_not_the_vocabularys_are_refused(tokenizer):
     config = AutoConfig.for_model(
-        "electra", vocab_size=30_522, hidden_size=16, embedding_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=16,
+        "deberta-v2", vocab_size=30_522, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, legacy=False,
     )  # fmt: skip
-    lm = models.wrap(AutoModelForMaskedLM.from_config(config), tokenizer, name="mine")
-    with pytest.raises(FairNCError, match="mine: no adapter for family 'electra'; there are bert, roberta"):
-        lm.features(torch.ones(1, 3, dtype=torch.int64), torch.ones(1, 3, dtype=torch.int64))
+    with pytest.raises(FairNCError, match="mine: .* has 16 rows for a vocabulary of 30522 tokens"):
+        models.wrap(AutoModelForMaskedLM.from_config(config), tokenizer, name="mine")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cpu:0:1", "meta", "cuda:99", "", "0.5"])
+def test_an_unknown_device_is_one_line(name):
+    with pytest.raises(FairNCError, match=f"device '{name}'.*choose auto") as raised:
+        models.load("random", device=name)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_model_without_an_output_classifier_is_named(tokenizer, tiny, tmp_path):

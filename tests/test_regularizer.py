@@ -486,7 +486,7 @@ def test_two_processes_equal_one_with_the_joined_batch(tiny, tmp_path):
     for rank in range(2):
         found = torch.load(tmp_path / f"out{rank}.pt")
         torch.testing.assert_close(
-            found, (penalty.detach(), nc3.state_dict(), gradients(lm.model)), atol=1e-6, rtol=1e-4
+            found, (penalty.detach(), nc3.state_dict(), gradients(lm.model)), atol=5e-6, rtol=1e-4
         )
 
 
