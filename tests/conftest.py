@@ -129,7 +129,7 @@ TINY = {
     "qwen3": ("bpe_tokenizer", "causal", 18_160, _BPE | {"head_dim": 8}),
     "gemma2": ("bpe_tokenizer", "causal", 11_472, _BPE | {"head_dim": 8, "final_logit_softcapping": 5.0}),
     "gemma3_text": ("bpe_tokenizer", "causal", 11_504, _BPE | {"head_dim": 8}),
-    "cohere": ("bpe_tokenizer", "causal", 11_376, _BPE | {"logit_scale": 0.25}),
+    "cohere": ("bpe_tokenizer", "causal", 11_376, _BPE | {"logit_scale": 2.0}),
     "granite": ("bpe_tokenizer", "causal", 18_128, _BPE | {"logits_scaling": 2.0}),
     "opt": ("bpe_tokenizer", "causal", 12_256, {
         "vocab_size": 420, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,

@@ -15,7 +15,7 @@ CAUSAL = [family for family, (_, kind, *_) in TINY.items() if kind == "causal"]
 #: What families make of W h + b, written out.
 AS_THE_FAMILY = {
     "gemma2": lambda logits: 5 * torch.tanh(logits / 5),
-    "cohere": lambda logits: logits * 0.25,
+    "cohere": lambda logits: logits * 2,
     "granite": lambda logits: logits / 2,
 }
 

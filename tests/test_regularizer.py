@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import torch
+from conftest import TINY
 from torch import multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
@@ -68,16 +69,22 @@ def gradients(model):
 
 
 @pytest.mark.parametrize("space", ["head", "encoder"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TINY)
 def test_equals_what_is_measured(tiny, family, space):
     lm = tiny(family)
+    if space == "encoder" and family in ("albert", "electra"):
+        with pytest.raises(FairNCError, match="the last layer has 16 dimensions and the classifier 8; use space head"):
+            NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), space=space)
+        return
+    if space == "encoder" and family == "opt":
+        pytest.skip("OPT calls a part of its body: nothing shows its last layer")
     lm.model.double()
     batch, ids = encode(lm), ids_of(lm)
     expected = measure(statistics(lm, batch, space=space), lm.weight, classes=ids, min_count=1)
     targets = {"uniform": expected.unc3, "align": 1 - expected.nc3, "both": expected.unc3 + 1 - expected.nc3}
     for kind, target in targets.items():
         nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids, kind=kind, space=space, memory="batch", weight=3.0)
-        torch.testing.assert_close(called(nc3, lm, batch), 3 * target, atol=1e-7, rtol=1e-7)
+        torch.testing.assert_close(called(nc3, lm, batch), 3 * target, atol=1e-7, rtol=1e-6)
         nc3.hook.remove()
 
 
@@ -86,6 +93,28 @@ def test_words_are_an_axis_a_list_or_ids(tiny):
     gender = words.load("gender", lm.tokenizer)
     found = [NC3Regularizer(lm.model, lm.tokenizer, chosen).ids for chosen in ("gender", gender, gender.token_ids * 2)]
     assert found[0].tolist() == found[1].tolist() == found[2].tolist() == sorted(gender.token_ids)
+
+
+def test_words_of_ones_own(tiny):
+    lm = tiny("bert")
+    nc3 = NC3Regularizer(lm.model, lm.tokenizer, words=["she", "he", "nurse", "she"])
+    assert nc3.ids.tolist() == sorted(ids_of(lm, ["she", "he", "nurse"]))
+    with pytest.raises(FairNCError, match="NC3 words: leave out unhelpfulness, she was: not single tokens"):
+        NC3Regularizer(lm.model, lm.tokenizer, words=("she", "unhelpfulness", "he", "she was"))
+
+
+def test_what_is_measured_can_be_read(tiny):
+    lm = tiny("bert")
+    batch, ids = encode(lm), ids_of(lm)
+    expected = measure(statistics(lm, batch), lm.weight, classes=ids, min_count=1)
+    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids, kind="both", memory="batch", weight=3.0)
+    penalty = called(nc3, lm, batch)
+    r, found, unc3, classes = (getattr(nc3.measured, name) for name in ("r", "nc3", "unc3", "classes"))
+    assert not any(value.requires_grad for value in (r, found, unc3, classes))
+    torch.testing.assert_close(3 * r, penalty.detach())
+    torch.testing.assert_close(found.double(), expected.nc3, rtol=1e-4, atol=0)
+    torch.testing.assert_close(unc3.double(), expected.unc3, rtol=1e-4, atol=0)
+    assert classes.item() == len(ids)
 
 
 def test_unseen_classes_do_not_count(tiny):
@@ -446,6 +475,76 @@ def test_wrapped_models_are_unwrapped(tiny):
         assert called(nc3, lm, encode(lm)) > 0
 
 
+# Passes
+
+
+def test_a_pass_without_gradients_hides_none_that_is_trained_on(tiny):
+    lm = tiny("llama")
+    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), memory="batch")
+    batch, other = encode(lm), encode(lm, TEXTS[::-1])
+    expected = called(nc3, lm, batch).item()
+    with torch.no_grad():
+        lm.model(**other)
+    lm.model(**batch)
+    with torch.no_grad():
+        lm.model(**other)
+    value = nc3(batch)
+    assert value.item() == expected
+    value.backward()
+    assert gradients(lm.model)
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_the_ids_are_those_that_the_model_read(tiny, family):
+    lm = tiny(family)
+    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), memory="batch")
+    batch = encode(lm)
+    lm.model(**batch)
+    expected = nc3(batch).item()
+    lm.model(**batch)
+    assert nc3({}).item() == expected
+
+
+def test_the_head_that_keeps_masked_words_only_hides_no_word(tiny):
+    lm = tiny("modernbert")
+    assert lm.model.config.sparse_prediction
+    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
+    batch = encode(lm, hide=["was"])
+    assert lm.model(**batch).logits.ndim == 2
+    nc3(batch)
+    assert nc3.counts.tolist() == statistics(lm, encode(lm)).counts[nc3.ids].tolist()
+
+
+def test_texts_that_are_packed_predict_not_each_other(tiny):
+    """Two texts in one row, the second without a special token before it: its first word is no label."""
+    lm = tiny("llama")
+    first, second = (lm.tokenizer.encode(" " + text, add_special_tokens=False) for text in ("she was", "he was"))
+    packed = {
+        "input_ids": torch.tensor([first + second]),
+        "position_ids": torch.tensor([[*range(len(first)), *range(len(second))]]),
+    }
+    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
+    called(nc3, lm, packed)
+    assert nc3.ids[nc3.counts > 0].tolist() == ids_of(lm, ["was"])
+    assert nc3.counts.sum() == 2
+    apart = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
+    called(apart, lm, {"input_ids": packed["input_ids"]})  # one text
+    assert apart.counts.sum() == 3
+
+
+def test_a_decoder_called_on_pieces_is_not_read(tiny):
+    """A chunked loss shows the classifier a part of the text at a time, a fused one nothing."""
+    lm = tiny("llama")
+    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), memory="batch")
+    batch = encode(lm)
+    expected = called(nc3, lm, batch).item()
+    for piece in (None, slice(0, 3)):
+        hidden = lm.model.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]
+        if piece is not None:
+            lm.model.lm_head(hidden[:, piece])
+        assert nc3(batch).item() == pytest.approx(expected)
+
+
 # Several processes
 
 
@@ -562,9 +661,10 @@ def trainer(lm, folder, options=None, **arguments):
         "learning_rate": 1e-3,
         "max_steps": 6,
         "save_strategy": "no",
+        "logging_strategy": "no",
     } | arguments
     settings = TrainingArguments(
-        str(folder), use_cpu=True, report_to=[], disable_tqdm=True, logging_strategy="no", dataloader_pin_memory=False, seed=0,
+        str(folder), use_cpu=True, report_to=[], disable_tqdm=True, dataloader_pin_memory=False, seed=0,
         **settings,
     )  # fmt: skip
     return NC3Trainer(lm.model, settings, train_dataset=rows, eval_dataset=rows, nc3=nc3)
@@ -622,6 +722,48 @@ def test_trainer_averages_over_accumulated_batches(tiny, tmp_path, smoothing):
         run.train()
         found[accumulate] = weights_of(run)
     torch.testing.assert_close(found[2], found[1], rtol=1e-4, atol=1e-5)
+
+
+def test_trainer_logs_what_is_measured(tiny, tmp_path):
+    run = trainer(
+        tiny("bert"), tmp_path, NC3Options(memory="batch", kind="both"), logging_strategy="steps", logging_steps=2,
+        max_steps=5, learning_rate=0.0, per_device_train_batch_size=16, gradient_accumulation_steps=1,
+    )  # fmt: skip
+    run.train()
+    logs = [entry for entry in run.state.log_history if "loss" in entry]
+    assert [entry["step"] for entry in logs] == [2, 4]
+    lm_value = run.nc3.measured  # every batch is the whole of the texts
+    for entry in logs:
+        assert entry["nc3/R"] == pytest.approx(lm_value.r.item(), rel=1e-3)
+        assert entry["nc3/NC3"] == pytest.approx(lm_value.nc3.item(), rel=1e-3)
+        assert entry["nc3/UNC3"] == pytest.approx(lm_value.unc3.item(), rel=1e-3)
+        assert entry["nc3/classes"] == 5
+        assert entry["nc3/R"] == pytest.approx(entry["nc3/UNC3"] + 1 - entry["nc3/NC3"], rel=1e-4)
+    run.evaluate()
+    assert not any(key.startswith("nc3") for key in run.state.log_history[-1])
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_lambda_weighs_the_same_however_many_batches_a_step_has(tiny, tmp_path, family):
+    """BERT's loss knows no num_items_in_batch: Trainer alone adds up the means of the accumulated batches."""
+    found = {}
+    for kind in (NC3Trainer, Trainer):
+        for accumulate in (1, 2):
+            run = trainer(
+                tiny(family), tmp_path, NC3Options(memory="batch"), gradient_accumulation_steps=accumulate, max_steps=1,
+                optim="sgd", max_grad_norm=0.0, lr_scheduler_type="constant", learning_rate=0.1,
+                train_sampling_strategy="sequential",
+            )  # fmt: skip
+            if kind is Trainer:
+                run.nc3.hook.remove()
+                run = Trainer(run.model, run.args, train_dataset=run.train_dataset)
+            before = weights_of(run)
+            run.train()
+            found[kind, accumulate] = {name: p - before[name] for name, p in weights_of(run).items()}
+    torch.testing.assert_close(found[NC3Trainer, 2], found[NC3Trainer, 1], rtol=1e-3, atol=1e-6)
+    ratio = sum((found[Trainer, 2][name] * step).sum() for name, step in found[Trainer, 1].items())
+    ratio = ratio / sum(step.square().sum() for step in found[Trainer, 1].values())
+    assert ratio.item() == pytest.approx({"bert": 2, "llama": 1}[family], rel=1e-3)  # why the mixin corrects it
 
 
 def test_trainer_reads_labels_that_its_loss_takes_away(tiny, tmp_path):
