@@ -119,7 +119,7 @@ def sft(trl, lm, folder, *, options=None, model=None, rows=ROWS, kind=None, conf
         "gradient_checkpointing": False, "train_sampling_strategy": "sequential",
     } | arguments  # fmt: skip
     return SFT(
-        model, (config or trl.SFTConfig)(str(folder), **settings), train_dataset=Dataset.from_list(rows),
+        model, args=(config or trl.SFTConfig)(str(folder), **settings), train_dataset=Dataset.from_list(rows),
         processing_class=lm.tokenizer, nc3=nc3,
     )  # fmt: skip
 
