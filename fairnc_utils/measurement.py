@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from torch import Tensor
-from tqdm import tqdm
 
 from fairnc_utils import _cache, collapse, corpora, models, words
+from fairnc_utils._progress import progress
 from fairnc_utils.collapse import ClassStatistics, Collapse
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.words import WordList
@@ -113,7 +113,7 @@ def labelled_features(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(features (N, D), labels (N,)) of all ordinary tokens of the texts, batch by batch; ``"all"`` layers: (L, N, D)."""
     sequences = corpora.tokenize(texts, lm.tokenizer, max_length=lm.max_length)
-    with tqdm(total=len(sequences), desc="reading texts", unit="text") as bar:
+    with progress(total=len(sequences), desc="reading texts", unit="text") as bar:
         for batch in corpora.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id or 0, tokens=_TOKENS, device=lm.device):
             yield lm.labelled_features(batch.input_ids, batch.attention_mask, space=space, labels=labels, layer=layer)
             bar.update(len(batch.index))
@@ -197,7 +197,7 @@ def draws(reading: Reading, *, number: int, min_count: int, seed: int = 0) -> tu
     rows, drawn = [], []
     for kind in ("random", "matched"):
         values = []
-        for draw in tqdm(range(number), desc=f"{kind} word lists", unit="list"):
+        for draw in progress(range(number), desc=f"{kind} word lists", unit="list"):
             chosen = words.control(
                 kind, reading.lm.tokenizer, reading.counts, min_count=min_count, seed=seed + 1 + draw, gender=gender
             )

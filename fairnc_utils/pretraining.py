@@ -11,7 +11,8 @@ import transformers
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM
 
-from fairnc_utils import assets, corpora, models, training
+from fairnc_utils import assets, corpora, model_folder, models, training
+from fairnc_utils.perplexity import masked_perplexity
 
 MODEL_FILES = (
     "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json",
@@ -49,7 +50,7 @@ def texts() -> tuple[list[str], list[str]]:
 
 def pretrain(
     model: BertForMaskedLM, tokenizer, rows: Tensor, held_out: list[list[int]], *, steps: int, batch_size: int,
-    warmup: int = 200, lr_body: float = 4e-4, lr_head: float = 1e-3, precision: str = "no", compiled: bool = False,
+    warmup: int = 200, lr_body: float = 4e-4, lr_head: float = 1e-3, precision: str = "fp32", compiled: bool = False,
     seed: int = 0, evaluate_every: int = 500,
 ) -> pd.DataFrame:  # fmt: skip
     """Train on packed rows (N, T) of token ids, which stay on the model's device; return the learning curve.
@@ -87,27 +88,30 @@ def pretrain(
     return training.fit(
         model, loss, batches(), steps=steps, warmup=min(warmup, steps // 10), precision=precision, compiled=compiled,
         groups=[{"params": body, "lr": lr_body}, {"params": head, "lr": lr_head}], evaluate_every=evaluate_every,
-        evaluate=lambda: {"heldout_perplexity": training.masked_perplexity(lm, held_out)}, description="pre-training",
+        evaluate=lambda: {"heldout_perplexity": masked_perplexity(lm, held_out)}, description="pre-training",
     )  # fmt: skip
 
 
-def save(model: BertForMaskedLM, tokenizer, folder: Path, *, log: pd.DataFrame, recipe: dict) -> dict:
+def save(
+    model: BertForMaskedLM, tokenizer, folder: Path, *, log: pd.DataFrame, recipe: dict
+) -> dict:
     """Write the model folder: half-precision tensors that load as float32, tokenizer, training log, metrics, model card.
 
-    The metrics are measured on the folder as it reloads, so that they describe the published file. Returns them.
+    The metrics are measured on the folder as it reloads, so that they describe the published file. Returns them. The folder is
+    one that ``model_folder.require`` admits; ask it before training.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     model.config.dtype = torch.float32
     tied = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")  # loading ties them again
     state = {name: tensor.half() for name, tensor in model.state_dict().items() if name not in tied}
-    model.save_pretrained(folder, state_dict=state)
-    tokenizer.save_pretrained(folder)
-    log.to_csv(folder / "training_log.csv", index=False, float_format="%.6g")
-    lm = models.load(str(folder), device=str(model.device))
-    metrics = evaluate(lm) | {"parameters": sum(p.numel() for p in lm.model.parameters())}
-    card = {"recipe": recipe, "metrics": metrics, "provenance": provenance(lm)}
-    assets.write_atomic(folder / "metrics.json", json.dumps(card, indent=2, sort_keys=True) + "\n")
-    assets.write_atomic(folder / "README.md", MODEL_CARD.format(**recipe, **metrics))
+    with model_folder.saving(folder, {"recipe": recipe}) as built:
+        model.save_pretrained(built, state_dict=state)
+        tokenizer.save_pretrained(built)
+        log.to_csv(built / "training_log.csv", index=False, float_format="%.6g")
+        lm = models.load(str(built), device=str(model.device))
+        metrics = evaluate(lm) | {"parameters": sum(p.numel() for p in lm.model.parameters())}
+        card = {"recipe": recipe, "metrics": metrics, "provenance": provenance(lm)}
+        (built / "metrics.json").write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
+        (built / "README.md").write_text(MODEL_CARD.format(**recipe, **metrics))
     return metrics
 
 
@@ -115,7 +119,7 @@ def evaluate(lm: models.LanguageModel, *, sample: int | None = None) -> dict[str
     """Masked perplexity on the held-out text and on GAP test (low is good); ``sample``: first texts of each, None for all."""
     sources = {"heldout": texts()[1], "gap": corpora.load("gap", "test")["text"]}
     return {
-        f"{name}_perplexity": training.masked_perplexity(lm, corpora.tokenize(list(source)[:sample], lm.tokenizer))
+        f"{name}_perplexity": masked_perplexity(lm, corpora.tokenize(list(source)[:sample], lm.tokenizer))
         for name, source in sources.items()
     }
 

@@ -1,8 +1,6 @@
 """The one training loop: any model, any loss, any stream of batches; with checkpoints, so that a killed run can go on."""
 
-import os
 import pickle
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,20 +9,18 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
-from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
-from fairnc_utils import corpora
+from fairnc_utils._atomic import replacing
 from fairnc_utils._cuda_graph import Captured
-from fairnc_utils._onednn import linear
+from fairnc_utils._progress import progress
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.models import LanguageModel
 
 Loss = Callable[..., Tensor | dict[str, Tensor]]
 
-_CACHED = 4096  # padded tokens whose features stay in a processor's cache
+#: Precision of the forward pass → the data type that ``torch.autocast`` computes in; weights and gradients stay float32.
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -52,24 +48,19 @@ class Checkpoints:
 
     def save(self, state: dict) -> None:
         """Replace the file."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.file.parent, prefix=f".{self.file.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                torch.save(state | {"identity": self.identity}, file)
-            os.replace(temporary, self.file)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with replacing(self.file) as temporary:
+            torch.save(state | {"identity": self.identity}, temporary)
 
     def load(self) -> dict | None:
         """The saved state (tensors and plain values only; no code is executed), or None if there is none."""
-        if not self.file.is_file():
+        if not self.file.exists():
             return None
         try:
             state = torch.load(self.file, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise FairNCError(f"checkpoint {self.file} cannot be read; delete it to start anew") from error
+        if not isinstance(state, dict) or "identity" not in state:
+            raise FairNCError(f"{self.file} is no checkpoint of a training run; choose another folder")
         if state["identity"] != self.identity:
             raise FairNCError(f"checkpoint {self.file} belongs to another run; delete it or choose another folder")
         return state
@@ -113,13 +104,15 @@ class _Training:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
         self.step, self.curve = state["step"], state["curve"]
 
-    def update(self, loss: Loss, batch: object, accelerator: Accelerator, clip: float) -> dict[str, Tensor]:
+    def update(
+        self, loss: Loss, batch: object, dtype: torch.dtype | None, clip: float
+    ) -> dict[str, Tensor]:
         """Forward, backward, optimizer; returns the loss, its terms and the gradient's norm, still on the device."""
-        with accelerator.autocast():
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             value = loss(batch)
         terms = value if isinstance(value, dict) else {}
         total = sum(terms.values()) if terms else value
-        accelerator.backward(total)
+        total.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -159,7 +152,7 @@ class _Window:
 
 def fit(
     model: nn.Module, loss: Loss, batches: Iterator, *, steps: int, groups: list[dict], warmup: int = 0,
-    clip: float = 1.0, weight_decay: float = 0.01, precision: str = "no", compiled: bool = False, captured: bool = False,
+    clip: float = 1.0, weight_decay: float = 0.01, precision: str = "fp32", compiled: bool = False, captured: bool = False,
     log_every: int = 50, evaluate: Callable[[], dict[str, float]] | None = None, evaluate_every: int = 500,
     description: str = "training", extra: Mapping[str, nn.Module] | None = None, checkpoints: Checkpoints | None = None,
 ) -> pd.DataFrame:  # fmt: skip
@@ -167,22 +160,24 @@ def fit(
 
     ``loss(batch)``: 0-d tensor, or named terms to be summed, called under mixed precision; ``batches``: yields at least
     ``steps`` batches already on the device; ``groups``: AdamW parameter groups with their peak ``lr``; linear warm-up, then
-    linear decay to 0; ``precision``: ``"no"`` or ``"bf16"``; ``compiled``: ``torch.compile`` the loss; ``captured``: replay the
-    step as a CUDA graph (batches are dictionaries of tensors then, and the loss waits for no value). ``evaluate()`` adds its
+    linear decay to 0; ``precision``: see ``PRECISIONS``; ``compiled``: ``torch.compile`` the loss; ``captured``: replay the step
+    as a CUDA graph (batches are dictionaries of tensors then, and the loss waits for no value). ``evaluate()`` adds its
     values to the curve; the loss, its terms and the gradient's norm before clipping are means since the row before.
 
     ``checkpoints``: save there, and go on from there if a state is found: batches that were used already are drawn and
     dropped, so that on a CPU the result is the same bit for bit. ``extra``: further modules whose state belongs to the run.
     Raises ``FairNCError`` on a loss or gradient that is not finite, at the next row of the curve, before any checkpoint.
     """
-    accelerator = Accelerator(mixed_precision=precision, cpu=not next(model.parameters()).is_cuda)
+    if precision not in PRECISIONS:
+        raise FairNCError(f"option precision = {precision!r}: choose {', '.join(PRECISIONS)}")
     run = _Training({"model": model, **(extra or {})}, groups, weight_decay, warmup, steps, captured)
     stream = _resumed(run, batches, checkpoints)
-    update = partial(run.update, torch.compile(loss) if compiled else loss, accelerator=accelerator, clip=clip)
+    loss = torch.compile(loss) if compiled else loss
+    update = partial(run.update, loss, dtype=PRECISIONS[precision], clip=clip)
     update = Captured(update) if captured else update
     window = _Window(description)
     model.train()
-    with tqdm(total=steps, initial=run.step, desc=description, unit="step") as bar:
+    with progress(total=steps, initial=run.step, desc=description, unit="step") as bar:
         while run.step < steps:
             batch = next(stream, None)
             if batch is None:
@@ -196,7 +191,7 @@ def fit(
             if last or evaluating or saving or run.step % log_every == 0:
                 row = {"step": run.step, "lr": float(run.schedule.get_last_lr()[-1])} | window.report(run.step)
                 run.curve.append(row | (_evaluated(model, evaluate) if evaluating else {}))
-                bar.set_postfix(loss=f"{row['loss']:.3f}")
+                bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
                 window.restart()
             if saving:
                 checkpoints.save(run.state())
@@ -256,36 +251,3 @@ def _evaluated(model: nn.Module, evaluate: Callable[[], dict[str, float]]) -> di
     values = evaluate()
     model.train()
     return values
-
-
-@torch.no_grad()
-def masked_perplexity(
-    lm: LanguageModel, sequences: list[list[int]], *, seed: int = 0, rate: float = 0.15, tokens: int = 16_384
-) -> float:
-    """exp of the mean negative log-likelihood at masked positions (15%, 80/10/10); low is good, 1 is perfect.
-
-    ``sequences``: token ids of held-out texts. The masked positions depend on
-    ``seed``, the texts and ``tokens`` (padded tokens a batch) alone.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    special = torch.tensor(lm.special_ids)
-    total = count = 0.0
-    for batch in corpora.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id, tokens=tokens):
-        maskable = ~torch.isin(batch.input_ids, special)
-        ids, positions, labels = corpora.mask_tokens(
-            batch.input_ids, maskable, mask_id=lm.tokenizer.mask_token_id, vocab_size=len(lm.weight), rate=rate,
-            generator=generator,
-        )  # fmt: skip
-        size = max(1, _CACHED // ids.shape[1]) if lm.device.type == "cpu" else len(ids)
-        for part in zip(*(x.to(lm.device).split(size) for x in (ids, batch.attention_mask, positions, labels)), strict=True):
-            loss, number = _masked_loss(lm, *part)
-            total, count = total + loss, count + number
-    return float(torch.tensor(total / count).exp())
-
-
-def _masked_loss(lm: LanguageModel, ids: Tensor, mask: Tensor, positions: Tensor, labels: Tensor) -> tuple[float, int]:
-    """Sum of the negative log-likelihoods of the labels at their positions, and how many there are."""
-    features, drawn = lm.features(ids, mask), labels >= 0
-    picked = features.gather(1, positions[..., None].expand(-1, -1, features.shape[-1]))[drawn]
-    logits = linear(picked, lm.weight, lm.bias).float()
-    return nn.functional.cross_entropy(logits, labels[drawn], reduction="sum").item(), int(drawn.sum())

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from fairnc_utils import debias, models
-from fairnc_utils.debias import run as debiasing
+from fairnc_utils.debias import train as debiasing
 from speed.device import peak
 from speed.timing import Row, Settings
 
@@ -52,7 +52,7 @@ def _timed(
         barrier.wait()
     curve = debiasing.train(
         lm, method, steps=steps, batch_size=ROWS, seed=seed, log_every=min(WINDOW, steps // 2), captured=captured,
-        precision="bf16" if settings.device != "cpu" else "no", texts=8 if settings.tiny else None,
+        precision="bf16" if settings.device != "cpu" else "fp32", texts=8 if settings.tiny else None,
     )  # fmt: skip
     window = curve["step"].diff().fillna(curve["step"])
     return float((window * curve["seconds_per_step"]).sum()), float(curve["seconds_per_step"].median()), work

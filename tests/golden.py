@@ -6,9 +6,10 @@
 import json
 from pathlib import Path
 
-from fairnc_utils import corpora, models, training, words
+from fairnc_utils import corpora, models, words
 from fairnc_utils.benchmarks import get
 from fairnc_utils.collapse import VARIANTS, ClassStatistics, measure
+from fairnc_utils.perplexity import masked_perplexity
 
 FILE = Path(__file__).with_name("golden.json")
 
@@ -40,7 +41,7 @@ def collapse(lm):
 def perplexity(lm):
     """Masked perplexity on the first 48 texts of GAP validation."""
     texts = corpora.load("gap", "validation")["text"][:48]
-    return {"gap_validation_48": training.masked_perplexity(lm, corpora.tokenize(texts, lm.tokenizer))}
+    return {"gap_validation_48": masked_perplexity(lm, corpora.tokenize(texts, lm.tokenizer))}
 
 
 def every(lm):

@@ -13,7 +13,7 @@ from torch import nn
 
 from fairnc_utils import assets, corpora, debias, models, swap, training
 from fairnc_utils.debias import adept, adept_prefix, ase, base, mabel, masked
-from fairnc_utils.debias import run as debiasing
+from fairnc_utils.debias import train as debiasing
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.regularizer import corrected
 
@@ -346,7 +346,7 @@ def test_prefix_does_not_see_padding_and_is_all_that_is_trained(tiny):
 
 
 def _ids(lm, texts):
-    batch = base.padded_batch([lm.tokenizer.encode(text) for text in texts], lm.tokenizer)
+    batch = corpora.padded_batch([lm.tokenizer.encode(text) for text in texts], lm.tokenizer.pad_token_id)
     width = batch["attention_mask"].sum(1).max()
     return batch["input_ids"][:, :width], batch["attention_mask"][:, :width]
 

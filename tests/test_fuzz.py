@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from fairnc_book import published
 from fairnc_utils import assets, benchmarks, corpora, tasks, words
-from fairnc_utils.debias import METHODS, mabel
-from fairnc_utils.debias import run as debiasing
+from fairnc_utils.debias import mabel
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.regularizer import corrected
 from fairnc_utils.runs import cli, options
 from fairnc_utils.runs.score import requested
+from fairnc_utils.runs.treatment import Treatment
 from fairnc_utils.tasks import biographies
 
 EXAMPLES = int(os.environ.get("FAIRNC_FUZZ", 0))
@@ -92,7 +92,7 @@ def test_references_that_multiply_do_not_fill_the_screen(tmp_path, capsys):
     regularizer=values | st.dictionaries(st.sampled_from(NC3_OPTIONS), values, max_size=3), lam=st.none() | st.floats(0, 1e9)
 )
 def test_regularizers(regularizer, lam):
-    asked(debiasing.nc3_options, METHODS["bec"], regularizer, lam)
+    asked(Treatment.of, options.Debiasing(method="bec", regularizer=regularizer, lam=lam))
 
 
 @few

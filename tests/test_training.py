@@ -9,6 +9,7 @@ from torch import nn
 
 from fairnc_utils import corpora, training
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.perplexity import masked_perplexity
 
 
 def toy():
@@ -251,14 +252,14 @@ def test_perplexity_of_a_model_that_knows_nothing_is_the_vocabulary_size(tiny):
     lm = tiny("bert")
     blind = dataclasses.replace(lm, weight=torch.zeros_like(lm.weight), bias=None)
     sequences = corpora.tokenize(["the nurse said that she was tired .", "he reads a book ."], lm.tokenizer)
-    assert training.masked_perplexity(blind, sequences) == pytest.approx(30_522, rel=1e-4)
+    assert masked_perplexity(blind, sequences) == pytest.approx(30_522, rel=1e-4)
 
 
 def test_perplexity_is_repeatable_and_needs_no_padding_token_right(tiny):
     lm = tiny("bert")
     texts = ["the nurse said that she was tired .", "he reads a book and walks home .", "a man ."]
     sequences = corpora.tokenize(texts, lm.tokenizer)
-    values = [training.masked_perplexity(lm, sequences, seed=seed) for seed in (0, 0, 1)]
+    values = [masked_perplexity(lm, sequences, seed=seed) for seed in (0, 0, 1)]
     assert values[0] == values[1] != values[2]
 
 
@@ -268,7 +269,7 @@ def test_perplexity_falls_with_training(tiny):
     sequences = corpora.tokenize(["the nurse said that she was tired .", "the boy writes a letter ."] * 8, lm.tokenizer)
     batch = next(iter(corpora.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id)))
     special = torch.tensor(lm.special_ids)
-    before = training.masked_perplexity(lm, sequences)
+    before = masked_perplexity(lm, sequences)
 
     def loss(generator):
         ids, positions, labels = corpora.mask_tokens(
@@ -281,4 +282,4 @@ def test_perplexity_falls_with_training(tiny):
 
     draws = itertools.repeat(torch.Generator().manual_seed(0))
     training.fit(lm.model, loss, draws, steps=60, groups=[{"params": lm.model.parameters(), "lr": 0.01}])
-    assert training.masked_perplexity(lm, sequences) < before / 5
+    assert masked_perplexity(lm, sequences) < before / 5

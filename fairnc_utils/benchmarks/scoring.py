@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from fairnc_utils._progress import progress
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 
@@ -115,7 +115,7 @@ def log_probabilities(
     place_of = np.cumsum(first) - 1  # queries of one place, a position of an input, stand together
     on_device = _Places(*(torch.from_numpy(x).to(lm.device) for x in (row[first], position[first], place_of, target)))
     found = torch.empty(len(queries), dtype=lm.weight.dtype, device=lm.device)
-    with tqdm(total=len(inputs), desc=description, unit="input") as bar:
+    with progress(total=len(inputs), desc=description, unit="input") as bar:
         for rows, ids, mask in source.batches(tokens=tokens):
             features = lm.features(ids, mask)
             start, stop = np.searchsorted(row[first], (rows.start, rows.stop))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from fairnc_utils import corpora, words
-from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, padded_batch
+from fairnc_utils.debias.base import Batch, Method, Recipe, Rows
 
 NEUTRAL_WEIGHT, ATTRIBUTE_WEIGHT, RHO = 0.3, 0.7, 10.0
 FEMALE, MALE, NEUTRAL = 0, 1, 2
@@ -56,7 +56,7 @@ def _sequences(texts: Sequence[str], tokenizer, max_length: int, *, part: int = 
 
 def collate(rows: Rows, tokenizer, generator: torch.Generator) -> Batch:
     """``kind`` (B,) and ``place`` (B,): the sentence's group and where its word stands; nothing is masked."""
-    batch = padded_batch([row["input_ids"] for row in rows], tokenizer)
+    batch = corpora.padded_batch([row["input_ids"] for row in rows], tokenizer.pad_token_id)
     return batch | {key: torch.tensor([row[key] for row in rows]) for key in ("kind", "place")}
 
 

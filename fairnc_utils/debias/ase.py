@@ -64,7 +64,7 @@ def _encoded(template: str, occupation: str, tokenizer, max_length: int) -> dict
 
 def collate(rows: Rows, tokenizer, generator: torch.Generator) -> Batch:
     """``labels`` hold the pronoun at the mask; ``occupation`` (B, T) is 1 at the occupation's tokens."""
-    batch = base.padded_batch([row["input_ids"] for row in rows], tokenizer)
+    batch = corpora.padded_batch([row["input_ids"] for row in rows], tokenizer.pad_token_id)
     pronouns = torch.tensor([row["pronoun_id"] for row in rows])[:, None]
     labels = torch.where(batch["input_ids"] == tokenizer.mask_token_id, pronouns, -100)
     return batch | {"labels": labels, "occupation": corpora.padded([row["occupation"] for row in rows], 0)}

@@ -68,18 +68,11 @@ def tokenized(texts: Sequence[str], tokenizer, *, max_length: int) -> datasets.D
     return datasets.Dataset.from_dict({"input_ids": corpora.tokenize(texts, tokenizer, max_length=max_length)})
 
 
-def padded_batch(sequences: Sequence[Sequence[int]], tokenizer) -> Batch:
-    """``input_ids`` and ``attention_mask`` (B, T)."""
-    ids = corpora.padded(sequences, tokenizer.pad_token_id)
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    return {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
-
-
 def masked_batch(sequences: Sequence[Sequence[int]], tokenizer, generator: torch.Generator) -> Batch:
     """A masked language modelling batch (15%, 80/10/10): ``labels`` (B, T) hold the original ids there and −100 elsewhere."""
     if tokenizer.mask_token_id is None:
         raise FairNCError("this method masks words; it needs a masked language model")
-    batch = padded_batch(sequences, tokenizer)
+    batch = corpora.padded_batch(sequences, tokenizer.pad_token_id)
     maskable = ~torch.isin(batch["input_ids"], torch.tensor(sorted(set(tokenizer.all_special_ids))))
     ids, positions, labels = corpora.mask_tokens(
         batch["input_ids"], maskable, mask_id=tokenizer.mask_token_id, vocab_size=len(tokenizer), generator=generator

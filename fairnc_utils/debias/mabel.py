@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from fairnc_utils import _io, assets, corpora, swap
-from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, masked_batch, masked_lm_loss, padded_batch
+from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, masked_batch, masked_lm_loss
 from fairnc_utils.errors import FairNCError
 
 TEMPERATURE, ALIGNMENT, MLM = 0.05, 0.05, 0.1
@@ -67,7 +67,8 @@ def examples(tokenizer, *, limit: int | None = None, max_length: int = 128, pair
 def collate(rows: Rows, tokenizer, generator: torch.Generator) -> Batch:
     """4B sequences in the order of ``COLUMNS``: ``text_ids`` as they stand, ``input_ids`` and ``labels`` masked."""
     sequences = [row[column] for column in COLUMNS for row in rows]
-    return masked_batch(sequences, tokenizer, generator) | {"text_ids": padded_batch(sequences, tokenizer)["input_ids"]}
+    text_ids = corpora.padded(sequences, tokenizer.pad_token_id)
+    return masked_batch(sequences, tokenizer, generator) | {"text_ids": text_ids}
 
 
 def prepare(model: nn.Module, tokenizer, rows: Rows) -> nn.Module:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from fairnc_utils._registry import lazy
 
 if TYPE_CHECKING:
+    from fairnc_utils.runs.finetune import finetune
     from fairnc_utils.runs.measure import geometry, measure
     from fairnc_utils.runs.score import compare, perplexity, score
-    from fairnc_utils.runs.train import finetune, train
+    from fairnc_utils.runs.train import train
     from fairnc_utils.runs.trajectory import recorded_trajectory, trajectory
 
 __all__ = [
@@ -29,9 +30,10 @@ __all__ = [
 
 #: Module → the functions that are found here.
 _FUNCTIONS = {
+    "finetune": ("finetune",),
     "measure": ("geometry", "measure"),
     "score": ("compare", "perplexity", "score"),
-    "train": ("finetune", "train"),
+    "train": ("train",),
     "trajectory": ("recorded_trajectory", "trajectory"),
 }
 

@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel
 
 from fairnc_utils import _io
+from fairnc_utils._atomic import require_folder
 from fairnc_utils._registry import plug_ins
 from fairnc_utils.errors import FairNCError, FairNCWarning, brief
 from fairnc_utils.runs import flags
@@ -60,6 +61,8 @@ def _run(arguments: list[str]) -> int:
     if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
         return _plug_in(arguments[0])(arguments[1:]) or 0
     options = vars(_parser().parse_args(arguments))
+    if options.get("out"):
+        require_folder(Path(options["out"]), "--out")  # before hours of work that could not be saved
     return COMMANDS[options.pop("command")](**options)
 
 

@@ -20,12 +20,13 @@ from typing import Literal
 import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from tqdm import tqdm
 
+from fairnc_utils._progress import progress
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import rows as records
+from fairnc_utils.runs.finetune import finetune
 from fairnc_utils.runs.options import FinetuneConfig, TrainConfig, configured
-from fairnc_utils.runs.train import finetune, train
+from fairnc_utils.runs.train import train
 
 #: What a cell can be → its options, and what runs it.
 RUNS = {"train": (TrainConfig, train), "finetune": (FinetuneConfig, finetune)}
@@ -173,7 +174,7 @@ def run(chosen: Cells, folder: str | Path, *, jobs: int = 1, device: str | None 
     context.set_forkserver_preload(["fairnc_utils.runs"])
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1)  # what one part breaks, the next does not see
-    with pool, tqdm(total=len(left), desc="study", unit="cell") as bar:
+    with pool, progress(total=len(left), desc="study", unit="cell") as bar:
         pending = {pool.submit(_run_part, part, folder, threads, device) for part in parts}
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)

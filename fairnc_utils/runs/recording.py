@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from fairnc_utils import assets, benchmarks
+from fairnc_utils._atomic import require_folder
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import rows as records
 
@@ -26,6 +27,7 @@ def record(*folders: str | Path, target: str | Path | None = None) -> dict:
     among ``folders`` to add to it. Raises ``FairNCError`` if there is no run.
     """
     target = Path(target or assets.project_root() / records.RECORDED / "study")
+    _require_study(target)
     parts = [_read(file.parent) for folder in folders for file in sorted(Path(folder).rglob("provenance.json"))]
     if not parts:
         raise FairNCError(f"no run below {', '.join(map(str, folders))}: run the study first")
@@ -43,6 +45,14 @@ def record(*folders: str | Path, target: str | Path | None = None) -> dict:
     assets.write_atomic(target / "units.parquet", _packed(units))
     assets.write_atomic(target / "provenance.json", json.dumps(provenance, indent=1, sort_keys=True) + "\n")
     return provenance
+
+
+def _require_study(target: Path) -> None:
+    """Raise ``FairNCError`` where files would be replaced that are not those of a recorded study."""
+    require_folder(target, "target")
+    files = [file for name in ("provenance.json", "results.parquet", "units.parquet") if (file := target / name).exists()]
+    if files and not (files[0].name == "provenance.json" and "runs" in json.loads(files[0].read_text())):
+        raise FairNCError(f"{files[0]} is of something else than a recorded study: choose a new or empty folder as target")
 
 
 def _packed(units: pd.DataFrame) -> bytes:

@@ -1,12 +1,9 @@
 """The data contract: tidy result rows, item scores and provenance of every run."""
 
-import errno
 import hashlib
 import json
 import os
 import subprocess
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -17,6 +14,7 @@ import pandas as pd
 import pyarrow
 
 from fairnc_utils import assets
+from fairnc_utils._atomic import replacing
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.stats import Estimate
 
@@ -41,6 +39,10 @@ _TEXT = {"run_id", "model", "method", "regularizer", "variant", "benchmark", "sp
          "created", "item_id", "unit"}  # fmt: skip
 
 
+#: Files of a saved run.
+RUN_FILES = ("results.parquet", "results.csv", "items.parquet", "provenance.json")
+
+
 @dataclass(frozen=True)
 class Run:
     """One run: its configuration, tidy ``results``, ``items`` and ``provenance``."""
@@ -53,20 +55,18 @@ class Run:
     def save(self, folder: str | Path) -> "Run":
         """Write ``folder/<run_id>/`` with results (Parquet and CSV), items and provenance; all of it or nothing.
 
+        What else is in a folder of that name stays there.
         A relative folder is one of the project, so that a notebook saves to the same place from wherever it is run. Raises
         ``FairNCError`` where the folder cannot be written.
         """
         folder = assets.project_root() / folder
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".") as temporary:
-                built = Path(temporary) / self.run_id
+            with replacing(folder / self.run_id, ours=RUN_FILES) as built:
                 built.mkdir()
                 self.results.to_parquet(built / "results.parquet", index=False)
                 self.results.to_csv(built / "results.csv", index=False)
                 self.items.to_parquet(built / "items.parquet", index=False)
                 (built / "provenance.json").write_text(json.dumps(self.provenance, indent=2, sort_keys=True) + "\n")
-                _replace(folder / self.run_id, built)
         except OSError as error:
             reason = error.strerror or error  # pyarrow gives a sentence alone
             raise FairNCError(f"results cannot be saved to {folder} ({reason}): make room or choose another folder") from error
@@ -75,21 +75,6 @@ class Run:
     def select(self, **columns) -> pd.DataFrame:
         """The result rows with the given column values, e.g. ``run.select(words="gender", metric="nc3")``."""
         return select(self.results, **columns)
-
-
-def _replace(target: Path, built: Path) -> None:
-    """Put a complete folder in the place of one that may be there: the old one leaves in one step, the new one comes in one.
-
-    Another process may do the same with the same run at the same time; the last one stays.
-    """
-    while True:
-        with suppress(FileNotFoundError):
-            target.rename(tempfile.mkdtemp(dir=built.parent))
-        try:
-            return built.rename(target)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
 
 
 def make(config: dict, rows: list[dict], items: pd.DataFrame | None, *, device: str, evidence: dict) -> Run:

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from fairnc_utils import benchmarks, corpora, models, pretraining, training
+from fairnc_utils import benchmarks, corpora, models, pretraining
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
+from fairnc_utils.perplexity import masked_perplexity
 from fairnc_utils.runs import rows as records
 from fairnc_utils.runs.options import PerplexityConfig, ScoreConfig, configured
 from fairnc_utils.runs.rows import Run, metric_rows
@@ -69,7 +70,7 @@ def perplexity(**options) -> Run:
 def gap_perplexity(lm: LanguageModel, *, texts: int | None = None) -> dict:
     """Result row of the masked perplexity on (the first texts of) GAP test."""
     sequences = corpora.tokenize(corpora.load("gap", "test")["text"][:texts], lm.tokenizer, max_length=lm.max_length)
-    value = training.masked_perplexity(lm, sequences)
+    value = masked_perplexity(lm, sequences)
     return {"benchmark": "perplexity", "corpus": "gap", "split": "test", "metric": "masked_perplexity", "value": value}
 
 

@@ -15,7 +15,7 @@ from fairnc_utils.models import LanguageModel
 from fairnc_utils.runs import rows as records
 from fairnc_utils.runs.options import Debiasing, TrajectoryConfig, configured
 from fairnc_utils.runs.rows import Run, metric_rows
-from fairnc_utils.runs.train import Treatment
+from fairnc_utils.runs.treatment import Treatment
 
 #: What rows report of each snapshot.
 METRICS = ("nc3", "nc3_ceiling", "nc3c", "unc3")
@@ -79,6 +79,7 @@ def trajectory(**options) -> Run:
     for treatment in treatments:
         lm = models.load(config.model, device=config.device)
         fingerprint, groups = lm.fingerprint, _groups(lm, config.words)
+        treatment.require(lm)
         watch = _Watch(lm, config, sorted(groups), treatment.columns)
         watch()
         treatment.apply(lm, seed=config.seed, evaluate=watch, evaluate_every=watch.every)
