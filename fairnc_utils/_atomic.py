@@ -54,7 +54,9 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
 def require_folder(folder: Path, option: str) -> None:
     """Raise ``FairNCError`` that names the ``option`` unless ``folder`` is one to write in, or can be made."""
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    there = next(
+        place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()
+    )
     if not there.is_dir():
         raise FairNCError(f"option {option}: {there} is a file: choose another folder")
     if not os.access(there, os.W_OK | os.X_OK):
@@ -62,9 +64,11 @@ def require_folder(folder: Path, option: str) -> None:
 
 
 def require_ours(folder: Path, ours: Collection[str], option: str) -> None:
-    """Raise ``FairNCError`` that names the ``option`` unless ``folder`` is new, or holds nothing but the entries in ``ours``."""
+    """Raise ``FairNCError`` that names the ``option`` unless ``folder`` is new or holds but the entries in ``ours``."""
     require_folder(folder, option)
-    others = sorted({entry.name for entry in folder.iterdir()} - set(ours)) if folder.exists() else []
+    others = (
+        sorted({entry.name for entry in folder.iterdir()} - set(ours)) if folder.exists() else []
+    )
     if others:
         and_more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise FairNCError(

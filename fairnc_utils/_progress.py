@@ -17,7 +17,9 @@ def progress(*items, **options) -> tqdm:
         return _Displayed(*items, file=io.StringIO(), ascii=False, **options)
     if sys.stderr.isatty():
         return tqdm(*items, leave=None, **options)
-    return _Logged(*items, file=io.StringIO(), ascii=False, mininterval=10, maxinterval=60, **options)
+    return _Logged(
+        *items, file=io.StringIO(), ascii=False, mininterval=10, maxinterval=60, **options
+    )
 
 
 class _Outermost(tqdm):

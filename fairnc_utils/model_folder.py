@@ -37,10 +37,14 @@ def saving(folder: Path, about: dict) -> Iterator[Path]:
             built.mkdir()
             yield built
             files = {file.name: assets.sha256(file) for file in sorted(built.iterdir())}
-            (built / MARK).write_text(json.dumps({"about": about, "files": files}, indent=1, default=str) + "\n")
+            (built / MARK).write_text(
+                json.dumps({"about": about, "files": files}, indent=1, default=str) + "\n"
+            )
     except OSError as error:
         reason = error.strerror or error
-        raise FairNCError(f"the model cannot be saved to {folder} ({reason}): make room or choose another folder") from error
+        raise FairNCError(
+            f"the model cannot be saved to {folder} ({reason}): make room or choose another folder"
+        ) from error
 
 
 def save(model, tokenizer, folder: Path, about: dict) -> None:

@@ -58,4 +58,6 @@ def _masked_loss(
     features, drawn = lm.features(ids, mask), labels >= 0
     picked = features.gather(1, positions[..., None].expand(-1, -1, features.shape[-1]))[drawn]
     logits = linear(picked, lm.weight, lm.bias).float()
-    return nn.functional.cross_entropy(logits, labels[drawn], reduction="sum").item(), int(drawn.sum())
+    return nn.functional.cross_entropy(logits, labels[drawn], reduction="sum").item(), int(
+        drawn.sum()
+    )

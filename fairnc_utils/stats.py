@@ -25,6 +25,27 @@ class Estimate:
     n: int
 
 
+def quotient(
+    part: np.ndarray, whole: np.ndarray, *, otherwise: float = np.nan, above: float = 0.0
+) -> np.ndarray:
+    """part / whole, element by element, and ``otherwise`` where the whole is not ``above`` its least value."""
+    whole = np.asarray(whole)
+    out = np.full(np.shape(whole), otherwise)
+    return np.divide(part, whole, out=out, where=whole > above)
+
+
+def correlation(
+    x: np.ndarray, y: np.ndarray, axis: int = -1, *, ranked: bool = False, otherwise: float = np.nan
+) -> np.ndarray:
+    """Pearson's correlation along an axis, from −1 to 1; ``ranked``: Spearman's, of the ranks, of which ties share the mean;
+    ``otherwise`` where x or y is constant."""
+    if ranked:
+        x, y = (scipy.stats.rankdata(column, axis=axis) for column in (x, y))
+    x, y = (column - np.mean(column, axis=axis, keepdims=True) for column in (x, y))
+    spread = np.sqrt(np.sum(x * x, axis=axis) * np.sum(y * y, axis=axis))
+    return quotient(np.sum(x * y, axis=axis), spread, otherwise=otherwise)
+
+
 def bootstrap(
     *columns: Sequence[float], statistic: Callable = np.mean, resamples: int = 2000, seed: int = 0,
     strata: Sequence | None = None,

@@ -58,11 +58,17 @@ class Checkpoints:
         try:
             state = torch.load(self.file, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise FairNCError(f"checkpoint {self.file} cannot be read; delete it to start anew") from error
+            raise FairNCError(
+                f"checkpoint {self.file} cannot be read; delete it to start anew"
+            ) from error
         if not isinstance(state, dict) or "identity" not in state:
-            raise FairNCError(f"{self.file} is no checkpoint of a training run; choose another folder")
+            raise FairNCError(
+                f"{self.file} is no checkpoint of a training run; choose another folder"
+            )
         if state["identity"] != self.identity:
-            raise FairNCError(f"checkpoint {self.file} belongs to another run; delete it or choose another folder")
+            raise FairNCError(
+                f"checkpoint {self.file} belongs to another run; delete it or choose another folder"
+            )
         return state
 
 
@@ -78,10 +84,15 @@ class _Training:
         self.device = self.parameters[0].device
         self.modules = dict(modules)
         if captured:  # a graph reads the learning rate from where it is, not as a number
-            groups = [group | {"lr": torch.tensor(group["lr"], device=self.device)} for group in groups]
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True, capturable=captured)
+            groups = [
+                group | {"lr": torch.tensor(group["lr"], device=self.device)} for group in groups
+            ]
+        self.optimizer = torch.optim.AdamW(
+            groups, weight_decay=weight_decay, fused=True, capturable=captured
+        )
         self.schedule = get_linear_schedule_with_warmup(self.optimizer, warmup, steps)
-        self.schedule.base_lrs = [float(rate) for rate in self.schedule.base_lrs]  # no question to the device at each step
+        # as numbers, so that no step asks the device for them
+        self.schedule.base_lrs = [float(rate) for rate in self.schedule.base_lrs]
         self.step, self.curve = 0, []
 
     def state(self) -> dict:
@@ -97,7 +108,8 @@ class _Training:
             module.load_state_dict(state["modules"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         for group in self.optimizer.param_groups:
-            group["lr"] = group["lr"].to(self.device) if isinstance(group["lr"], Tensor) else group["lr"]
+            if isinstance(group["lr"], Tensor):
+                group["lr"] = group["lr"].to(self.device)
         self.schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"]["cpu"])
         if "cuda" in state["random"] and self.device.type == "cuda":
@@ -116,7 +128,8 @@ class _Training:
         norm = nn.utils.clip_grad_norm_(self.parameters, clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return {name: term.detach() for name, term in {"loss": total, **terms, "gradient_norm": norm}.items()}
+        values = {"loss": total, **terms, "gradient_norm": norm}
+        return {name: term.detach() for name, term in values.items()}
 
     def advance(self) -> None:
         """Count the step and set the learning rate of the next one."""
@@ -139,12 +152,17 @@ class _Window:
 
     def report(self, last: int) -> dict[str, float]:
         """Means by name and seconds per step; raises ``FairNCError`` naming the first step with a value that is not finite."""
-        table = {name: torch.stack([terms[name] for terms in self.values]).tolist() for name in self.values[0]}
+        table = {
+            name: torch.stack([terms[name] for terms in self.values]).tolist()
+            for name in self.values[0]
+        }
         for place in range(len(self.values)):
             for name, column in table.items():
                 if not abs(column[place]) < float("inf"):
                     step = last - len(self.values) + 1 + place
-                    raise FairNCError(f"{self.description}: {name} is {column[place]} at step {step}; lower the learning rate")
+                    raise FairNCError(
+                        f"{self.description}: {name} is {column[place]} at step {step}; lower the learning rate"
+                    )
         means = {name: sum(column) / len(column) for name, column in table.items()}
         seconds = (time.perf_counter() - self.started) / len(self.values)
         return means | {"seconds_per_step": seconds}
@@ -160,8 +178,8 @@ def fit(
 
     ``loss(batch)``: 0-d tensor, or named terms to be summed, called under mixed precision; ``batches``: yields at least
     ``steps`` batches already on the device; ``groups``: AdamW parameter groups with their peak ``lr``; linear warm-up, then
-    linear decay to 0; ``precision``: see ``PRECISIONS``; ``compiled``: ``torch.compile`` the loss; ``captured``: replay the step
-    as a CUDA graph (batches are dictionaries of tensors then, and the loss waits for no value). ``evaluate()`` adds its
+    linear decay to 0; ``precision``: see ``PRECISIONS``; ``compiled``: ``torch.compile`` the loss; ``captured``: replay the
+    step as a CUDA graph (batches are dictionaries of tensors then, and the loss waits for no value). ``evaluate()`` adds its
     values to the curve; the loss, its terms and the gradient's norm before clipping are means since the row before.
 
     ``checkpoints``: save there, and go on from there if a state is found: batches that were used already are drawn and
@@ -170,7 +188,9 @@ def fit(
     """
     if precision not in PRECISIONS:
         raise FairNCError(f"option precision = {precision!r}: choose {', '.join(PRECISIONS)}")
-    run = _Training({"model": model, **(extra or {})}, groups, weight_decay, warmup, steps, captured)
+    run = _Training(
+        {"model": model, **(extra or {})}, groups, weight_decay, warmup, steps, captured
+    )
     stream = _resumed(run, batches, checkpoints)
     loss = torch.compile(loss) if compiled else loss
     update = partial(run.update, loss, dtype=PRECISIONS[precision], clip=clip)
@@ -181,7 +201,9 @@ def fit(
         while run.step < steps:
             batch = next(stream, None)
             if batch is None:
-                raise FairNCError(f"{description}: the batches end after {run.step} of {steps} steps")
+                raise FairNCError(
+                    f"{description}: the batches end after {run.step} of {steps} steps"
+                )
             window.add(update(batch))
             run.advance()
             bar.update()
@@ -189,7 +211,10 @@ def fit(
             evaluating = evaluate is not None and (last or run.step % evaluate_every == 0)
             saving = checkpoints is not None and (last or run.step % checkpoints.every == 0)
             if last or evaluating or saving or run.step % log_every == 0:
-                row = {"step": run.step, "lr": float(run.schedule.get_last_lr()[-1])} | window.report(run.step)
+                row = {
+                    "step": run.step,
+                    "lr": float(run.schedule.get_last_lr()[-1]),
+                } | window.report(run.step)
                 run.curve.append(row | (_evaluated(model, evaluate) if evaluating else {}))
                 bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
                 window.restart()
@@ -201,7 +226,9 @@ def fit(
 
 def parameter_groups(modules: Sequence[nn.Module], lr: float, weight_decay: float) -> list[dict]:
     """Parameters of the modules, each once; biases and norms do not decay."""
-    every = {id(p): p for module in modules for p in module.parameters() if p.requires_grad}.values()
+    every = {
+        id(p): p for module in modules for p in module.parameters() if p.requires_grad
+    }.values()
     return [
         {"params": [p for p in every if p.ndim >= 2], "lr": lr, "weight_decay": weight_decay},
         {"params": [p for p in every if p.ndim < 2], "lr": lr, "weight_decay": 0.0},
@@ -226,7 +253,9 @@ def batches(
             yield {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
-def length_grouped(lengths: Tensor, size: int, generator: torch.Generator, *, pool: int = 32) -> list[list[int]]:
+def length_grouped(
+    lengths: Tensor, size: int, generator: torch.Generator, *, pool: int = 32
+) -> list[list[int]]:
     """Places of all rows in batches of ``size``: shuffled, sorted by length within pools of ``pool`` batches, shuffled."""
     order = torch.randperm(len(lengths), generator=generator)
     found = []

@@ -39,8 +39,11 @@ def main(arguments: list[str] | None = None) -> None:
 
     import torch  # only now, so that the wait policy above counts
 
+    from fairnc_utils.assets import write_atomic
     from speed import report, timing
 
+    if options.output and options.output.exists() and '"results"' not in options.output.read_text(errors="replace"):
+        parser.error(f"--output {options.output} holds something else than figures: choose another file")
     if options.tables:
         return report.write()
     if options.threads:
@@ -56,8 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     machine, table = timing.machine(options.device), report.markdown([report.shown(row) for row in rows])
     print(", ".join(f"{key} {value}" for key, value in machine.items()), table, sep="\n\n")
     if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps({"machine": machine, "results": timing.records(rows)}, indent=1) + "\n")
+        write_atomic(options.output, json.dumps({"machine": machine, "results": timing.records(rows)}, indent=1) + "\n")
     if options.record:
         report.write()
 

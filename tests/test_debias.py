@@ -67,7 +67,7 @@ def test_unknown_method_names_all():
 
 
 def test_causal_models_are_refused(tiny):
-    with pytest.raises(FairNCError, match="trains masked language models; tiny gpt2 is causal"):
+    with pytest.raises(FairNCError, match="takes masked language models; tiny gpt2 is causal"):
         debiasing.train(tiny("gpt2"), debias.get("mlm"), steps=1)
 
 

@@ -37,7 +37,9 @@ def trained(tmp_path_factory):
 
 
 def content(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 def refused(folder, tmp_path, capsys, message, **options):
@@ -55,7 +57,9 @@ def test_a_folder_with_other_files_is_not_replaced(untrained, tmp_path, capsys):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
     folder = tmp_path / "thesis"
-    refused(folder, tmp_path, capsys, f"option output: {folder} has chapter.tex", output=str(folder))
+    refused(
+        folder, tmp_path, capsys, f"option output: {folder} has chapter.tex", output=str(folder)
+    )
 
 
 def test_the_current_folder_is_not_replaced(untrained, tmp_path, capsys, monkeypatch):
@@ -75,11 +79,15 @@ def test_a_file_is_not_replaced(untrained, tmp_path, capsys):
 def test_a_model_that_is_not_ours_is_not_replaced(untrained, trained, tmp_path, capsys):
     shutil.copytree(trained, tmp_path / "model")
     (tmp_path / "model" / "fairnc.json").unlink()
-    refused("model", tmp_path, capsys, "choose a new or empty folder", output=str(tmp_path / "model"))
+    refused(
+        "model", tmp_path, capsys, "choose a new or empty folder", output=str(tmp_path / "model")
+    )
 
 
 @pytest.mark.parametrize("name", ["notes.md", "config.json"])
-def test_a_model_of_ours_with_work_of_the_user_is_not_replaced(untrained, trained, tmp_path, capsys, name):
+def test_a_model_of_ours_with_work_of_the_user_is_not_replaced(
+    untrained, trained, tmp_path, capsys, name
+):
     shutil.copytree(trained, tmp_path / "model")
     (tmp_path / "model" / name).write_text("mine")
     refused("model", tmp_path, capsys, f"has {name}", output=str(tmp_path / "model"))
@@ -124,7 +132,9 @@ def test_a_study_is_not_recorded_over_other_files(tmp_path):
     run = Run("run", pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [1]}), {"run_id": "run"})
     run.save(tmp_path / "runs")
     before = content(tmp_path)
-    with pytest.raises(FairNCError, match="is of something else than a recorded study: choose a new"):
+    with pytest.raises(
+        FairNCError, match="is of something else than a recorded study: choose a new"
+    ):
         recording.record(tmp_path / "runs", target=tmp_path / "runs" / "run")
     assert content(tmp_path) == before
 

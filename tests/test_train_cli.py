@@ -148,6 +148,24 @@ def test_bad_configuration_is_status_2_and_one_line(capsys, tmp_path, options, m
     assert message in captured.err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("method", ["bec", "base"])
+@pytest.mark.parametrize("command", ["train", "trajectory"])
+def test_causal_models_are_one_line(capsys, tmp_path, tiny, family, method, command):
+    lm = tiny(family)
+    lm.model.save_pretrained(tmp_path / "model")
+    lm.tokenizer.save_pretrained(tmp_path / "model")
+    kept = TINY.keys() - {"log_every", "evaluate_every"} if command == "trajectory" else TINY.keys()
+    options = {key: TINY[key] for key in kept} | {"method": method, "model": str(tmp_path / "model")}
+    assert cli.main([command, "--config", write(tmp_path, options)]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    if (command, method) == ("trajectory", "base"):
+        assert "option method = 'base'" in line
+    else:
+        assert f"method {method} takes masked language models" in line
+        assert f"{tmp_path / 'model'} is causal: choose one such as BERT, RoBERTa or DistilBERT" in line
+
+
 def test_missing_file_is_status_2(capsys, tmp_path):
     assert cli.main(["train", "--config", str(tmp_path / "none.yaml")]) == 2
     assert "none.yaml" in capsys.readouterr().err

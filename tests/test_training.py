@@ -255,6 +255,12 @@ def test_perplexity_of_a_model_that_knows_nothing_is_the_vocabulary_size(tiny):
     assert masked_perplexity(blind, sequences) == pytest.approx(30_522, rel=1e-4)
 
 
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_perplexity_of_a_causal_model_is_refused(tiny, family):
+    with pytest.raises(FairNCError, match=f"needs a masked language model; tiny {family} is causal"):
+        masked_perplexity(tiny(family), [[5, 6, 7]])
+
+
 def test_perplexity_is_repeatable_and_needs_no_padding_token_right(tiny):
     lm = tiny("bert")
     texts = ["the nurse said that she was tired .", "he reads a book and walks home .", "a man ."]
@@ -283,3 +289,32 @@ def test_perplexity_falls_with_training(tiny):
     draws = itertools.repeat(torch.Generator().manual_seed(0))
     training.fit(lm.model, loss, draws, steps=60, groups=[{"params": lm.model.parameters(), "lr": 0.01}])
     assert masked_perplexity(lm, sequences) < before / 5
+
+
+# ------------------------------------------------------------------------------------------------------------ precision
+
+
+def test_precisions_do_not_depend_on_those_before_in_the_process():
+    """float32, bfloat16, float32: autocast leaves nothing behind, and computes in what it says."""
+    losses, kinds = [], []
+    for precision in ("fp32", "bf16", "fp32"):
+        model, _, batches, _ = toy()
+
+        def loss(batch, model=model):
+            x, y = batch
+            output = model(x)
+            kinds.append(output.dtype)
+            return (output - y).square().mean()
+
+        groups = [{"params": model.parameters(), "lr": 0.1}]
+        curve = training.fit(model, loss, batches, steps=3, groups=groups, log_every=1, precision=precision)
+        losses.append(curve["loss"].tolist())
+        assert model.weight.dtype == torch.float32
+    assert losses[0] == losses[2] != losses[1]
+    assert kinds == [torch.float32] * 3 + [torch.bfloat16] * 3 + [torch.float32] * 3
+
+
+def test_an_unknown_precision_is_named():
+    model, loss, batches, _ = toy()
+    with pytest.raises(FairNCError, match="option precision = 'fp16': choose fp32, bf16"):
+        training.fit(model, loss, batches, steps=1, groups=[], precision="fp16")

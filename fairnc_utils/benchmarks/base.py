@@ -108,5 +108,4 @@ def mean(x: np.ndarray, axis: int) -> np.ndarray:
 
 def ratio(total: np.ndarray, count: np.ndarray, axis: int) -> np.ndarray:
     """Mean over the items of resampled units: Σ total / Σ count (NaN where nothing was drawn)."""
-    count = np.sum(count, axis=axis)
-    return np.divide(np.sum(total, axis=axis), count, out=np.full(np.shape(count), np.nan), where=count > 0)
+    return stats.quotient(np.sum(total, axis=axis), np.sum(count, axis=axis))

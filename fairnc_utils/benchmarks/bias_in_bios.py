@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from fairnc_utils import stats
 from fairnc_utils.benchmarks.base import Benchmark, mean
 from fairnc_utils.finetuning import Classifier
 from fairnc_utils.tasks.base import Task
@@ -57,11 +58,6 @@ def _by_gender(x: np.ndarray, stratum: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.bincount(places, flat.ravel(), len(flat) * size).reshape(shape), count.reshape(shape)
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, NaN where there is no whole."""
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
-
-
 def percent(x: np.ndarray, axis: int) -> np.ndarray:
     """Mean in percent."""
     return 100 * mean(x, axis)
@@ -70,7 +66,7 @@ def percent(x: np.ndarray, axis: int) -> np.ndarray:
 def of_gender(x: np.ndarray, stratum: np.ndarray, axis: int, *, gender: int) -> np.ndarray:
     """Mean of the texts of one gender, in percent; NaN if there are none."""
     own = (stratum.astype(np.int64) & 1) == gender
-    return 100 * _share(np.where(own, x, 0.0).sum(axis), own.sum(axis))
+    return 100 * stats.quotient(np.where(own, x, 0.0).sum(axis), own.sum(axis))
 
 
 def gap(x: np.ndarray, stratum: np.ndarray, axis: int) -> np.ndarray:
@@ -80,10 +76,10 @@ def gap(x: np.ndarray, stratum: np.ndarray, axis: int) -> np.ndarray:
 
 def rms_gap(right: np.ndarray, stratum: np.ndarray, axis: int) -> np.ndarray:
     """√ of the mean over professions of (TPR of men − TPR of women)²; 0 is fair. Professions of one gender are left out."""
-    rates = _share(*_by_gender(right, stratum))
+    rates = stats.quotient(*_by_gender(right, stratum))
     squares = (rates[..., 0] - rates[..., 1]) ** 2
     there = ~np.isnan(squares)
-    return np.sqrt(_share(np.where(there, squares, 0).sum(-1), there.sum(-1)))
+    return np.sqrt(stats.quotient(np.where(there, squares, 0).sum(-1), there.sum(-1)))
 
 
 def _benchmark(task: Task, measures: str, limits: str) -> Benchmark:

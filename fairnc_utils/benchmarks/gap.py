@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fairnc_utils.benchmarks.base import Benchmark
+from fairnc_utils.stats import quotient
 from fairnc_utils.tasks import coreference
 
 COUNTS = ("found", "wrong")
@@ -39,8 +40,7 @@ def units(rows: pd.DataFrame) -> pd.DataFrame:
 def f1(found: np.ndarray, wrong: np.ndarray, axis: int) -> np.ndarray:
     """2 · found / (2 · found + missed + made up), in percent (NaN where there is nothing to find)."""
     found, wrong = np.sum(found, axis=axis), np.sum(wrong, axis=axis)
-    every = 2 * found + wrong
-    return np.divide(200 * found, every, out=np.full(np.shape(every), np.nan), where=every > 0)
+    return quotient(200 * found, 2 * found + wrong)
 
 
 def f1_ratio(
@@ -48,7 +48,7 @@ def f1_ratio(
 ) -> np.ndarray:
     """F1 of feminine pronouns / F1 of masculine ones; 1 is fair (NaN where the resolver finds no masculine one)."""
     feminine, masculine = f1(found_feminine, wrong_feminine, axis), f1(found_masculine, wrong_masculine, axis)
-    return np.divide(feminine, masculine, out=np.full(np.shape(feminine), np.nan), where=masculine > 0)
+    return quotient(feminine, masculine)
 
 
 _BY_GENDER = {gender: tuple(f"{count}_{gender}" for count in COUNTS) for gender in ("feminine", "masculine")}

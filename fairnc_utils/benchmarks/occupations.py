@@ -15,7 +15,7 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from fairnc_utils import _io
+from fairnc_utils import _io, stats
 from fairnc_utils.benchmarks.base import Benchmark
 from fairnc_utils.benchmarks.scoring import log_probabilities, masked_log_probabilities
 from fairnc_utils.errors import FairNCError
@@ -102,14 +102,14 @@ def units(rows: pd.DataFrame) -> pd.DataFrame:
 
 def slope(log_odds: np.ndarray, share: np.ndarray, axis: int) -> np.ndarray:
     """Least-squares slope of log-odds on share; NaN where all shares are equal."""
-    return _quotient(_covariance(log_odds, share, axis), _covariance(share, share, axis))
+    return stats.quotient(_covariance(log_odds, share, axis), _covariance(share, share, axis))
 
 
 def correlation(log_odds: np.ndarray, share: np.ndarray, axis: int) -> np.ndarray:
     """Pearson's r of log-odds and share; NaN where either is constant, the log-odds but for rounding."""
     spread = np.sqrt(_covariance(log_odds, log_odds, axis))
     spread = np.where(spread > ROUNDING, spread, 0) * np.sqrt(_covariance(share, share, axis))
-    return _quotient(_covariance(log_odds, share, axis), spread)
+    return stats.quotient(_covariance(log_odds, share, axis), spread)
 
 
 def lean(log_odds: np.ndarray, share: np.ndarray, axis: int) -> np.ndarray:
@@ -119,10 +119,6 @@ def lean(log_odds: np.ndarray, share: np.ndarray, axis: int) -> np.ndarray:
 
 def _covariance(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
     return np.mean((x - np.mean(x, axis=axis, keepdims=True)) * (y - np.mean(y, axis=axis, keepdims=True)), axis=axis)
-
-
-def _quotient(value: np.ndarray, by: np.ndarray) -> np.ndarray:
-    return np.divide(value, by, out=np.full(np.shape(by), np.nan), where=by > 0)
 
 
 OCCUPATION_SLOPE = Benchmark(

@@ -11,6 +11,7 @@ from torch import Tensor
 from fairnc_utils._progress import progress
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
+from fairnc_utils.stats import quotient
 
 #: (token ids of the input, position whose prediction is read, target token id)
 Query = tuple[Sequence[int], int, int]
@@ -83,8 +84,7 @@ def masked(ids: Sequence[int], place: int, mask: int) -> Query:
 
 def means(owners: Sequence[int], values: np.ndarray, size: int) -> np.ndarray:
     """Mean of the values of each owner (size,), NaN for one without any."""
-    counts = np.bincount(owners, minlength=size)
-    return np.divide(np.bincount(owners, values, size), counts, out=np.full(size, np.nan), where=counts > 0)
+    return quotient(np.bincount(owners, values, size), np.bincount(owners, minlength=size))
 
 
 def masked_log_probabilities(

@@ -30,7 +30,7 @@ from fairnc_utils.benchmarks.scoring import Inputs
 from fairnc_utils.benchmarks.stimuli import TESTS, Sentence, sentences
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
-from fairnc_utils.stats import Estimate
+from fairnc_utils.stats import Estimate, quotient
 
 #: What stands for a sentence: its first (causal: last) token, the mean of all, or the first (causal: last) piece of the word.
 READINGS = ("sentence", "mean", "word")
@@ -136,9 +136,7 @@ def effect_sizes(total, square, n, side, test, axis: int) -> np.ndarray:
         variance = (np.sum(square * (x | y), axis=axis) - count * mean**2) / (count - 1)
         means = [np.sum(total * group, axis=axis) / np.sum(n * group, axis=axis) for group in (x, y)]
         spread = np.sqrt(np.maximum(variance, 0))
-        found.append(
-            np.divide(means[0] - means[1], spread, out=np.full(np.shape(spread), np.nan), where=spread > ROUNDING)
-        )
+        found.append(quotient(means[0] - means[1], spread, above=ROUNDING))
     return np.stack(found)
 
 

@@ -14,11 +14,11 @@ from fairnc_utils.models import LanguageModel
 from fairnc_utils.regularizer import NC3Options, NC3Regularizer
 
 
-def require_masked(lm: LanguageModel, method: Method) -> None:
-    """Raise ``FairNCError`` for a model that no method trains."""
+def require_masked(lm: LanguageModel, method: str) -> None:
+    """Raise ``FairNCError`` for a model that no method takes; ``method``: the name of the one that was asked for."""
     if lm.kind != "masked":
         raise FairNCError(
-            f"method {method.name} trains masked language models; {lm.name} is {lm.kind}: "
+            f"method {method} takes masked language models; {lm.name} is {lm.kind}: "
             "choose one such as BERT, RoBERTa or DistilBERT"
         )
 
@@ -47,7 +47,7 @@ def train(
     curve has the terms ``task`` and ``penalty`` (λ · R). Raises ``FairNCError`` for a causal model, and where the method cannot
     take NC3.
     """
-    require_masked(lm, method)
+    require_masked(lm, method.name)
     if nc3 and method.without_nc3:
         raise FairNCError(f"method {method.name} cannot take NC3: {method.without_nc3}")
     recipe, size = method.recipe, batch_size or method.recipe.batch_size
@@ -77,7 +77,9 @@ def train(
             device=lm.device,
             new_epoch=regularizer.reset if nc3 and nc3.reset_each_epoch else None,
         )
-        embeddings = [lm.weight, lm.model.get_input_embeddings().weight] if frozen == "embeddings" else []
+        embeddings = (
+            [lm.weight, lm.model.get_input_embeddings().weight] if frozen == "embeddings" else []
+        )
         try:
             for weight in embeddings:
                 weight.requires_grad_(False)

@@ -77,9 +77,7 @@ def _evaluated(
         if task.labels:
             estimates["majority_accuracy"] = finetuning.majority_accuracy(label)
         common = {"benchmark": task.name, "split": split}
-        rows += records.metric_rows(
-            estimates, corpus=task.corpus, variant="corrected", **common
-        )
+        rows += records.metric_rows(estimates, corpus=task.corpus, variant="corrected", **common)
         tables.append(items.assign(**common))
     return rows, tables
 

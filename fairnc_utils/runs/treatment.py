@@ -57,9 +57,8 @@ class Treatment:
         return recipe | words.evidence([self.nc3_words])
 
     def require(self, lm: LanguageModel) -> None:
-        """Raise ``FairNCError`` for a model that cannot be trained."""
-        if self.method is not None:
-            debiasing.require_masked(lm, self.method)
+        """Raise ``FairNCError`` for a model that no method takes."""
+        debiasing.require_masked(lm, self.options.method)
 
     def apply(self, lm: LanguageModel, *, seed: int, **options) -> pd.DataFrame:
         """Train the model in place; the learning curve, empty for ``base``. ``options``: further ones of ``training.fit``."""

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import datasets
 import numpy as np
-import scipy.stats
 
-from fairnc_utils import assets
+from fairnc_utils import assets, stats
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.training import Recipe
 
@@ -137,30 +135,24 @@ def _counts(predicted: np.ndarray, label: np.ndarray, axis: int) -> tuple[np.nda
     return tuple(np.sum((predicted == p) & (label == t), axis=axis, dtype=float) for p, t in pairs)
 
 
-def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """100 · part / whole, 0 where there is no whole."""
-    return 100 * np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)
-
-
 def f1(predicted: np.ndarray, label: np.ndarray, axis: int = -1) -> np.ndarray:
     """Harmonic mean of precision and recall of class 1; 100 is perfect, 0 where the class is neither there nor predicted."""
     tp, fp, fn, _ = _counts(predicted, label, axis)
-    return _percent(2 * tp, 2 * tp + fp + fn)
+    return 100 * stats.quotient(2 * tp, 2 * tp + fp + fn, otherwise=0.0)
 
 
 def matthews(predicted: np.ndarray, label: np.ndarray, axis: int = -1) -> np.ndarray:
     """Matthews correlation of two classes, times 100; 100 is perfect, 0 chance and what a constant prediction gets."""
     tp, fp, fn, tn = _counts(predicted, label, axis)
-    return _percent(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
+    whole = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    return 100 * stats.quotient(tp * tn - fp * fn, whole, otherwise=0.0)
 
 
 def pearson(predicted: np.ndarray, label: np.ndarray, axis: int = -1) -> np.ndarray:
     """Pearson correlation of predicted and true numbers, times 100; 100 is perfect, 0 what a constant prediction gets."""
-    x, y = (column - np.mean(column, axis=axis, keepdims=True) for column in (predicted, label))
-    return _percent(np.sum(x * y, axis=axis), np.sqrt(np.sum(x * x, axis=axis) * np.sum(y * y, axis=axis)))
+    return 100 * stats.correlation(predicted, label, axis, otherwise=0.0)
 
 
 def spearman(predicted: np.ndarray, label: np.ndarray, axis: int = -1) -> np.ndarray:
     """Pearson correlation of the ranks (ties share their mean rank), times 100; 100 is perfect."""
-    rank = partial(scipy.stats.rankdata, axis=axis)
-    return pearson(rank(predicted), rank(label), axis=axis)
+    return 100 * stats.correlation(predicted, label, axis, ranked=True, otherwise=0.0)

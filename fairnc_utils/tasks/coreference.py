@@ -16,6 +16,7 @@ import numpy as np
 
 from fairnc_utils import _io
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.stats import quotient
 from fairnc_utils.tasks.base import Input, Task, accuracy, f1
 from fairnc_utils.training import Recipe
 
@@ -73,7 +74,7 @@ def preference(answer: np.ndarray, other: np.ndarray) -> np.ndarray:
     Takes the two questions as independent: a(1 − b) / (a(1 − b) + b(1 − a)); .5 where both are certain.
     """
     first, second = answer * (1 - other), other * (1 - answer)
-    return np.divide(first, first + second, out=np.full(np.shape(first), 0.5), where=first + second > 0)
+    return quotient(first, first + second, otherwise=0.5)
 
 
 # ---------------------------------------------------------------- GAP

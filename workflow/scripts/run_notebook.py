@@ -73,7 +73,7 @@ def main(snakemake) -> int:
     threading.Thread(target=die_with, args=[snakemake_process()], daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)
     os.environ["OMP_WAIT_POLICY"] = "passive"  # on a busy machine, threads that spin while they wait cost many times more
-    os.environ |= MALLOC
+    os.environ |= MALLOC | {"FAIRNC_PROGRESS": "log"}  # nobody watches the notebook
     log, output, notebook = Path(snakemake.log[0]), Path(snakemake.output.notebook), snakemake.input.notebook
     partial, failed = log.with_suffix(".partial.ipynb"), log.with_suffix(".failed.ipynb")
     logging.basicConfig(filename=log, filemode="w", level=logging.INFO, format="%(message)s")
