@@ -1,6 +1,7 @@
 """What result rows call a regularizer: ``corrected``, ``as_released,labels=aligned``, ``corrected,words=random``, ``none``."""
 
 import ast
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,12 @@ from fairnc_utils.errors import FairNCError, brief
 
 #: What a label may begin with.
 PRESETS = ("none", "corrected", "as_released")
+
+#: What a label is made of; words may be those of a file, whose name may hold any sign.
+_FORM = re.compile(
+    rf"(?P<preset>{'|'.join(PRESETS)})(?P<changes>(?:,(?!words=|frozen=)\w+=[^,=]+)*)"
+    r"(?:,words=(?P<words>.+?))?(?:,frozen=(?P<frozen>\w+))?"
+)
 
 
 @dataclass(frozen=True)
@@ -33,17 +40,14 @@ class RegularizerLabel:
     @classmethod
     def parse(cls, text: str) -> "RegularizerLabel":
         """The label of a row. Raises ``FairNCError`` for a text that is none."""
-        preset, *parts = text.split(",")
-        pairs = [tuple(part.split("=")) for part in parts]
-        if preset not in PRESETS or any(len(pair) != 2 for pair in pairs):
+        match = _FORM.fullmatch(text)
+        if not match:
             raise FairNCError(
                 f"regularizer {brief(text)} is no label: write {', '.join(PRESETS)}, and behind it option=value after commas"
             )
-        changes = dict(pairs)
-        words, frozen = changes.pop("words", None), changes.pop("frozen", None)
-        return cls(
-            preset, tuple((key, _value(text)) for key, text in changes.items()), words, frozen
-        )
+        pairs = (part.split("=") for part in match["changes"].split(",")[1:])
+        changes = tuple((option, _value(value)) for option, value in pairs)
+        return cls(match["preset"], changes, match["words"], match["frozen"])
 
     @property
     def usual_words(self) -> str:

@@ -27,6 +27,12 @@ def test_labels_say_what_differs_from_the_preset():
     assert RegularizerLabel.parse("none") == RegularizerLabel("none")
 
 
+def test_words_may_be_those_of_a_file_of_any_name():
+    label = RegularizerLabel("corrected", (("kind", "both"),), "my words, v=2.csv", "embeddings")
+    assert str(label) == "corrected,kind=both,words=my words, v=2.csv,frozen=embeddings"
+    assert RegularizerLabel.parse(str(label)) == label
+
+
 @pytest.mark.parametrize(
     "text", ["", "on", "corrected,", "corrected,kind", "corrected,kind=a=b", "none and corrected"]
 )
