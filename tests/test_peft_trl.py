@@ -11,7 +11,6 @@ from test_regularizer import (
     gradients,
     ids_of,
     statistics,
-    trainer,
     weights_of,
 )
 from torch import nn
