@@ -212,7 +212,7 @@ class NC3Regularizer(nn.Module):
         self.register_buffer("counts", torch.zeros_like(self.sums[:, 0]))
         self.measured: NC3Values | None = None
         self._tap = _Tap()
-        self.hook = self._tap.attach(lm.model.base_model, lm.model.get_output_embeddings())
+        self.hook = self._tap.attach(models.body(lm.model), lm.model.get_output_embeddings())
 
     def reset(self) -> None:
         """Forget all statistics."""

@@ -138,7 +138,7 @@ def sft(
     rows=ROWS,
     kind=None,
     config=None,
-    nc3=None,
+    peft_config=None,
     **arguments,
 ):
     from datasets import Dataset
@@ -150,7 +150,7 @@ def sft(
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    nc3 = nc3 or NC3Regularizer(
+    nc3 = NC3Regularizer(
         model, lm.tokenizer, ids_of(lm), options=options or NC3Options(memory="batch"), weight=2.0
     )
     settings = {
@@ -160,7 +160,7 @@ def sft(
     } | arguments  # fmt: skip
     return SFT(
         model, args=(config or trl.SFTConfig)(str(folder), **settings), train_dataset=Dataset.from_list(rows),
-        processing_class=lm.tokenizer, nc3=nc3,
+        processing_class=lm.tokenizer, peft_config=peft_config, nc3=nc3,
     )  # fmt: skip
 
 
@@ -219,17 +219,17 @@ def test_sft_adds_the_penalty_that_is_measured(trl, tiny, tmp_path, arguments):
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_sft_with_lora(trl, tiny, tmp_path, checkpointing):
+@pytest.mark.parametrize("by_trainer", [False, True])
+def test_sft_with_lora(trl, tiny, tmp_path, checkpointing, by_trainer):
+    """The trainer may put the adapters in after the regularizer has been made."""
     lm = tiny("llama")
     expected = expected_of(lm)
-    run = sft(
-        trl,
-        lm,
-        tmp_path,
-        model=with_lora(lm, "llama"),
-        max_steps=2,
-        gradient_checkpointing=checkpointing,
+    adapters = (
+        {"peft_config": peft.LoraConfig(r=2, target_modules=TARGETS["llama"])}
+        if by_trainer
+        else {"model": with_lora(lm, "llama")}
     )
+    run = sft(trl, lm, tmp_path, **adapters, max_steps=2, gradient_checkpointing=checkpointing)
     before = weights_of(run)
     run.train()
     assert logged(run)["nc3/UNC3"] == pytest.approx(expected.unc3.item(), rel=1e-4)
