@@ -59,15 +59,25 @@ class _Answer(nn.Module):
             return self
 
 
+def _body_name(model: nn.Module) -> str:
+    # Gemma 3 of transformers 4 gives the prefix of the model with images, which has no such part here.
+    return model.base_model_prefix if hasattr(model, model.base_model_prefix) else "model"
+
+
+def body(model: nn.Module) -> nn.Module:
+    """The model without its head and decoder."""
+    return getattr(model, _body_name(model))
+
+
 @contextmanager
 def _answering(model: nn.Module, hidden: Tensor) -> Iterator[_Answer]:
     """The model with its body replaced; hooks on the body do not notice."""
-    name, body, answer = model.base_model_prefix, model.base_model, _Answer(hidden)
+    name, whole, answer = _body_name(model), body(model), _Answer(hidden)
     setattr(model, name, answer)
     try:
         yield answer
     finally:
-        setattr(model, name, body)
+        setattr(model, name, whole)
 
 
 def decoder_input(model: nn.Module, **inputs: Tensor) -> Tensor:
@@ -172,8 +182,8 @@ class LanguageModel:
             raise FairNCError(f"{self.name} has no hidden layer {layer}: choose 1 to {self.layers}, or all")
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
         if layer in (None, self.layers):
-            return decoder_input(self.model, **inputs) if space == "head" else self.model.base_model(**inputs)[0]
-        output = self.model.base_model(**inputs, output_hidden_states=True)
+            return decoder_input(self.model, **inputs) if space == "head" else body(self.model)(**inputs)[0]
+        output = body(self.model)(**inputs, output_hidden_states=True)
         states = (*output.hidden_states[1:-1], output.last_hidden_state)
         if layer != "all":
             return head(self.model, states[layer - 1]) if space == "head" else states[layer - 1]
@@ -298,7 +308,7 @@ def _usable_device(name: str) -> torch.device:
 
 def _first_position(model: nn.Module) -> int:
     """Number of position embeddings that no token uses: RoBERTa and its kin count on from the padding id."""
-    for name, module in model.base_model.named_modules():
+    for name, module in body(model).named_modules():
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             return module.padding_idx + 1
     return 0

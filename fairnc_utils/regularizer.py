@@ -26,9 +26,12 @@ from fairnc_utils.words import AXES, WordList, load
 
 #: Option → its valid values.
 CHOICES = {
-    "kind": ("uniform", "align", "both"), "space": models.SPACES, "labels": ("aligned", "shifted"),
-    "features": ("attached", "detached"), "memory": ("ema", "cumulative", "batch"),
-}  # fmt: skip
+    "kind": ("uniform", "align", "both"),
+    "space": models.SPACES,
+    "labels": ("aligned", "shifted"),
+    "features": ("attached", "detached"),
+    "memory": ("ema", "cumulative", "batch"),
+}
 _EPS = 1e-12  # keeps roots differentiable at 0; a class whose samples weigh less is forgotten
 
 
@@ -55,12 +58,21 @@ class NC3Options:
     def __post_init__(self):
         for name, valid in CHOICES.items():
             if getattr(self, name) not in valid:
-                raise FairNCError(f"NC3 option {name} = {getattr(self, name)!r}: choose {', '.join(valid)}")
-        for name in ("masked_labels", "reset_each_epoch"):  # "false" in quotation marks would be true
+                raise FairNCError(
+                    f"NC3 option {name} = {getattr(self, name)!r}: choose {', '.join(valid)}"
+                )
+        for name in (
+            "masked_labels",
+            "reset_each_epoch",
+        ):  # "false" in quotation marks would be true
             if not isinstance(getattr(self, name), bool):
-                raise FairNCError(f"NC3 option {name} = {getattr(self, name)!r}: choose true or false")
+                raise FairNCError(
+                    f"NC3 option {name} = {getattr(self, name)!r}: choose true or false"
+                )
         if not (isinstance(self.decay, int | float) and 0 <= self.decay < 1):
-            raise FairNCError(f"NC3 option decay = {self.decay!r}: choose at least 0 and less than 1")
+            raise FairNCError(
+                f"NC3 option decay = {self.decay!r}: choose at least 0 and less than 1"
+            )
 
 
 #: Methods whose released scripts exist, with the weight λ that each uses.
@@ -75,11 +87,17 @@ def corrected() -> NC3Options:
 def as_released(method: str) -> NC3Options:
     """What the released script of ``bec``, ``ase``, ``mabel`` or ``adept`` computes, defects included."""
     if method not in RELEASED_WEIGHTS:
-        raise FairNCError(f"no released NC3 script for {method!r}: choose {', '.join(RELEASED_WEIGHTS)}")
+        raise FairNCError(
+            f"no released NC3 script for {method!r}: choose {', '.join(RELEASED_WEIGHTS)}"
+        )
     return NC3Options(
-        space="encoder", labels="shifted", masked_labels=method in ("bec", "ase"), features="detached", memory="cumulative",
+        space="encoder",
+        labels="shifted",
+        masked_labels=method in ("bec", "ase"),
+        features="detached",
+        memory="cumulative",
         reset_each_epoch=method == "adept",
-    )  # fmt: skip
+    )
 
 
 @dataclass
@@ -125,10 +143,9 @@ class _Tap:
     def decode(self, decoder: nn.Module, arguments: tuple) -> None:
         self.passes.setdefault(torch.is_grad_enabled(), _Pass()).features = arguments[0]
 
-    def take(self, *, with_graph: bool) -> _Pass | None:
-        """The last pass; where gradients are on, the last that had them, or with ``with_graph`` none without. It is read once."""
+    def last(self, *, with_graph: bool) -> _Pass | None:
+        """The last pass; where gradients are on, the last that had them, or with ``with_graph`` none without."""
         trained, newest = self.passes.get(True), next(reversed(self.passes.values()), None)
-        self.passes.clear()
         if torch.is_grad_enabled():
             return trained if with_graph else trained or newest
         return newest
@@ -155,29 +172,47 @@ class NC3Regularizer(nn.Module):
     """
 
     def __init__(
-        self, model: nn.Module, tokenizer, words: str | WordList | Sequence[int] | Sequence[str] = "gender", *,
-        weight: float = 1.0, options: NC3Options | None = None, **named,
-    ):  # fmt: skip
+        self,
+        model: nn.Module,
+        tokenizer,
+        words: str | WordList | Sequence[int] | Sequence[str] = "gender",
+        *,
+        weight: float = 1.0,
+        options: NC3Options | None = None,
+        **named,
+    ):
         super().__init__()
         valid = asdict(NC3Options())
         if named and (options is not None or named.keys() - valid):
-            raise FairNCError(f"NC3 options {', '.join(named)}: give either options= or some of {', '.join(valid)}")
+            raise FairNCError(
+                f"NC3 options {', '.join(named)}: give either options= or some of {', '.join(valid)}"
+            )
         lm = models.wrap(model, tokenizer, name=type(model).__name__, evaluate=False)
-        self.options, self.weight, self.causal = options or NC3Options(**named), weight, lm.kind == "causal"
+        self.options, self.weight, self.causal = (
+            options or NC3Options(**named),
+            weight,
+            lm.kind == "causal",
+        )
         self._model = (lm.model,)  # a tuple, so that its parameters do not become ours
-        ids = torch.as_tensor(_token_ids(words, tokenizer), dtype=torch.int64).unique().to(lm.device)
+        ids = (
+            torch.as_tensor(_token_ids(words, tokenizer), dtype=torch.int64).unique().to(lm.device)
+        )
         classes, dim = lm.weight.shape
         lm.check_space(self.options.space)
         if len(ids) < 2 or ids[0] < 0 or ids[-1] >= classes:
-            raise FairNCError(f"NC3 words: give {', '.join(AXES)}, two or more words, or token ids from 0 to {classes - 1}")
+            raise FairNCError(
+                f"NC3 words: give {', '.join(AXES)}, two or more words, or token ids from 0 to {classes - 1}"
+            )
         slots = ids.new_full((classes,), len(ids))  # all other words share one slot more
         self.register_buffer("ids", ids)
-        self.register_buffer("slots", slots.scatter_(0, ids, torch.arange(len(ids), device=lm.device)))
+        self.register_buffer(
+            "slots", slots.scatter_(0, ids, torch.arange(len(ids), device=lm.device))
+        )
         self.register_buffer("sums", _wide(lm.weight.detach().new_zeros(len(ids), dim)))
         self.register_buffer("counts", torch.zeros_like(self.sums[:, 0]))
         self.measured: NC3Values | None = None
         self._tap = _Tap()
-        self.hook = self._tap.attach(lm.model.base_model, lm.model.get_output_embeddings())
+        self.hook = self._tap.attach(models.body(lm.model), lm.model.get_output_embeddings())
 
     def reset(self) -> None:
         """Forget all statistics."""
@@ -195,11 +230,13 @@ class NC3Regularizer(nn.Module):
         if isinstance(features, Tensor):
             seen = _Pass(features=features)
         else:
-            attached = self.options.features == "attached"
-            seen = self._tap.take(with_graph=attached)
+            seen = self._tap.last(with_graph=self.options.features == "attached")
             features = None if seen is None else self._features(seen)
+            self._tap.passes.clear()  # a pass is read once; the head that was run here is none
             if features is None:
-                raise FairNCError("NC3Regularizer: run the model on the batch, with gradients, then call this once")
+                raise FairNCError(
+                    "NC3Regularizer: run the model on the batch, with gradients, then call this once"
+                )
         ids = batch["input_ids"] if seen.input_ids is None else seen.input_ids
         if not features.shape[:-1] == ids.shape == batch.get("input_ids", ids).shape:
             shapes = f"{list(features.shape)} do not fit input_ids {list(batch.get('input_ids', ids).shape)}"
@@ -211,7 +248,8 @@ class NC3Regularizer(nn.Module):
         labels = batch.get("labels")
         if labels is not None and not self.causal and not self.options.masked_labels:
             ids = torch.where(labels >= 0, labels, ids)  # the word behind the mask
-        text = ids == ids if mask is None or mask.ndim != 2 else mask.bool()  # a block mask says nothing of padding
+        blocks = mask is None or mask.ndim != 2  # of which no padding can be read
+        text = torch.ones_like(ids, dtype=torch.bool) if blocks else mask.bool()
         means, present = self._remember(*self._gather(_wide(features), ids, text, positions))
         rows = self._model[0].get_output_embeddings().weight[self.ids]
         penalty, self.measured = _penalty(means, _wide(rows), present, self.options.kind)
@@ -231,7 +269,9 @@ class NC3Regularizer(nn.Module):
         """Counts (K,) and sums (K, D) of this batch; no device synchronization, whatever the batch holds."""
         if self.causal or self.options.labels == "shifted":
             paired = text[:, 1:] & text[:, :-1]
-            if positions is not None and positions.ndim == 2:  # where texts are packed, none predicts the next one
+            if (
+                positions is not None and positions.ndim == 2
+            ):  # where texts are packed, none predicts the next one
                 paired = paired & (positions[:, 1:] > positions[:, :-1])
             features, ids, text = features[:, :-1], ids[:, 1:], paired
         if self.options.features == "detached":
@@ -277,8 +317,12 @@ def _penalty(means: Tensor, rows: Tensor, seen: Tensor, kind: str) -> tuple[Tens
     global_mean = (share[:, None] * means).sum(0) / number.clamp_min(1)
     cosines = duality_cosines(means, rows, global_mean, eps=_EPS)
     average = (share * cosines).sum() / number.clamp_min(1)
-    spread = ((share * (cosines - average).square()).sum() / (number - 1).clamp_min(1) + _EPS).sqrt()
-    penalty = {"uniform": spread, "align": 1 - average, "both": spread + 1 - average}[kind] * (number >= 2)
+    spread = (
+        (share * (cosines - average).square()).sum() / (number - 1).clamp_min(1) + _EPS
+    ).sqrt()
+    penalty = {"uniform": spread, "align": 1 - average, "both": spread + 1 - average}[kind] * (
+        number >= 2
+    )
     return penalty, NC3Values(penalty.detach(), average.detach(), spread.detach(), number)
 
 
@@ -286,9 +330,13 @@ def _token_ids(words: str | WordList | Sequence[int] | Sequence[str], tokenizer)
     if isinstance(words, str):
         words = load(words, tokenizer)
     elif not isinstance(words, WordList) and any(isinstance(word, str) for word in words):
-        unknown = [str(word) for word in words if models.single_token_id(tokenizer, str(word)) is None]
+        unknown = [
+            str(word) for word in words if models.single_token_id(tokenizer, str(word)) is None
+        ]
         if unknown:
-            raise FairNCError(f"NC3 words: leave out {', '.join(unknown)}: not single tokens of this vocabulary")
+            raise FairNCError(
+                f"NC3 words: leave out {', '.join(unknown)}: not single tokens of this vocabulary"
+            )
         return [models.single_token_id(tokenizer, word) for word in words]
     return words.token_ids if isinstance(words, WordList) else words
 
@@ -357,7 +405,9 @@ class NC3TrainerMixin:
     def _load_optimizer_and_scheduler(self, checkpoint):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None and (saved := Path(checkpoint) / "nc3.pt").exists():
-            self.nc3.load_state_dict(torch.load(saved, map_location=self.args.device, weights_only=True))
+            self.nc3.load_state_dict(
+                torch.load(saved, map_location=self.args.device, weights_only=True)
+            )
 
 
 @dataclass
@@ -386,7 +436,14 @@ class _Log:
     def add(self, values: NC3Values) -> None:
         usable = (values.classes >= 2).to(values.classes)
         row = torch.stack(
-            [usable * values.r, usable * values.nc3, usable * values.unc3, values.classes, usable, torch.ones_like(usable)]
+            [
+                usable * values.r,
+                usable * values.nc3,
+                usable * values.unc3,
+                values.classes,
+                usable,
+                torch.ones_like(usable),
+            ]
         )
         self.sums = row if self.sums is None else self.sums + row
 
@@ -397,4 +454,6 @@ class _Log:
         r, nc3, unc3, classes, usable, batches = self.sums.tolist()
         self.sums = None
         means = {"nc3/R": r, "nc3/NC3": nc3, "nc3/UNC3": unc3} if usable else {}
-        return {name: total / usable for name, total in means.items()} | {"nc3/classes": classes / batches}
+        return {name: total / usable for name, total in means.items()} | {
+            "nc3/classes": classes / batches
+        }

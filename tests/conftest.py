@@ -73,7 +73,7 @@ def bpe_tokenizer():
 def unigram_tokenizer():
     """A SentencePiece-like unigram tokenizer in XLM-RoBERTa's style: it puts the space before the first word itself."""
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    pieces = sorted({f"▁{word}" for word in " ".join(SENTENCES).split()}) + ["▁", *"abcdefghijklmnopqrstuvwxyz.,"]
+    pieces = [*sorted({f"▁{word}" for word in " ".join(SENTENCES).split()}), "▁", *"abcdefghijklmnopqrstuvwxyz.,"]
     core = Tokenizer(models.Unigram([(piece, -float(i)) for i, piece in enumerate(special + pieces)], unk_id=3))
     core.pre_tokenizer = pre_tokenizers.Metaspace()
     core.decoder = decoders.Metaspace()

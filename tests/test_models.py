@@ -142,7 +142,7 @@ def test_rows_that_are_not_the_vocabularys_are_refused(tokenizer):
         "deberta-v2", vocab_size=30_522, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
         intermediate_size=16, legacy=False,
     )  # fmt: skip
-    with pytest.raises(FairNCError, match="mine: .* has 16 rows for a vocabulary of 30522 tokens"):
+    with pytest.raises(FairNCError, match=r"mine: .* has 16 rows for a vocabulary of 30522 tokens"):
         models.wrap(AutoModelForMaskedLM.from_config(config), tokenizer, name="mine")
 
 

@@ -4,7 +4,15 @@ import copy
 
 import pytest
 import torch
-from test_regularizer import TEXTS, called, encode, gradients, ids_of, statistics, trainer, weights_of
+from test_regularizer import (
+    TEXTS,
+    called,
+    encode,
+    gradients,
+    ids_of,
+    statistics,
+    weights_of,
+)
 from torch import nn
 
 from fairnc_utils import models
@@ -15,7 +23,10 @@ from fairnc_utils.regularizer import NC3Options, NC3Regularizer, NC3TrainerMixin
 peft = pytest.importorskip("peft")
 
 # What these packages warn of is theirs: names that transformers is about to change, for one.
-pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("FutureWarning", "DeprecationWarning", "UserWarning")]
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore::{kind}")
+    for kind in ("FutureWarning", "DeprecationWarning", "UserWarning")
+]
 
 TARGETS = {
     "bert": ["query", "value"], "deberta-v2": ["query_proj"], "modernbert": ["Wqkv"], "gpt2": ["c_attn"],
@@ -24,7 +35,9 @@ TARGETS = {
 
 
 def with_lora(lm, family, **options):
-    config = peft.LoraConfig(r=2, target_modules=TARGETS[family], fan_in_fan_out=family == "gpt2", **options)
+    config = peft.LoraConfig(
+        r=2, target_modules=TARGETS[family], fan_in_fan_out=family == "gpt2", **options
+    )
     return peft.get_peft_model(lm.model, config)
 
 
@@ -33,7 +46,9 @@ def test_lora_that_has_learned_nothing_has_the_penalty_of_the_model(tiny, family
     plain, lm = tiny(family), tiny(family)
     batch = encode(lm)
     kept = {"weight": 3.0, "memory": "batch", "kind": "both"}
-    expected = called(NC3Regularizer(plain.model, plain.tokenizer, ids_of(plain), **kept), plain, batch)
+    expected = called(
+        NC3Regularizer(plain.model, plain.tokenizer, ids_of(plain), **kept), plain, batch
+    )
     model = with_lora(lm, family)
     nc3 = NC3Regularizer(model, lm.tokenizer, ids_of(lm), **kept)
     assert nc3.causal == (lm.kind == "causal")
@@ -44,7 +59,9 @@ def test_lora_that_has_learned_nothing_has_the_penalty_of_the_model(tiny, family
     value.backward()
     moved = gradients(model)
     assert moved
-    assert all("lora_B" in name for name in moved)  # A gets none as long as B is 0; the rest is frozen
+    assert all(
+        "lora_B" in name for name in moved
+    )  # A gets none as long as B is 0; the rest is frozen
 
 
 def test_lora_is_measured_as_the_model_that_it_makes(tiny):
@@ -59,7 +76,10 @@ def test_lora_is_measured_as_the_model_that_it_makes(tiny):
     merged = models.wrap(merged, lm.tokenizer, name="merged")
     batch = encode(lm)
     with torch.no_grad():
-        features = [x.features(batch["input_ids"], batch["attention_mask"]) for x in (adapted, merged, tiny("bert"))]
+        features = [
+            x.features(batch["input_ids"], batch["attention_mask"])
+            for x in (adapted, merged, tiny("bert"))
+        ]
     torch.testing.assert_close(features[0], features[1], rtol=1e-4, atol=1e-4)
     assert not features[0].allclose(features[2], rtol=1e-2, atol=1e-2)
 
@@ -77,7 +97,12 @@ def test_a_classifier_that_is_trained_along_is_the_one_read(tiny):
         model(**batch)
         value = nc3(batch)
         weight = model.get_base_model().get_output_embeddings().weight
-        expected = measure(statistics(models.wrap(model, lm.tokenizer, name="lora"), batch), weight, classes=ids_of(lm), min_count=1)
+        expected = measure(
+            statistics(models.wrap(model, lm.tokenizer, name="lora"), batch),
+            weight,
+            classes=ids_of(lm),
+            min_count=1,
+        )
         assert value.item() == pytest.approx(expected.unc3.item(), rel=1e-4)
         value.backward()
         assert "base_model.model.lm_head.modules_to_save.default.weight" in gradients(model)
@@ -86,9 +111,10 @@ def test_a_classifier_that_is_trained_along_is_the_one_read(tiny):
 def test_an_adapter_on_the_classifier_is_refused(tiny):
     lm = tiny("llama")
     model = peft.get_peft_model(lm.model, peft.LoraConfig(r=2, target_modules=["lm_head"]))
-    with pytest.raises(FairNCError, match="an adapter sits on the output classifier; take it out of target_modules"):
+    with pytest.raises(
+        FairNCError, match="an adapter sits on the output classifier; take it out of target_modules"
+    ):
         NC3Regularizer(model, lm.tokenizer, ids_of(lm))
-
 
 
 # ------------------------------------------------------------------------------------------------------------------ TRL
@@ -102,7 +128,19 @@ def trl():
 ROWS = [{"text": text} for text in TEXTS]
 
 
-def sft(trl, lm, folder, *, options=None, model=None, rows=ROWS, kind=None, config=None, nc3=None, **arguments):
+def sft(
+    trl,
+    lm,
+    folder,
+    *,
+    options=None,
+    model=None,
+    rows=ROWS,
+    kind=None,
+    config=None,
+    peft_config=None,
+    **arguments,
+):
     from datasets import Dataset
 
     class SFT(NC3TrainerMixin, kind or trl.SFTTrainer):
@@ -112,7 +150,9 @@ def sft(trl, lm, folder, *, options=None, model=None, rows=ROWS, kind=None, conf
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    nc3 = nc3 or NC3Regularizer(model, lm.tokenizer, ids_of(lm), options=options or NC3Options(memory="batch"), weight=2.0)
+    nc3 = NC3Regularizer(
+        model, lm.tokenizer, ids_of(lm), options=options or NC3Options(memory="batch"), weight=2.0
+    )
     settings = {
         "per_device_train_batch_size": 4, "max_steps": 1, "logging_steps": 1, "save_strategy": "no", "learning_rate": 1e-3,
         "use_cpu": True, "bf16": False, "report_to": [], "disable_tqdm": True, "dataloader_pin_memory": False, "seed": 0,
@@ -120,7 +160,7 @@ def sft(trl, lm, folder, *, options=None, model=None, rows=ROWS, kind=None, conf
     } | arguments  # fmt: skip
     return SFT(
         model, args=(config or trl.SFTConfig)(str(folder), **settings), train_dataset=Dataset.from_list(rows),
-        processing_class=lm.tokenizer, nc3=nc3,
+        processing_class=lm.tokenizer, peft_config=peft_config, nc3=nc3,
     )  # fmt: skip
 
 
@@ -132,13 +172,16 @@ def expected_of(lm, rows=ROWS):
     """R of whole texts, each padded by itself, as the measuring code takes them."""
     texts = encode(lm, [row["text"] for row in rows])
     ids = [
-        [*row[mask.bool()].tolist(), lm.tokenizer.eos_token_id] if row[mask.bool()][-1] != lm.tokenizer.eos_token_id
+        [*row[mask.bool()].tolist(), lm.tokenizer.eos_token_id]
+        if row[mask.bool()][-1] != lm.tokenizer.eos_token_id
         else row[mask.bool()].tolist()
         for row, mask in zip(texts["input_ids"], texts["attention_mask"], strict=True)
     ]
     width = max(map(len, ids))
     batch = {
-        "input_ids": torch.tensor([row + [lm.tokenizer.pad_token_id] * (width - len(row)) for row in ids]),
+        "input_ids": torch.tensor(
+            [row + [lm.tokenizer.pad_token_id] * (width - len(row)) for row in ids]
+        ),
         "attention_mask": torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids]),
     }
     return measure(statistics(lm, batch), lm.weight, classes=ids_of(lm), min_count=1)
@@ -166,16 +209,27 @@ def test_sft_adds_the_penalty_that_is_measured(trl, tiny, tmp_path, arguments):
     assert entry["nc3/UNC3"] == pytest.approx(expected.unc3.item(), rel=1e-4)
     assert entry["nc3/NC3"] == pytest.approx(expected.nc3.item(), rel=1e-4)
     assert entry["nc3/classes"] == len(ids_of(lm))
-    assert entry["loss"] - logged(plain)["loss"] == pytest.approx(2 * expected.unc3.item(), rel=1e-3)
-    assert not torch.equal(weights_of(run)["model.embed_tokens.weight"], before["model.embed_tokens.weight"])
+    assert entry["loss"] - logged(plain)["loss"] == pytest.approx(
+        2 * expected.unc3.item(), rel=1e-3
+    )
+    assert not torch.equal(
+        weights_of(run)["model.embed_tokens.weight"], before["model.embed_tokens.weight"]
+    )
     assert entry["grad_norm"] != logged(plain)["grad_norm"]
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_sft_with_lora(trl, tiny, tmp_path, checkpointing):
+@pytest.mark.parametrize("by_trainer", [False, True])
+def test_sft_with_lora(trl, tiny, tmp_path, checkpointing, by_trainer):
+    """The trainer may put the adapters in after the regularizer has been made."""
     lm = tiny("llama")
     expected = expected_of(lm)
-    run = sft(trl, lm, tmp_path, model=with_lora(lm, "llama"), max_steps=2, gradient_checkpointing=checkpointing)
+    adapters = (
+        {"peft_config": peft.LoraConfig(r=2, target_modules=TARGETS["llama"])}
+        if by_trainer
+        else {"model": with_lora(lm, "llama")}
+    )
+    run = sft(trl, lm, tmp_path, **adapters, max_steps=2, gradient_checkpointing=checkpointing)
     before = weights_of(run)
     run.train()
     assert logged(run)["nc3/UNC3"] == pytest.approx(expected.unc3.item(), rel=1e-4)
@@ -211,8 +265,18 @@ def test_dpo_reads_the_rows_of_the_policy(trl, tiny, tmp_path, lora):
     )  # fmt: skip
     run.train()
     counts = dict(zip(run.nc3.ids.tolist(), run.nc3.counts.tolist(), strict=True))
-    per_step = {"she": 2, "he": 2, "was": 4, "said": 4, "a": 0}  # of both answers; the first word of a text is predicted by none
+    per_step = {
+        "she": 2,
+        "he": 2,
+        "was": 4,
+        "said": 4,
+        "a": 0,
+    }  # of both answers; the first word of a text is predicted by none
     assert {word: counts[ids_of(lm, [word])[0]] / 2 for word in per_step} == per_step
-    assert all(torch.isfinite(torch.tensor(entry["nc3/R"])) for entry in run.state.log_history if "loss" in entry)
+    assert all(
+        torch.isfinite(torch.tensor(entry["nc3/R"]))
+        for entry in run.state.log_history
+        if "loss" in entry
+    )
     assert logged(run)["nc3/R"] > 0
     assert run.nc3.measured.r > 0

@@ -543,6 +543,8 @@ def test_a_decoder_called_on_pieces_is_not_read(tiny):
         if piece is not None:
             lm.model.lm_head(hidden[:, piece])
         assert nc3(batch).item() == pytest.approx(expected)
+        with pytest.raises(FairNCError, match="run the model"):
+            nc3(batch)
 
 
 # Several processes
