@@ -24,8 +24,8 @@ NUMBERS = ["n", "value", "ci_low", "ci_high"]
 #: How far a number may lie from its reference, relative to its size where that is above 1: another order of float32 sums, on
 #: another machine or number of threads.
 NOISE = 2e-5
-#: Metrics that jump with a small change: of neighbours in a picture, whose layout is searched for.
-JUMPY = {"trustworthiness": 0.1}
+#: Metrics that jump with a small change: ranks and shares of permutations, and neighbours in a picture, whose layout is
+JUMPY = {"trustworthiness": 0.1} | dict.fromkeys(("wilcoxon_r", "wilcoxon_p", "p_words", "p_sentences"), 2e-3)
 
 
 def reduced(table: pd.DataFrame) -> pd.DataFrame:
