@@ -93,7 +93,7 @@ def train(**options) -> Run:
     trained = models.wrap(lm.model, lm.tokenizer, name=lm.name)  # not the same weights: not the same fingerprint
     for own, items in _measured(trained, config, asked):
         rows, tables = rows + [treatment.columns | row for row in own], [*tables, items]
-    return records.make(recorded, rows, pd.concat(tables), device=lm.device, evidence=evidence)
+    return records.make(config, rows, pd.concat(tables), device=lm.device, evidence=evidence)
 
 
 def _measured(lm: LanguageModel, config: TrainConfig, asked: list) -> Iterator[tuple[list[dict], pd.DataFrame]]:
@@ -139,7 +139,7 @@ def finetune(**options) -> Run:
     evidence |= {"text": classifier.text, "recipe": asdict(task.recipe),
                  "items": [corpora.fingerprint(table["item_id"]) for table in tables[:-1]]}  # fmt: skip
     return records.make(
-        config.model_dump(mode="json"), [columns | row for row in rows], pd.concat(tables), device=lm.device, evidence=evidence
+        config, [columns | row for row in rows], pd.concat(tables), device=lm.device, evidence=evidence
     )
 
 
