@@ -62,7 +62,7 @@ def test_tiny_study_runs_on_slurm(slurm, tmp_path):
     project = copy(tmp_path / "project")
     done = run(project, "study", *ON_THIS_NODE)
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = records.load(project / "build/tiny/study/runs")
+    rows = records.load(project / "runs/study/tiny")
     cells = rows[["method", "regularizer", "lam", "seed"]].drop_duplicates()
     assert sorted(map(tuple, cells.to_numpy())) == [
         ("base", "none", 0, 0), ("base", "none", 0, 1), ("bec", "corrected", 1, 0), ("bec", "corrected", 1, 1),

@@ -13,6 +13,7 @@ from fairnc_utils.models import LanguageModel
 from fairnc_utils.runs import rows as records
 from fairnc_utils.runs.options import GeometryConfig, MeasureConfig, TextConfig, configured
 from fairnc_utils.runs.rows import Run, metric_rows
+from fairnc_utils.runs.store import stored
 from fairnc_utils.words import WordList
 
 
@@ -20,6 +21,7 @@ def _read(config: TextConfig, **options) -> Reading:
     return measurement.read(**config.model_dump(include={"model", "device", "corpus", "split", "texts"}), **options)
 
 
+@stored
 def measure(**options) -> Run:
     """Collapse metrics of word lists for one model on one corpus: rows by list, variant, minimum count and layer.
 
@@ -101,6 +103,7 @@ def _list_rows(
     return rows, items
 
 
+@stored
 def geometry(**options) -> Run:
     """Class means and word embeddings in one plane, by PCA and UMAP, with the trustworthiness of each map.
 

@@ -17,6 +17,7 @@ from fairnc_utils.runs.measure import collapse_of
 from fairnc_utils.runs.options import Debiasing, FinetuneConfig, TrainConfig, configured
 from fairnc_utils.runs.rows import Run
 from fairnc_utils.runs.score import gap_perplexity, requested, scored
+from fairnc_utils.runs.store import stored
 
 #: Precision as a configuration names it → as accelerate does.
 PRECISIONS = {"fp32": "no", "bf16": "bf16"}
@@ -61,6 +62,7 @@ class Treatment:
         )  # fmt: skip
 
 
+@stored
 def train(**options) -> Run:
     """One debiasing run: collapse of gender words and masked perplexity before and after, items with the learning curve.
 
@@ -109,6 +111,7 @@ def _measured(lm: LanguageModel, config: TrainConfig, asked: list) -> Iterator[t
         yield [gap_perplexity(lm, texts=config.evaluation_texts)], pd.DataFrame()
 
 
+@stored
 def finetune(**options) -> Run:
     """Fine-tune a copy of a model on a task: its metrics on the held-out splits, then the fairness benchmarks of that kind.
 

@@ -15,6 +15,7 @@ from fairnc_utils.models import LanguageModel
 from fairnc_utils.runs import rows as records
 from fairnc_utils.runs.options import Debiasing, TrajectoryConfig, configured
 from fairnc_utils.runs.rows import Run, metric_rows
+from fairnc_utils.runs.store import stored
 from fairnc_utils.runs.train import Treatment
 
 #: What rows report of each snapshot.
@@ -60,6 +61,7 @@ class _Watch:
         return {"nc3": float(found.nc3), "unc3": float(found.unc3)}
 
 
+@stored
 def trajectory(**options) -> Run:
     """Train a method without and with NC3, and place the words' means and embeddings at every snapshot in one map.
 

@@ -1,7 +1,7 @@
 """The study of a profile, cell by cell: `make study`. No part of the book, which shows what was recorded."""
 
 STUDY = config.get("study", {"sweeps": {}})
-RUNS = BUILD / "study" / "runs"
+RUNS = Path("runs") / "study" / PROFILE  # not below build/, which `make clean` removes
 
 # λ is chosen from these; a sweep that says `chosen` waits for them.
 CHOOSING = [sweep for sweep in ("plain", "lambda", "lambda-between") if sweep in STUDY["sweeps"]]
