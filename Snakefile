@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import yaml
