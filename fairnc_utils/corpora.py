@@ -9,13 +9,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import datasets
 import numpy as np
 import torch
 from torch import Tensor
 
 from fairnc_utils import _io, assets
+from fairnc_utils._extras import needs
 from fairnc_utils.errors import FairNCError
+
+with needs("measure"):
+    import datasets
 
 
 def _gap(split: str) -> Iterable[str]:

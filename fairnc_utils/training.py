@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
@@ -113,7 +112,7 @@ class _Training:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
         self.step, self.curve = state["step"], state["curve"]
 
-    def update(self, loss: Loss, batch: object, accelerator: Accelerator, clip: float) -> dict[str, Tensor]:
+    def update(self, loss: Loss, batch: object, accelerator, clip: float) -> dict[str, Tensor]:
         """Forward, backward, optimizer; returns the loss, its terms and the gradient's norm, still on the device."""
         with accelerator.autocast():
             value = loss(batch)
@@ -175,6 +174,8 @@ def fit(
     dropped, so that on a CPU the result is the same bit for bit. ``extra``: further modules whose state belongs to the run.
     Raises ``FairNCError`` on a loss or gradient that is not finite, at the next row of the curve, before any checkpoint.
     """
+    from accelerate import Accelerator
+
     accelerator = Accelerator(mixed_precision=precision, cpu=not next(model.parameters()).is_cuda)
     run = _Training({"model": model, **(extra or {})}, groups, weight_decay, warmup, steps, captured)
     stream = _resumed(run, batches, checkpoints)

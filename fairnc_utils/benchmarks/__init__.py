@@ -1,20 +1,23 @@
 """Fairness benchmarks: one file each, one line in the registry."""
 
-from fairnc_utils.benchmarks.base import Benchmark
-from fairnc_utils.benchmarks.bec_pro import BEC_PRO, BEC_PRO_AS_RELEASED
-from fairnc_utils.benchmarks.bias_in_bios import BIOS, BUG
-from fairnc_utils.benchmarks.bias_nli import BIAS_NLI
-from fairnc_utils.benchmarks.causal import CROWS_CAUSAL, STEREOSET_INTRA_CAUSAL
-from fairnc_utils.benchmarks.crows_pairs import CROWS_BIAS_BENCH, CROWS_OFFICIAL
-from fairnc_utils.benchmarks.gap import GAP
-from fairnc_utils.benchmarks.intersentence import STEREOSET_INTER_LIKELIHOOD, STEREOSET_INTER_NSP
-from fairnc_utils.benchmarks.likelihood import CROWS_AUL, CROWS_AULA
-from fairnc_utils.benchmarks.occupations import OCCUPATION_SLOPE
-from fairnc_utils.benchmarks.seat import SEAT, SEAT_BIAS_BENCH, SEAT_WORD
-from fairnc_utils.benchmarks.stereoset import STEREOSET
-from fairnc_utils.benchmarks.winobias import WINOBIAS
-from fairnc_utils.benchmarks.winogender import WINOGENDER
+from fairnc_utils._extras import needs
 from fairnc_utils.errors import FairNCError
+
+with needs("measure"):
+    from fairnc_utils.benchmarks.base import Benchmark
+    from fairnc_utils.benchmarks.bec_pro import BEC_PRO, BEC_PRO_AS_RELEASED
+    from fairnc_utils.benchmarks.bias_in_bios import BIOS, BUG
+    from fairnc_utils.benchmarks.bias_nli import BIAS_NLI
+    from fairnc_utils.benchmarks.causal import CROWS_CAUSAL, STEREOSET_INTRA_CAUSAL
+    from fairnc_utils.benchmarks.crows_pairs import CROWS_BIAS_BENCH, CROWS_OFFICIAL
+    from fairnc_utils.benchmarks.gap import GAP
+    from fairnc_utils.benchmarks.intersentence import STEREOSET_INTER_LIKELIHOOD, STEREOSET_INTER_NSP
+    from fairnc_utils.benchmarks.likelihood import CROWS_AUL, CROWS_AULA
+    from fairnc_utils.benchmarks.occupations import OCCUPATION_SLOPE
+    from fairnc_utils.benchmarks.seat import SEAT, SEAT_BIAS_BENCH, SEAT_WORD
+    from fairnc_utils.benchmarks.stereoset import STEREOSET
+    from fairnc_utils.benchmarks.winobias import WINOBIAS
+    from fairnc_utils.benchmarks.winogender import WINOGENDER
 
 __all__ = ["BENCHMARKS", "Benchmark", "get"]
 

@@ -1,12 +1,15 @@
 """Debiasing methods, one file each (four that share everything but their text share one): data, loss, hyperparameters."""
 
-from fairnc_utils.debias.adept import ADEPT
-from fairnc_utils.debias.adept_prefix import ADEPT_PREFIX
-from fairnc_utils.debias.ase import ASE
-from fairnc_utils.debias.base import Method, Recipe
-from fairnc_utils.debias.mabel import MABEL, MABEL_NLI
-from fairnc_utils.debias.masked import BEC, CDA, DROPOUT, MLM
+from fairnc_utils._extras import needs
 from fairnc_utils.errors import FairNCError
+
+with needs("train"):
+    from fairnc_utils.debias.adept import ADEPT
+    from fairnc_utils.debias.adept_prefix import ADEPT_PREFIX
+    from fairnc_utils.debias.ase import ASE
+    from fairnc_utils.debias.base import Method, Recipe
+    from fairnc_utils.debias.mabel import MABEL, MABEL_NLI
+    from fairnc_utils.debias.masked import BEC, CDA, DROPOUT, MLM
 
 __all__ = ["CONTROLS", "DEBIASING", "METHODS", "Method", "Recipe", "get"]
 

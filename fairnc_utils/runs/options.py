@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
-from fairnc_utils import assets, collapse, models, words
+from fairnc_utils import collapse, models, words
 from fairnc_utils.errors import FairNCError, brief
+from fairnc_utils.runs import checkout
 
 #: Word lists that ``measure`` knows: the axes of ``words``, two kinds of controls, and every token seen often enough.
 AXES = tuple(words.AXES)
@@ -29,8 +30,8 @@ class Config(BaseModel):
     @classmethod
     def _portable(cls, model: str) -> str:
         """A folder of the project by its place there: rows and run ids are the same wherever the checkout lies."""
-        root = assets.project_root()
-        return str(Path(model).relative_to(root)) if Path(model).is_relative_to(root) else model
+        root = checkout.find()
+        return str(Path(model).relative_to(root)) if root and Path(model).is_relative_to(root) else model
 
 
 class TextConfig(Config):

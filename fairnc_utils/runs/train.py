@@ -12,6 +12,7 @@ from fairnc_utils.debias import run as debiasing
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.regularizer import NC3Options
+from fairnc_utils.runs import checkout
 from fairnc_utils.runs import rows as records
 from fairnc_utils.runs.measure import collapse_of
 from fairnc_utils.runs.options import Debiasing, FinetuneConfig, TrainConfig, configured
@@ -70,7 +71,7 @@ def train(**options) -> Run:
     treatment = Treatment.of(config)
     if config.output and treatment.method and (why := treatment.method.without_folder):
         raise FairNCError(f"option output: a model of {config.method} cannot be saved: {why}; leave it out")
-    lm = models.load(config.model, device=config.device)
+    lm = models.load(checkout.located(config.model), device=config.device)
     asked = [requested(name, lm.kind) for name in config.benchmarks]
     recorded = config.model_dump(mode="json", exclude={"checkpoint", "output"})
     evidence = {"model": lm.fingerprint} | treatment.evidence
@@ -117,7 +118,7 @@ def finetune(**options) -> Run:
     task = tasks.get(config.task)
     asked = [requested(name, task.kind) for name in config.benchmarks]
     treatment = Treatment.of(config.debiasing) if config.debiasing else None
-    lm = models.load(config.model, device=config.device)
+    lm = models.load(checkout.located(config.model), device=config.device)
     evidence = {"model": lm.fingerprint}
     if treatment:
         evidence |= {"debiasing": treatment.evidence}

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 
+from fairnc_utils._extras import needs
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.tasks.base import Task, encode
-from fairnc_utils.tasks.biographies import BIAS_IN_BIOS, BUG_PROFESSION
-from fairnc_utils.tasks.coreference import COREFERENCE, COREFERENCE_ONTONOTES
-from fairnc_utils.tasks.glue import GLUE
-from fairnc_utils.tasks.nli import SICK_NLI, SNLI
+
+with needs("train"):
+    from fairnc_utils.tasks.base import Task, encode
+    from fairnc_utils.tasks.biographies import BIAS_IN_BIOS, BUG_PROFESSION
+    from fairnc_utils.tasks.coreference import COREFERENCE, COREFERENCE_ONTONOTES
+    from fairnc_utils.tasks.glue import GLUE
+    from fairnc_utils.tasks.nli import SICK_NLI, SNLI
 
 __all__ = ["TASKS", "Task", "encode", "get", "missing"]
 
