@@ -6,13 +6,17 @@ from fairnc_utils.benchmarks.bias_in_bios import BIOS, BUG
 from fairnc_utils.benchmarks.bias_nli import BIAS_NLI
 from fairnc_utils.benchmarks.causal import CROWS_CAUSAL, STEREOSET_INTRA_CAUSAL
 from fairnc_utils.benchmarks.crows_pairs import CROWS_BIAS_BENCH, CROWS_OFFICIAL
+from fairnc_utils.benchmarks.definitional import DEFINITIONAL
 from fairnc_utils.benchmarks.gap import GAP
+from fairnc_utils.benchmarks.gender_agreement import GENDER_AGREEMENT
 from fairnc_utils.benchmarks.intersentence import STEREOSET_INTER_LIKELIHOOD, STEREOSET_INTER_NSP
 from fairnc_utils.benchmarks.likelihood import CROWS_AUL, CROWS_AULA
 from fairnc_utils.benchmarks.occupations import OCCUPATION_SLOPE
 from fairnc_utils.benchmarks.seat import SEAT, SEAT_BIAS_BENCH, SEAT_WORD
 from fairnc_utils.benchmarks.stereoset import STEREOSET
+from fairnc_utils.benchmarks.swap_collapse import SWAP_COLLAPSE
 from fairnc_utils.benchmarks.winobias import WINOBIAS
+from fairnc_utils.benchmarks.winobias_zero_shot import WINOBIAS_ZERO_SHOT
 from fairnc_utils.benchmarks.winogender import WINOGENDER
 from fairnc_utils.errors import FairNCError
 
@@ -31,11 +35,15 @@ _ALL = (
     BEC_PRO,
     BEC_PRO_AS_RELEASED,
     OCCUPATION_SLOPE,
+    DEFINITIONAL,
+    GENDER_AGREEMENT,
+    SWAP_COLLAPSE,
     SEAT,
     SEAT_BIAS_BENCH,
     SEAT_WORD,
     GAP,
     WINOBIAS,
+    WINOBIAS_ZERO_SHOT,
     WINOGENDER,
     BIAS_NLI,
     BIOS,
