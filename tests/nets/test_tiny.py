@@ -15,9 +15,21 @@ TABLE = "build/tiny/results.parquet"
 
 def built() -> bool:
     """Whether a tiny book lies here that is as new as the checkout, as Snakemake sees it."""
-    command = ["workflow/launch.py", TABLE, "--dry-run", "--configfile", "config/tiny.yaml", "--cores", "1"]
+    command = [
+        "workflow/launch.py",
+        TABLE,
+        "--dry-run",
+        "--configfile",
+        "config/tiny.yaml",
+        "--cores",
+        "1",
+    ]
     done = subprocess.run(
-        [sys.executable, *command], cwd=assets.project_root(), capture_output=True, text=True, check=False
+        [sys.executable, *command],
+        cwd=assets.project_root(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr
 
@@ -49,7 +61,9 @@ def test_the_net_notices_a_number_that_moved(table, column):
         tiny.compare(table)
 
 
-@pytest.mark.parametrize("change", [lambda rows: rows.iloc[1:], lambda rows: rows.replace({"axis": {"gender": "race"}})])
+@pytest.mark.parametrize(
+    "change", [lambda rows: rows.iloc[1:], lambda rows: rows.replace({"axis": {"gender": "race"}})]
+)
 def test_the_net_notices_a_row_that_is_gone_or_renamed(table, change):
     with pytest.raises(AssertionError, match="DataFrame"):
         tiny.compare(change(table))
