@@ -62,7 +62,7 @@ def test_recipe_is_as_published(method):
 
 def test_unknown_method_names_all():
     names = "mlm, bec, mabel, mabel_nli, ase, adept, adept_prefix, cda, dropout"
-    with pytest.raises(FairNCError, match=f"method = 'bce': choose {names}"):
+    with pytest.raises(FairNCError, match=f"unknown method 'bce': choose {names}"):
         debias.get("bce")
 
 

@@ -289,4 +289,4 @@ def test_the_command_reads_its_options_from_a_file(registered, capsys, tmp_path)
     assert [row["value"] for row in rows] == runs.finetune(**(OPTIONS | {"steps": 4})).results["value"].tolist()
     file.write_text("rte")
     assert cli.main(["finetune", "--config", str(file)]) == 2
-    assert "write one option a line, e.g. `task: cola`; options are" in capsys.readouterr().err
+    assert "write one option a line, e.g. `seed: 1`; options are" in capsys.readouterr().err

@@ -74,7 +74,7 @@ def test_options(schema, data):
 def test_configuration_files(text, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
-    found = asked(cli._yaml, str(path), "train")
+    found = asked(cli._options, str(path), options.TrainConfig)
     assert found is None or isinstance(found, dict)
 
 
