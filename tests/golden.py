@@ -16,8 +16,9 @@ FILE = Path(__file__).with_name("golden.json")
 #: Metrics in percent, which are compared to 0.01; all others to a relative 1e-4.
 PERCENT = {"LM", "SS", "ICAT", "stereotype_pct", "stereo_pct", "antistereo_pct"}
 
-#: A mean of differences that cancel: what another order of float32 sums moves it by.
-NEAR_ZERO = {"log_ratio": 1e-5}
+#: A mean of differences that cancel. CrowS-Pairs' scores are rounded to three decimals: each one that another order of float32
+#: sums rounds the other way moves the mean over 262 pairs by 4e-6; five of them are allowed.
+NEAR_ZERO = {"log_ratio": 2e-5}
 
 
 def benchmark(name, rows):

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import reference
 import torch
+from transformers import AutoConfig
 
 from fairnc_utils import assets, models
 from fairnc_utils.benchmarks import BENCHMARKS, crows_pairs, get, stereoset
@@ -444,7 +445,9 @@ def planted(tokenizer, strength):
     weight = torch.zeros(len(tokenizer), 2)
     she, he = tokenizer.convert_tokens_to_ids(["she", "he"])
     weight[she], weight[he] = torch.tensor([0.5, 1.0]), torch.tensor([-0.5, 1.0])
-    return Planted("planted", torch.nn.Identity(), tokenizer, "masked", weight, None, strength)
+    model = torch.nn.Identity()
+    model.config = AutoConfig.for_model("bert")
+    return Planted("planted", model, tokenizer, "masked", weight, None, strength)
 
 
 @pytest.fixture
