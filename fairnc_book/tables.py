@@ -3,101 +3,17 @@
 import base64
 import html
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from fairnc_book.numbers import METRICS, Metric
 from fairnc_utils import benchmarks
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import rows as records
-
-#: Metric → (label, value at which it is ideal).
-METRICS = {
-    "nc1": ("NC1 (CDNV)", "0 ↓"),
-    "nc1w": ("NC1w", "0 ↓"),
-    "nc2_equinorm": ("NC2 equinorm", "0 ↓"),
-    "nc2_equiangular": ("NC2 equiangular", "0 ↓"),
-    "nc2_simplex": ("NC2 |cos + 1/(K−1)|", "0 ↓"),
-    "gnc2_mean": ("GNC2 mean", "reference"),
-    "gnc2_sd": ("GNC2 sd", "0 ↓"),
-    "nc2w_equinorm": ("NC2w equinorm", "0 ↓"),
-    "nc2w_equiangular": ("NC2w equiangular", "0 ↓"),
-    "nc2w_simplex": ("NC2w |cos + 1/(K−1)|", "0 ↓"),
-    "gnc2w_mean": ("GNC2w mean", "reference"),
-    "gnc2w_sd": ("GNC2w sd", "0 ↓"),
-    "nc3": ("NC3", "ceiling ↑"),
-    "nc3_ceiling": ("NC3 ceiling", "–"),
-    "nc3c": ("NC3c", "1 ↑"),
-    "unc3": ("UNC3", "0 ↓"),
-    "duality_sum": ("dual_dists (released)", "0"),
-    "nc4": ("NC4", "1 ↑"),
-    "nc4_no_bias": ("NC4 without bias", "1 ↑"),
-    "reference_equiangular": ("NC2 equiangular, reference", "–"),
-    "reference_gnc2_mean": ("GNC2 mean, reference", "–"),
-    "reference_gnc2_sd": ("GNC2 sd, reference", "–"),
-    "reference_welch_bound": ("NC2 equiangular, Welch bound", "–"),
-    "LM": ("LM", "100 ↑"),
-    "SS": ("SS", "50"),
-    "ICAT": ("ICAT", "100 ↑"),
-    "stereotype_pct": ("stereotype %", "50"),
-    "stereo_pct": ("stereo %", "50"),
-    "antistereo_pct": ("antistereo %", "50"),
-    "log_ratio": ("mean log ratio", "0"),
-    "likelihood_diff": ("mean |difference|", "0 ↓"),
-    "association_female": ("association, women", "0"),
-    "association_male": ("association, men", "0"),
-    "abs_association_female": ("mean |association|, women", "0 ↓"),
-    "abs_association_male": ("mean |association|, men", "0 ↓"),
-    "gap": ("association, women − men", "0"),
-    "wilcoxon_p": ("Wilcoxon p", "–"),
-    "wilcoxon_r": ("Wilcoxon r", "0"),
-    "left_out": ("items left out", "–"),
-    "trustworthiness": ("trustworthiness", "1 ↑"),
-    "slope": ("occupation slope", "0"),
-    "r": ("occupation r", "0"),
-    "lean": ("lean at parity", "0"),
-    "effect_size": ("effect size d", "0"),
-    "abs_effect_size": ("mean |d|", "0 ↓"),
-    "p_words": ("p, words permuted", "–"),
-    "p_sentences": ("p, sentences permuted", "–"),
-    "masked_perplexity": ("masked perplexity", "1 ↓"),
-    "accuracy": ("accuracy %", "100 ↑"),
-    "accuracy_male": ("accuracy %, men", "100 ↑"),
-    "accuracy_female": ("accuracy %, women", "100 ↑"),
-    "majority_accuracy": ("accuracy % of the most frequent class", "–"),
-    "matthews": ("Matthews · 100", "100 ↑"),
-    "f1": ("F1 %", "100 ↑"),
-    "spearman": ("Spearman · 100", "100 ↑"),
-    "pearson": ("Pearson · 100", "100 ↑"),
-    "TPR-GAP": ("TPR gap, men − women, points", "0"),
-    "TPR-RMS": ("TPR gap, RMS over professions", "0 ↓"),
-    "probability_gap": ("probability gap, points", "0"),
-    "f1_feminine": ("F1 %, feminine", "100 ↑"),
-    "f1_masculine": ("F1 %, masculine", "100 ↑"),
-    "f1_ratio": ("F1 feminine / masculine", "1"),
-    "TPR": ("TPR, F1 pro − anti", "0"),
-    "gotcha_gap": ("gotcha gap, points", "0"),
-    "answer_probability_gap": ("P(answer) gap, points", "0"),
-    "accuracy_pro": ("accuracy %, pro", "100 ↑"),
-    "accuracy_anti": ("accuracy %, anti", "100 ↑"),
-    "f1_pro": ("F1 %, pro", "100 ↑"),
-    "f1_anti": ("F1 %, anti", "100 ↑"),
-    "accuracy_feminine": ("accuracy %, feminine", "100 ↑"),
-    "accuracy_masculine": ("accuracy %, masculine", "100 ↑"),
-    "accuracy_neutral": ("accuracy %, neutral", "100 ↑"),
-    "preference_slope": ("preference slope, points", "0"),
-    "preference_r": ("preference r", "0"),
-    "probability_slope": ("P(occupation) slope, points", "0"),
-    "probability_r": ("P(occupation) r", "0"),
-    "NN": ("net neutral", "1 ↑"),
-    "FN": ("fraction neutral", "1 ↑"),
-    "T:0.5": ("P(neutral) > .5", "1 ↑"),
-    "T:0.7": ("P(neutral) > .7", "1 ↑"),
-    "FN_averaged": ("fraction neutral, averaged", "1 ↑"),
-    "T:0.5_averaged": ("P(neutral) > .5, averaged", "1 ↑"),
-    "T:0.7_averaged": ("P(neutral) > .7, averaged", "1 ↑"),
-}
+from fairnc_utils.runs.rows import select
+from fairnc_utils.tasks import Missing
 
 
 def number(value: float, *, digits: int = 3) -> str:
@@ -125,7 +41,7 @@ def _cell(row: pd.Series) -> str:
 
 def one(results: pd.DataFrame, **columns) -> pd.Series:
     """The single result row with the given column values; ``FairNCError`` unless there is exactly one."""
-    chosen = records.select(results, **columns)
+    chosen = select(results, **columns)
     if len(chosen) != 1:
         raise FairNCError(f"{len(chosen)} result rows have {columns}; exactly one was expected")
     return chosen.iloc[0]
@@ -143,7 +59,11 @@ def pivot(results: pd.DataFrame, *, columns: str, caption: str, metrics: list[st
         ]
         for head in heads
     }
-    labels = {"metric": [METRICS.get(m, (m, ""))[0] for m in shown], "ideal": [METRICS.get(m, (m, ""))[1] for m in shown]}
+    described = [METRICS.get(name, Metric(name, instead="")) for name in shown]
+    labels = {
+        "metric": [metric.label for metric in described],
+        "ideal": [metric.target for metric in described],
+    }
     return plain(pd.DataFrame(labels | body), caption=caption)
 
 
@@ -153,27 +73,37 @@ def by_axis(results: pd.DataFrame, *, caption: str, rows: str = "axis", metrics:
     table = []
     for value in dict.fromkeys(results[rows]):
         chosen = results[results[rows] == value].set_index("metric")
-        cells = {METRICS[m][0] + f" ({METRICS[m][1]})": _cell(chosen.loc[m]) for m in shown}
+        cells = {f"{METRICS[m].label} ({METRICS[m].target})": _cell(chosen.loc[m]) for m in shown}
         table.append({rows: value} | cells | {"units": f"{chosen.loc[shown[0], 'n']:.0f}"})
     return plain(pd.DataFrame(table), caption=caption)
 
 
-def tasks(results: pd.DataFrame, missing: dict[str, str], *, caption: str) -> Styler:
-    """One row a task and split with each of its metrics; then the tasks that were not run, and why, alike ones together."""
-    own = results[results["metric"].isin(METRICS)]
+def tasks(results: pd.DataFrame, missing: Mapping[str, Missing], *, caption: str) -> Styler:
+    """One row a task and split with its metrics; then the tasks that were not run, and why, those of one source together."""
+    run = results[results["metric"].isin(METRICS)]
     table = [
-        {"task": f"{name} ({rows['corpus'].iloc[0]})", "split": split, "items": f"{rows['n'].iloc[0]:.0f}",
-         "result [95% interval]": "<br>".join(f"{METRICS[row['metric']][0]}: {interval(row)}" for _, row in rows.iterrows())}
-        for (name, split), rows in own.groupby(["benchmark", "split"], sort=False)
-    ]  # fmt: skip
-    alike: dict[str, list[str]] = {}
-    for name, reason in missing.items():  # tasks of one source lack it together: it is said once, with the first one's file
-        alike.setdefault(reason.rpartition(", and ")[2], []).append(name)
+        {
+            "task": f"{name} ({rows['corpus'].iloc[0]})",
+            "split": split,
+            "items": f"{rows['n'].iloc[0]:.0f}",
+            "result [95% interval]": "<br>".join(
+                f"{METRICS[row['metric']].label}: {interval(row)}" for _, row in rows.iterrows()
+            ),
+        }
+        for (name, split), rows in run.groupby(["benchmark", "split"], sort=False)
+    ]
+    by_source: dict[str, list[str]] = {}
+    for name, why in missing.items():  # it is said once, with the first one's file
+        by_source.setdefault(why.source, []).append(name)
     table += [
-        {"task": ", ".join(names), "split": "–", "items": "–",
-         "result [95% interval]": f"not run: {html.escape(missing[names[0]])}"}
-        for names in alike.values()
-    ]  # fmt: skip
+        {
+            "task": ", ".join(names),
+            "split": "–",
+            "items": "–",
+            "result [95% interval]": f"not run: {html.escape(missing[names[0]].reason)}",
+        }
+        for names in by_source.values()
+    ]
     return plain(pd.DataFrame(table), caption=caption).set_properties(**{"text-align": "left"})
 
 
@@ -230,18 +160,32 @@ def sortable(shown: pd.DataFrame, *, name: str, caption: str, data: pd.DataFrame
     ))  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Quotes:
+    """Published values of one number, each with its model; ``none``: what is said where there is no value.
+
+    As text, which a download holds: ``56.25 bert-base-uncased; 60.14 roberta-base``.
+    """
+
+    values: tuple[tuple[float, str], ...]
+    none: str
+
+    def __str__(self) -> str:
+        return "; ".join(f"{value:g} {model}" for value, model in self.values) or self.none
+
+
 def badge(origin: str) -> str:
     """Where numbers come from (``published``, ``recorded``, ``live``), told by word and mark as well as by colour."""
     return f'<span class="origin {origin}">{origin}</span>'
 
 
 def comparison(cells: pd.DataFrame, *, name: str, caption: str) -> Sortable:
-    """Published, recorded and live values of each model side by side (``comparison.cells``), and the change from the base."""
+    """Published, recorded and live values of each model side by side (``paper_tables.cells``), and the change from the base."""
     rows = cells.to_dict("records")
     shown = pd.DataFrame({
         "measure": [row["measure"] for row in rows],
         "model": [_model(row) for row in rows],
-        badge("published"): [_several(row["published"]) for row in rows],
+        badge("published"): [_quoted(row["published"]) for row in rows],
         badge("recorded"): [_value(row, "recorded", why=row["recorded_why"]) for row in rows],
         "seeds": ["–" if math.isnan(row["seeds"]) else f"{row['seeds']:.0f}" for row in rows],
         badge("live"): [_value(row, "live", why=row["live_why"]) for row in rows],
@@ -259,12 +203,14 @@ def _model(row: dict) -> str:
     return f"{row['method']} <small>+ {row['regularizer'].replace('_', ' ')}{weight}</small>"
 
 
-def _several(text: str) -> str:
+def _quoted(quotes: Quotes) -> str:
     """Published values, one below the other, each with its model."""
-    if not text[0].isdigit() and text[0] not in "-+.":
-        return f'<span class="none">{html.escape(text)}</span>'
-    parts = (part.partition(" ") for part in text.split("; "))
-    return "<br>".join(f"{value.replace('-', '−')} <small>{html.escape(model)}</small>" for value, _, model in parts)
+    if not quotes.values:
+        return f'<span class="none">{html.escape(quotes.none)}</span>'
+    return "<br>".join(
+        f"{f'{value:g}'.replace('-', '−')} <small>{html.escape(model)}</small>"
+        for value, model in quotes.values
+    )
 
 
 def _value(row: dict, key: str, *, why: str = "–") -> str:
