@@ -1,0 +1,79 @@
+"""Tests as result rows of benchmark ``claims``, and back: the one place that knows under which columns they are filed."""
+
+import math
+from collections.abc import Iterator
+
+import pandas as pd
+
+from fairnc_book.claims.data import CLAIMS
+from fairnc_book.claims.decide import TOTAL, overall
+from fairnc_utils.runs import rows as records
+from fairnc_utils.runs.rows import Run, select
+
+#: What a test is about → the column of the result rows that holds it, as these have none of that name.
+FILED = {"claim": "split", "key": "axis", "contrast": "regularizer", "method": "method"}
+
+#: ``key`` of the row that holds the verdict on a whole claim.
+WHOLE = "claim"
+
+#: Metric of the rows → (column of a test, its interval): numbers with an interval, then those without.
+INTERVALS = {"effect": ("value", "ci_low", "ci_high"), "effect_over_seeds": ("value", "t_low", "t_high")}
+VALUES = {
+    "p": "p",
+    "holm_p": "holm_p",
+    "smallest_effect": "smallest",
+    "published_effect": "published",
+    "published_power": "power",
+    "verdict": "verdict",
+    "decided": "decided",
+}
+
+#: Metric of the rows → what it says.
+METRICS = {
+    "effect": "effect, 95% interval over seeds and units",
+    "effect_over_seeds": "the same effect, t interval over seeds alone",
+    "p": "p of the effect",
+    "holm_p": "p after Holm's adjustment within the claim",
+    "smallest_effect": "effect that the test would find with power .8",
+    "published_effect": "published effect, on another model",
+    "published_power": "power to find an effect of the published size",
+    "verdict": "1 supported, 0 inconclusive, −1 contradicted, by the interval",
+    "decided": "the same, where the adjusted p is below .05 as well",
+}
+
+
+def as_run(tests: pd.DataFrame, config: dict, *, runs: list[str]) -> Run:
+    """The tests as result rows (``FILED``). ``runs``: ids of the runs that they rest on."""
+    rows = [row for test in tests.to_dict("records") for row in _of_test(test)]
+    rows += _of_claims(tests) if len(tests) else []
+    rows = [row for row in rows if not math.isnan(row["value"])]
+    return records.make(config, rows, None, device="cpu", evidence={"runs": runs})
+
+
+def read(results: pd.DataFrame) -> pd.DataFrame:
+    """The rows of benchmark ``claims`` with columns named after what they hold: ``claim``, ``key``, ``contrast``."""
+    rows = select(results, benchmark="claims")
+    return rows.rename(columns={column: name for name, column in FILED.items()})
+
+
+def _of_test(test: dict) -> Iterator[dict]:
+    n = 0.0 if math.isnan(test["seeds"]) else test["seeds"]
+    filed = _filed(test) | {"n": n}
+    for metric, (value, low, high) in INTERVALS.items():
+        yield filed | {"metric": metric, "value": test[value], "ci_low": test[low], "ci_high": test[high]}
+    for metric, column in VALUES.items():
+        yield filed | {"metric": metric, "value": test[column]}
+
+
+def _of_claims(tests: pd.DataFrame) -> Iterator[dict]:
+    """The verdicts on whole claims."""
+    for claim in CLAIMS:
+        for contrast in claim.contrasts:
+            names = {"claim": claim.key, "key": WHOLE, "contrast": contrast, "method": TOTAL}
+            value = overall(tests, claim, contrast)
+            yield _filed(names) | {"metric": "decided", "value": value, "n": tests["seeds"].max()}
+
+
+def _filed(names: dict) -> dict:
+    columns = {column: names[name] for name, column in FILED.items()}
+    return {"benchmark": "claims", "variant": "corrected"} | columns
