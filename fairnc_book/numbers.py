@@ -26,9 +26,10 @@ from fairnc_utils.tasks import TASKS
 #: Methods that are trained, in the order of tables and colours.
 METHODS = (*CONTROLS, *DEBIASING)
 
-#: Columns that tell one way of training from another, one run from another, one number of a run from another.
+#: Columns that tell one way of training from another; one run from another; one number of a run from another.
 CELL = ("model", "method", "regularizer", "lam")
 RUN = (*CELL, "seed")
+WAY = ("origin", *CELL)  # as the interactive pages offer it: live and recorded runs apart
 NUMBER = ("benchmark", "split", "axis", "words", "corpus", "variant", "min_count", "space", "layer", "metric")
 
 # ---------------------------------------------------------------- metrics
@@ -607,3 +608,8 @@ def estimates(rows: pd.DataFrame, by: Iterable[str]) -> pd.DataFrame:
     table["ci_low"] = table["ci_low"].where(~several, table["value"] - reach)
     table["ci_high"] = table["ci_high"].where(~several, table["value"] + reach)
     return table
+
+
+def significant(values: Iterable[float], digits: int = 4) -> list[float]:
+    """Values with so many significant digits: what a page needs, in as few characters."""
+    return [float(f"{value:.{digits}g}") for value in values]

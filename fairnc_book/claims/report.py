@@ -49,15 +49,15 @@ def _small(text: str) -> str:
     return f"<br><small>{text}</small>" if text else ""
 
 
-def summary(found: pd.DataFrame, *, caption: str) -> Styler:
+def summary(tests: pd.DataFrame, *, caption: str) -> Styler:
     """One row a claim and contrast: its verdict, how its measures came out, and the effects that the abstract quotes."""
     rows = []
     for claim in CLAIMS:
         for contrast in claim.contrasts:
-            totals = select(found, claim=claim.key, contrast=contrast, method=TOTAL).set_index("key")
+            totals = select(tests, claim=claim.key, contrast=contrast, method=TOTAL).set_index("key")
             rows.append({
                 "claim": f"<b>{claim.title}</b>{_small(CONTRAST_LABELS[contrast])}",
-                "verdict": badge(overall(found, claim, contrast)) + _small(_counts(totals, claim)),
+                "verdict": badge(overall(tests, claim, contrast)) + _small(_counts(totals, claim)),
                 "effects, for example": "<br>".join(
                     f"{claim.prediction(key).name}: {_effect(totals.loc[key])}" for key in claim.headline
                 ),
@@ -67,42 +67,42 @@ def summary(found: pd.DataFrame, *, caption: str) -> Styler:
 
 def _counts(totals: pd.DataFrame, claim: Claim) -> str:
     """How the totals of a claim came out: ``8 measures: 2 supported, 5 inconclusive, 1 not tested``."""
-    told = [f"{(totals['decided'] == value).sum()} {word}" for value, word in VERDICTS.items()]
-    measures = [measure for measure in claim.predictions if not measure.descriptive]
+    counts = [f"{(totals['decided'] == value).sum()} {word}" for value, word in VERDICTS.items()]
+    measures = [each for each in claim.predictions if not each.descriptive]
     missing = len(measures) - int(totals["decided"].notna().sum())
-    return f"{len(measures)} measures: " + ", ".join(part for part in [*told, f"{missing} not tested"] if part[:2] != "0 ")
+    return f"{len(measures)} measures: " + ", ".join(part for part in [*counts, f"{missing} not tested"] if part[:2] != "0 ")
 
 
-def details(found: pd.DataFrame, claim: Claim, contrast: str, *, caption: str) -> Styler:
+def details(tests: pd.DataFrame, claim: Claim, contrast: str, *, caption: str) -> Styler:
     """One row a measure: both sides, effect with both intervals, p, what the test could find, verdict; for the total."""
-    chosen = select(found, claim=claim.key, contrast=contrast, method=TOTAL)
+    totals = select(tests, claim=claim.key, contrast=contrast, method=TOTAL)
     rows = []
-    for _, row in chosen.iterrows():
-        measure = claim.prediction(row["key"])
+    for _, row in totals.iterrows():
+        prediction = claim.prediction(row["key"])
         over_seeds = "" if math.isnan(row["t_low"]) else f"seeds alone {_interval(row['t_low'], row['t_high'])}"
         undone = abs(row["verdict"]) == 1 and row["decided"] == 0
         before = f"{VERDICTS[int(row['verdict'])]} before Holm" if undone else ""
         rows.append({
-            "measure": measure.name + _small("companion" if measure.companion else ""),
+            "measure": prediction.name + _small("companion" if prediction.companion else ""),
             "from → to": f"{tables.number(row['first'])}\u00a0→ {tables.number(row['second'])}",
             "effect": _effect(row) + _small(over_seeds), "p": _p(row["p"]) + _small(f"Holm {_p(row['holm_p'])}"),
             "finds with power .8": tables.number(row["smallest"], digits=2),
-            "verdict": ("descriptive" if measure.descriptive else badge(row["decided"])) + _small(before or row["note"] or ""),
+            "verdict": ("descriptive" if prediction.descriptive else badge(row["decided"])) + _small(before or row["note"] or ""),
         })  # fmt: skip
     return tables.plain(pd.DataFrame(rows), caption=caption)
 
 
-def power_table(found: pd.DataFrame, *, caption: str) -> Styler | None:
+def power_table(tests: pd.DataFrame, *, caption: str) -> Styler | None:
     """Tests for which an effect is published: ours, theirs, and our power to find theirs; None if there is none."""
-    chosen = found[found["published"].notna() & found["power"].notna()]
-    if chosen.empty:
+    reported = tests[tests["published"].notna() & tests["power"].notna()]
+    if reported.empty:
         return None
     rows = [
         {"measure": _claim(row["claim"]).prediction(row["key"]).name, "method": row["method"],
          "comparison": CONTRAST_LABELS[row["contrast"]], "published effect": tables.number(row["published"]),
          "effect here": _effect(row), "found with power .8": tables.number(row["smallest"]),
          "power for the published effect": tables.number(row["power"], digits=2)}
-        for _, row in chosen.iterrows()
+        for _, row in reported.iterrows()
     ]  # fmt: skip
     return tables.plain(pd.DataFrame(rows), caption=caption)
 
@@ -143,17 +143,17 @@ def _sentence(claim: Claim, verdict: str, tests: pd.DataFrame) -> str:
     return f"{SENTENCES[verdict]} {claim.clause} ({what}: {quoted})."
 
 
-def section(found: pd.DataFrame, key: str, contrast: str) -> list[go.Figure | Styler]:
+def section(tests: pd.DataFrame, key: str, contrast: str) -> list[go.Figure | Styler]:
     """What a chapter shows of one claim and contrast: the forest plot, if anything of it was run, and a table of the totals."""
     claim = _claim(key)
-    told, rows = f"{claim.title}, {CONTRAST_LABELS[contrast]}", select(found, claim=key, contrast=contrast)
-    table = details(found, claim, contrast, caption=f"{told}: means over the debiasing methods.")
+    title, rows = f"{claim.title}, {CONTRAST_LABELS[contrast]}", select(tests, claim=key, contrast=contrast)
+    table = details(tests, claim, contrast, caption=f"{title}: means over the debiasing methods.")
     if rows["value"].isna().all():
         return [table]
     figure = figures.forest(
         rows, {measure.key: f"{measure.of}<br>{measure.label}".removeprefix("<br>") for measure in claim.predictions},
         name=f"fig-claim-{key}-{contrast.replace('_', '-')}",
-        caption=f"{told}: effect and 95% interval by method and in total. The claim predicts the shaded side of the dashed "
+        caption=f"{title}: effect and 95% interval by method and in total. The claim predicts the shaded side of the dashed "
         "line; mark and colour are the verdict after Holm's adjustment.",
     )  # fmt: skip
     return [figure, table]
@@ -163,13 +163,13 @@ def _claim(key: str) -> Claim:
     return next(claim for claim in CLAIMS if claim.key == key)
 
 
-def finding(found: pd.DataFrame, key: str, contrast: str) -> str:
+def finding(tests: pd.DataFrame, key: str, contrast: str) -> str:
     """A sentence on one claim and contrast, in Markdown."""
     claim = _claim(key)
-    totals = select(found, claim=claim.key, contrast=contrast, method=TOTAL)
-    verdict = overall(found, claim, contrast)
+    totals = select(tests, claim=claim.key, contrast=contrast, method=TOTAL)
+    verdict = overall(tests, claim, contrast)
     if math.isnan(verdict):
         notes = sorted({note.removeprefix("not run: ") for note in totals["note"].dropna()} - {""})
         return f"**Finding.** Not tested: {'; '.join(notes) or 'nothing of it was run'}."
-    said = SENTENCES[VERDICTS[int(verdict)]]
-    return f"**Finding.** {said} {claim.clause} ({CONTRAST_LABELS[contrast]}; {_counts(totals, claim)})."
+    begin = SENTENCES[VERDICTS[int(verdict)]]
+    return f"**Finding.** {begin} {claim.clause} ({CONTRAST_LABELS[contrast]}; {_counts(totals, claim)})."

@@ -16,29 +16,17 @@ FILED = {"claim": "split", "key": "axis", "contrast": "regularizer", "method": "
 #: ``key`` of the row that holds the verdict on a whole claim.
 WHOLE = "claim"
 
-#: Metric of the rows → (column of a test, its interval): numbers with an interval, then those without.
-INTERVALS = {"effect": ("value", "ci_low", "ci_high"), "effect_over_seeds": ("value", "t_low", "t_high")}
-VALUES = {
-    "p": "p",
-    "holm_p": "holm_p",
-    "smallest_effect": "smallest",
-    "published_effect": "published",
-    "published_power": "power",
-    "verdict": "verdict",
-    "decided": "decided",
-}
-
-#: Metric of the rows → what it says.
+#: Metric of the rows → the column of a test that is its value, and those of its interval.
 METRICS = {
-    "effect": "effect, 95% interval over seeds and units",
-    "effect_over_seeds": "the same effect, t interval over seeds alone",
-    "p": "p of the effect",
-    "holm_p": "p after Holm's adjustment within the claim",
-    "smallest_effect": "effect that the test would find with power .8",
-    "published_effect": "published effect, on another model",
-    "published_power": "power to find an effect of the published size",
-    "verdict": "1 supported, 0 inconclusive, −1 contradicted, by the interval",
-    "decided": "the same, where the adjusted p is below .05 as well",
+    "effect": ("value", "ci_low", "ci_high"),  # over seeds and units
+    "effect_over_seeds": ("value", "t_low", "t_high"),  # the same effect, t interval over seeds alone
+    "p": ("p",),
+    "holm_p": ("holm_p",),  # after Holm's adjustment within the claim
+    "smallest_effect": ("smallest",),  # that the test would find with power .8
+    "published_effect": ("published",),  # on another model
+    "published_power": ("power",),  # to find an effect of the published size
+    "verdict": ("verdict",),  # 1 supported, 0 inconclusive, −1 contradicted, by the interval
+    "decided": ("decided",),  # the same, where the adjusted p is below .05 as well
 }
 
 
@@ -57,12 +45,10 @@ def read(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_test(test: dict) -> Iterator[dict]:
-    n = 0.0 if math.isnan(test["seeds"]) else test["seeds"]
-    filed = _filed(test) | {"n": n}
-    for metric, (value, low, high) in INTERVALS.items():
-        yield filed | {"metric": metric, "value": test[value], "ci_low": test[low], "ci_high": test[high]}
-    for metric, column in VALUES.items():
-        yield filed | {"metric": metric, "value": test[column]}
+    filed = _filed(test) | {"n": 0.0 if math.isnan(test["seeds"]) else test["seeds"]}
+    for metric, columns in METRICS.items():
+        values = (test[column] for column in columns)
+        yield filed | {"metric": metric} | dict(zip(("value", "ci_low", "ci_high"), values, strict=False))
 
 
 def _of_claims(tests: pd.DataFrame) -> Iterator[dict]:

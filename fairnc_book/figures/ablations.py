@@ -9,31 +9,29 @@ from plotly.subplots import make_subplots
 
 from fairnc_book import tables
 from fairnc_book.figures.base import PALETTE, finish
-from fairnc_utils.debias import CONTROLS, DEBIASING
+from fairnc_book.numbers import METHODS, METRICS, Metric, UNTRAINED
+from fairnc_utils.regularizer_label import RegularizerLabel
 
 #: Quiet lines: references, zero.
 _DASHED = {"dash": "dash", "color": "rgba(127,127,127,.8)", "width": 1}
 
-#: Regularizers by the first part of their label → marker symbol.
+#: Preset of a regularizer → marker symbol.
 _SYMBOLS = {"none": "circle", "corrected": "diamond", "as_released": "x"}
 
 
-#: Methods in the order in which they take colours, the same in every figure.
-_METHODS = (*CONTROLS, *DEBIASING)
-
-
 def _color(method: str) -> str:
-    return PALETTE[_METHODS.index(method)] if method in _METHODS else "#999999"
+    """The same in every figure."""
+    return PALETTE[METHODS.index(method)] if method in METHODS else "#999999"
 
 
 def _symbols(method: str, regularizers: pd.Series) -> list[str]:
-    if method == "base":
+    if method == UNTRAINED.method:
         return ["star"] * len(regularizers)
-    return regularizers.str.partition(",")[0].map(_SYMBOLS).fillna("square").tolist()
+    return [_SYMBOLS[RegularizerLabel.parse(label).preset] for label in regularizers]
 
 
 def _label(metric: str) -> str:
-    return tables.METRICS.get(metric, (metric, ""))[0]
+    return METRICS.get(metric, Metric(metric)).label
 
 
 def _bars(rows: pd.DataFrame) -> dict:
@@ -44,10 +42,10 @@ def _bars(rows: pd.DataFrame) -> dict:
 def lambda_sweep(
     rows: pd.DataFrame, *, metrics: Sequence[str] = ("unc3", "log_ratio", "slope", "masked_perplexity")
 ) -> go.Figure:
-    """Means over seeds against λ by method, with their intervals; a star at the chosen λ (rows of ``study.ablate``)."""
+    """Means over seeds against λ by method, with their intervals; a star at the chosen λ (rows of ``ablations.ablate``)."""
     swept = rows[(rows["variant"] == "mean") & rows["regularizer"].isin(["none", "corrected"])].sort_values("lam")
     chosen = rows[rows["metric"] == "chosen_lambda"].set_index("method")["value"]
-    weights, methods = sorted(set(swept["lam"])), [m for m in _METHODS if m in set(swept["method"])]
+    weights, methods = sorted(set(swept["lam"])), [m for m in METHODS if m in set(swept["method"])]
     figure = make_subplots(2, 2, subplot_titles=[_label(metric) for metric in metrics], vertical_spacing=0.16)
     for i, metric in enumerate(metrics):
         place, own = {"row": i // 2 + 1, "col": i % 2 + 1}, swept[swept["metric"] == metric]
@@ -132,24 +130,24 @@ def by_layer(rows: pd.DataFrame, *, by: str, name: str, about: str) -> go.Figure
     )  # fmt: skip
 
 
-def unc3_fairness(runs: pd.DataFrame, distances: Mapping) -> go.Figure:
-    """Every run: its distance from fair against UNC3, coloured by method (``study.ablations.by_run`` and ``UNFAIRNESS``)."""
-    titles = [f"distance from fair: {_label(metric)}" for metric in distances]
-    figure = make_subplots(len(distances), 1, subplot_titles=titles, shared_xaxes=True, vertical_spacing=0.07)
-    for i, (metric, distance) in enumerate(distances.items()):
+def unc3_fairness(runs: pd.DataFrame, metrics: Sequence[str]) -> go.Figure:
+    """Every run: its distance from fair by each metric against UNC3, coloured by method (``ablations.by_run``)."""
+    titles = [f"distance from fair: {_label(metric)}" for metric in metrics]
+    figure = make_subplots(len(metrics), 1, subplot_titles=titles, shared_xaxes=True, vertical_spacing=0.07)
+    for i, metric in enumerate(metrics):
         for method, own in runs.sort_values("lam").dropna(subset=["unc3", metric]).groupby("method", sort=False):
             told = own["regularizer"] + ", λ " + own["lam"].map("{:g}".format) + ", seed " + own["seed"].map("{:g}".format)
             figure.add_scatter(
-                x=own["unc3"], y=distance(own[metric]), mode="markers", name=method, legendgroup=method, showlegend=i == 0,
-                text=told, marker={"color": _color(method), "size": 7 if method in _METHODS else 13, "opacity": 0.7,
+                x=own["unc3"], y=METRICS[metric].distance(own[metric]), mode="markers", name=method, legendgroup=method, showlegend=i == 0,
+                text=told, marker={"color": _color(method), "size": 7 if method in METHODS else 13, "opacity": 0.7,
                                    "symbol": _symbols(method, own["regularizer"])},
                 hovertemplate=f"{method}, %{{text}}: UNC3 %{{x:.3f}}, %{{y:.3g}}<extra></extra>", row=i + 1, col=1,
             )  # fmt: skip
-    figure.update_xaxes(title="UNC3 of gender words on GAP test (lower: more uniform)", row=len(distances))
+    figure.update_xaxes(title="UNC3 of gender words on GAP test (lower: more uniform)", row=len(metrics))
     figure.update_yaxes(title="from fair")
     return finish(
-        figure, name="fig-unc3-fairness", height=100 + 250 * len(distances),
-        alt=f"Scatter of {len(runs)} runs: distance from fair by {', '.join(map(_label, distances))} against UNC3.",
+        figure, name="fig-unc3-fairness", height=100 + 250 * len(metrics),
+        alt=f"Scatter of {len(runs)} runs: distance from fair by {', '.join(map(_label, metrics))} against UNC3.",
         caption="Does fairness follow uniformity? Each point is one run. Circles: no NC3; diamonds: corrected; crosses: as "
         "released; star: untrained. If it did, the points would rise from left to right. Hover for the run.",
     )  # fmt: skip

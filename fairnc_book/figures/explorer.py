@@ -6,8 +6,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from fairnc_book import tables
-from fairnc_book.explorer import CELL, NUMBER, label, runs_data
+from fairnc_book.comparer import label, runs_data
 from fairnc_book.figures.base import GROUP_COLORS, PALETTE, finish
+from fairnc_book.numbers import NUMBER, WAY
 
 #: Data of an interactive element of the book, drawn by a script of its own (``book/_static/<widget>.js``).
 WIDGET_MIME = "application/vnd.fairnc.widget+json"
@@ -48,7 +49,7 @@ def word_explorer(data: dict) -> Widget:
 
 
 def run_comparer(table: pd.DataFrame, *, first: str = "base", second: str | None = None) -> Widget:
-    """Two ways of training side by side on every number (``explorer.comparison``); at first ``first`` and ``second``.
+    """Two ways of training side by side on every number (``comparer.comparison``); at first ``first`` and ``second``.
 
     Both are methods; ``second`` None: the first one with NC3. Until a reader chooses, and where no script runs, it is these.
     """
@@ -57,7 +58,7 @@ def run_comparer(table: pd.DataFrame, *, first: str = "base", second: str | None
     start = next((i for i, run in enumerate(runs) if run["method"] == first), 0)
     wanted = [i for i, run in enumerate(runs) if (run["method"] == second if second else run["regularizer"] != "none")]
     end = max(wanted or [start], key=lambda i: len(set(runs[i]["at"]) & set(runs[start]["at"])))
-    pair = [table[(table[list(CELL)] == [runs[i][key] for key in CELL]).all(axis=1)] for i in (start, end)]
+    pair = [table[(table[list(WAY)] == [runs[i][key] for key in WAY]).all(axis=1)] for i in (start, end)]
     heads = [f"{letter}: {label(runs[i])} ({runs[i]['origin']})" for letter, i in zip("AB", (start, end), strict=True)]
     both = pd.concat([rows.assign(run=head) for head, rows in zip(heads, pair, strict=True)])
     shared = both[both.duplicated(list(NUMBER), keep=False) | (start == end)]

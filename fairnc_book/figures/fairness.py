@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 
 from fairnc_book import tables
 from fairnc_book.figures.base import PALETTE, finish
+from fairnc_book.numbers import METRICS, Metric
 from fairnc_utils import benchmarks
 from fairnc_utils.runs.rows import Run
 
@@ -23,7 +24,7 @@ def intervals(
         )  # fmt: skip
     if reference is not None:
         figure.add_vline(x=reference, line={"dash": "dash", "color": "rgba(127,127,127,.8)"})
-    label = tables.METRICS.get(metric, (metric, ""))[0]
+    label = METRICS.get(metric, Metric(metric)).label
     figure.update_layout(xaxis_title=label, scattermode="group", showlegend=chosen["method"].nunique() > 1)
     figure.update_yaxes(autorange="reversed", type="category")
     several = chosen["method"].nunique() > 1 and by != "method"

@@ -14,8 +14,8 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parent))  # so that ``python -m`` finds what pytest finds
 import snapshots
 
-from fairnc_book import ablations, claims, explorer, measures, paper_tables, published, tables
-from fairnc_utils import assets
+from fairnc_book import ablations, claims, comparer, explorer, numbers, paper_tables, published, tables
+from fairnc_utils import assets, tasks
 from fairnc_utils.runs import grid, recording
 from fairnc_utils.runs import rows as records
 
@@ -67,19 +67,19 @@ def made_again() -> dict[str, str]:
 
 
 @cache
-def _study() -> claims.Study:
-    return claims.Study.of(recorded(), records.recorded_units(), model=MODEL, resamples=RESAMPLES)
+def study() -> numbers.Numbers:
+    return numbers.Numbers(recorded(), records.recorded_units(), model=MODEL)
 
 
 @cache
 def claims_tests() -> pd.DataFrame:
-    return claims.evaluate(_study(), published.load())
+    return claims.evaluate(study(), published.load(), resamples=RESAMPLES)
 
 
 @cache
 def _claims_run() -> records.Run:
     return claims.as_run(
-        claims_tests(), {"model": MODEL, "profile": PROFILE}, runs=_study().run_ids
+        claims_tests(), {"model": MODEL, "profile": PROFILE}, runs=study().run_ids
     )
 
 
@@ -115,11 +115,10 @@ def claims_texts() -> dict:
 @cache
 def _sources() -> paper_tables.Sources:
     """As a build has them; the runs of seed 1 stand for those of the build itself."""
-    own = records.select(recorded(), model=MODEL)
-    sources = paper_tables.Sources(
-        published.load(), own, records.select(own, seed=1).assign(origin="live")
-    )
-    vars(sources)["missing"] = {"bias_in_bios": "its data cannot be had"}  # wherever this runs
+    live = records.select(recorded(), model=MODEL, seed=1).assign(origin="live")
+    sources = paper_tables.Sources(published.load(), study(), live)
+    missing = tasks.Missing("its data cannot be had", "bias_in_bios")  # wherever this runs
+    vars(sources)["missing"] = {"bias_in_bios": missing}
     return sources
 
 
@@ -136,7 +135,7 @@ def tables_rows() -> pd.DataFrame:
 def tables_cells() -> pd.DataFrame:
     parts = [
         paper_tables.cells(name, _tables_run().results, _sources()).assign(table=name)
-        for name in measures.TABLES
+        for name in numbers.TABLES
     ]
     return pd.concat(parts, ignore_index=True)
 
@@ -151,7 +150,7 @@ def tables_texts() -> dict:
         for name, part in by_table.items()
     }
     return {
-        "findings": {name: paper_tables.told(part) for name, part in by_table.items()},
+        "findings": {name: paper_tables.finding(part) for name, part in by_table.items()},
         "tables": {
             name: re.sub(r'href="data:[^"]*"', "", html).splitlines()
             for name, html in shown.items()
@@ -164,7 +163,7 @@ def tables_texts() -> dict:
 
 @cache
 def _ablations_run() -> records.Run:
-    return ablations.ablate(recorded(), model=MODEL, profile=PROFILE)
+    return ablations.ablate(study(), profile=PROFILE)
 
 
 def ablations_rows() -> pd.DataFrame:
@@ -172,7 +171,7 @@ def ablations_rows() -> pd.DataFrame:
 
 
 def ablations_runs() -> pd.DataFrame:
-    return ablations.by_run(recorded(), model=MODEL)
+    return ablations.by_run(study())
 
 
 def ablations_layers() -> pd.DataFrame:
@@ -187,14 +186,14 @@ def ablations_texts() -> dict:
         "counted": ablations.counted(changes, ["unc3", "log_ratio", "slope", "masked_perplexity"]),
         "largest": {
             f"{name} {metric}": ablations.largest(rows, name, metric, method="bec")
-            for name in ablations.COMPARISONS for metric in ablations.MEASURES
+            for name in ablations.COMPARISONS for metric in ablations.SHOWN
         },
         "words": {
-            label: ablations.sentence(rows, list(ablations.MEASURES), variant="minus words", method="bec", regularizer=label)
+            label: ablations.sentence(rows, list(ablations.SHOWN), variant="minus words", method="bec", regularizer=label)
             for label in ablations.COMPARISONS["words"]
         },
         "correlations": {
-            f"{scope} {kind}": ablations.sentence(rows, list(ablations.UNFAIRNESS), variant=kind, method=scope)
+            f"{scope} {kind}": ablations.sentence(rows, list(ablations.FAIRNESS), variant=kind, method=scope)
             for scope in ablations.SCOPES for kind in ("spearman", "pearson")
         },
     }  # fmt: skip
@@ -205,13 +204,12 @@ def ablations_texts() -> dict:
 
 @cache
 def _comparison() -> pd.DataFrame:
-    return explorer.comparison(recorded())
+    return comparer.comparison(recorded())
 
 
 def comparer_numbers() -> pd.DataFrame:
     """Sums over the numbers of each benchmark, metric and way of training; the page has the single ones, in four digits."""
-    numbers = _comparison()
-    return numbers.groupby([*explorer.CELL, "benchmark", "metric"], sort=False).agg(
+    return _comparison().groupby([*numbers.WAY, "benchmark", "metric"], sort=False).agg(
         numbers=("value", "size"), intervals=("ci_low", "count"),
         **{name: (name, "sum") for name in ("value", "ci_low", "ci_high", "seeds")},
     ).reset_index()  # fmt: skip
@@ -219,11 +217,11 @@ def comparer_numbers() -> pd.DataFrame:
 
 def comparer_rows() -> pd.DataFrame:
     """Without their id, which hashes means to ten decimals: other versions of scipy may round the last one differently."""
-    return rows_of(explorer.apart(_comparison(), profile=PROFILE)).drop(columns="run_id")
+    return rows_of(comparer.apart(_comparison(), profile=PROFILE)).drop(columns="run_id")
 
 
 def comparer_page() -> dict:
-    return explorer.runs_data(_comparison())
+    return comparer.runs_data(_comparison())
 
 
 @cache
@@ -234,7 +232,7 @@ def _words() -> pd.DataFrame:
 
 def words_lists() -> pd.DataFrame:
     """Sums over the words of each list and run: as good a net as every word, in less space."""
-    groups = _words().groupby([*explorer.CELL, "run_id", "list"], sort=False)
+    groups = _words().groupby([*numbers.WAY, "run_id", "list"], sort=False)
     return groups.agg(
         words=("word", "size"), **{name: (name, "sum") for name in ("cosine", "count", "spread")}
     ).reset_index()
