@@ -87,9 +87,7 @@ def by_run(numbers: Numbers) -> pd.DataFrame:
     return pd.concat(columns, axis=1).reset_index()
 
 
-def ablate(
-    numbers: Numbers, *, method: str = "bec", profile: str = "adhoc", seed: int = 0
-) -> Run:
+def ablate(numbers: Numbers, *, method: str = "bec", profile: str = "adhoc", seed: int = 0) -> Run:
     """Rows that sum up the recorded runs of a model: means over seeds, paired differences, correlations.
 
     ``variant`` says which: ``mean`` of a cell over its seeds; ``minus <reference>`` of one variant of NC3 (``COMPARISONS``
@@ -111,7 +109,9 @@ def ablate(
             rows += _differences(numbers, name, comparisons, runs)
     config = {"model": numbers.model, "profile": profile, "seed": seed, "method": method}
     evidence = {"study": corpora.fingerprint(numbers.run_ids), "runs": len(runs)}
-    return records.make(config, [_COMMON | row for row in rows], None, device="cpu", evidence=evidence)
+    return records.make(
+        config, [_COMMON | row for row in rows], None, device="cpu", evidence=evidence
+    )
 
 
 def compared_at(
@@ -137,7 +137,8 @@ def sentence(rows: pd.DataFrame, metrics: Sequence[str], **columns) -> str:
     """The given metrics of the rows with the given column values, with their intervals, in words."""
     run = select(rows, **columns).dropna(subset="value").set_index("metric")
     return ", ".join(
-        f"{METRICS[m].label} {tables.interval(run.loc[m]) if m in run.index else 'not run'}" for m in metrics
+        f"{METRICS[m].label} {tables.interval(run.loc[m]) if m in run.index else 'not run'}"
+        for m in metrics
     )
 
 
@@ -147,7 +148,9 @@ def counted(rows: pd.DataFrame, metrics: Sequence[str]) -> str:
     for metric in metrics:
         changes = rows[(rows["metric"] == metric) & rows["ci_low"].notna()]
         falls, rises = (changes["ci_high"] < 0).sum(), (changes["ci_low"] > 0).sum()
-        counts.append(f"{METRICS[metric].label} falls in {falls} and rises in {rises} of {len(changes)}")
+        counts.append(
+            f"{METRICS[metric].label} falls in {falls} and rises in {rises} of {len(changes)}"
+        )
     return ", ".join(counts)
 
 
@@ -170,7 +173,11 @@ def largest(rows: pd.DataFrame, reference: str, metric: str, *, method: str) -> 
 def layers(results: pd.DataFrame, *, words: Sequence[str] = ("gender",)) -> pd.DataFrame:
     """NC3 and UNC3 of word lists by hidden layer, of the latest run of each method and regularizer; ``run`` names it."""
     rows = select(
-        results, benchmark="collapse", words=list(words), variant="corrected", metric=["nc3", "unc3"]
+        results,
+        benchmark="collapse",
+        words=list(words),
+        variant="corrected",
+        metric=["nc3", "unc3"],
     )
     rows = rows[rows["layer"] != "last"].sort_values("created", kind="stable")
     rows = rows.drop_duplicates(["method", "regularizer", "words", "metric", "layer"], keep="last")
@@ -206,7 +213,11 @@ def _differences(
         weight = compared_at(runs, method, variants, otherwise=numbers.weights.get(method, np.nan))
         base = _cell(method, {"words": "none"}.get(reference, reference), weight)
         for cell in (_cell(method, label, weight) for label in variants):
-            columns = {"variant": f"minus {reference}", "method": method, "regularizer": cell.regularizer}
+            columns = {
+                "variant": f"minus {reference}",
+                "method": method,
+                "regularizer": cell.regularizer,
+            }
             for metric, measure in SHOWN.items():
                 difference = numbers.contrast(measure, base, cell).difference
                 lam = numbers.runs(measure, cell)["lam"].max()

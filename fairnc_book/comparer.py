@@ -7,7 +7,16 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from fairnc_book import tables
-from fairnc_book.numbers import METRICS, NUMBER, UNTRAINED, WAY, Cell, estimates, newest, significant
+from fairnc_book.numbers import (
+    METRICS,
+    NUMBER,
+    UNTRAINED,
+    WAY,
+    Cell,
+    estimates,
+    newest,
+    significant,
+)
 from fairnc_utils import corpora
 from fairnc_utils.runs import rows as records
 from fairnc_utils.runs.rows import Run
@@ -52,9 +61,14 @@ def runs_data(table: pd.DataFrame) -> dict:
     runs = []
     for way, rows in table.groupby(list(WAY), sort=False):
         at = place.loc[pd.MultiIndex.from_frame(rows[list(NUMBER)])]
-        run = dict(zip(WAY, way, strict=True)) | {"seeds": int(rows["seeds"].max()), "at": at.tolist()}
+        run = dict(zip(WAY, way, strict=True)) | {
+            "seeds": int(rows["seeds"].max()),
+            "at": at.tolist(),
+        }
         for column in ("value", "ci_low", "ci_high"):
-            run[column] = [None if np.isnan(value) else value for value in significant(rows[column])]
+            run[column] = [
+                None if np.isnan(value) else value for value in significant(rows[column])
+            ]
         runs.append(run)
     return {"numbers": [_described(row) for _, row in numbers.iterrows()], "runs": runs}
 

@@ -14,7 +14,13 @@ from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import rows as records
 from fairnc_utils.runs.rows import Run, metric_rows
 
-_CLASS_COLUMNS = {"unit": "word", "axis": "list", "score_a": "cosine", "score_b": "count", "score_c": "spread"}
+_CLASS_COLUMNS = {
+    "unit": "word",
+    "axis": "list",
+    "score_a": "cosine",
+    "score_b": "count",
+    "score_c": "spread",
+}
 
 
 def measured_words(live: str | Path) -> pd.DataFrame:
@@ -30,11 +36,17 @@ def measured_words(live: str | Path) -> pd.DataFrame:
     items = items[items["benchmark"] == "collapse"].rename(columns=_CLASS_COLUMNS)
     units = records.recorded_units()
     units = units[units["benchmark"] == "collapse"].rename(columns={"axis": "list", "unit": "word"})
-    units = units.pivot_table(index=["run_id", "list", "word"], columns="column", values="value", sort=False)
-    measured = pd.concat([items[["run_id", *_CLASS_COLUMNS.values()]], units.reset_index()], ignore_index=True)
+    units = units.pivot_table(
+        index=["run_id", "list", "word"], columns="column", values="value", sort=False
+    )
+    measured = pd.concat(
+        [items[["run_id", *_CLASS_COLUMNS.values()]], units.reset_index()], ignore_index=True
+    )
     measured = measured.merge(runs, on="run_id")
     if measured.empty:
-        raise FairNCError(f"no run below {live} has measured words: run the chapter on measuring collapse first")
+        raise FairNCError(
+            f"no run below {live} has measured words: run the chapter on measuring collapse first"
+        )
     return measured.drop_duplicates([*WAY, "list", "word"], ignore_index=True)
 
 
@@ -43,13 +55,24 @@ def contexts(
 ) -> dict[str, list[tuple[str, str, str]]]:
     """Word → up to ``number`` places in different texts: about ``reach`` characters before, the word, as many after."""
     wanted, special = set(wanted), set(tokenizer.all_special_ids)
-    written = {i: tokenizer.convert_tokens_to_string([token]).strip() for token, i in tokenizer.get_vocab().items()}
+    written = {
+        i: tokenizer.convert_tokens_to_string([token]).strip()
+        for token, i in tokenizer.get_vocab().items()
+    }
     word_of = {i: word for i, word in written.items() if word in wanted and i not in special}
     places: dict[str, list] = {}
     for text in texts:
-        encoded = tokenizer(text, return_offsets_mapping=True, add_special_tokens=False, truncation=True, max_length=512)
+        encoded = tokenizer(
+            text,
+            return_offsets_mapping=True,
+            add_special_tokens=False,
+            truncation=True,
+            max_length=512,
+        )
         first = {}
-        for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        for token, (start, end) in zip(
+            encoded["input_ids"], encoded["offset_mapping"], strict=True
+        ):
             if token in word_of:
                 first.setdefault(word_of[token], (start, end))
         for word, (start, end) in first.items():
@@ -68,7 +91,9 @@ def _snippet(text: str, start: int, end: int, reach: int) -> tuple[str, str, str
     return before, text[start:end], after
 
 
-def words_data(measured: pd.DataFrame, tokenizer, *, corpus: str = "gap", split: str = "test", number: int = 2) -> dict:
+def words_data(
+    measured: pd.DataFrame, tokenizer, *, corpus: str = "gap", split: str = "test", number: int = 2
+) -> dict:
     """The data of the page of words: words with counts and contexts, lists, and for each run its cosines and spreads.
 
     Runs name words by their place in ``words``. Groups are those of the word lists (female, male).
@@ -80,7 +105,8 @@ def words_data(measured: pd.DataFrame, tokenizer, *, corpus: str = "gap", split:
     places = contexts(tokenizer, texts, names, number=number)
     gender = words.load("gender", tokenizer)
     lists = {
-        name: sorted(place[word] for word in set(rows["word"])) for name, rows in measured.groupby("list", sort=False)
+        name: sorted(place[word] for word in set(rows["word"]))
+        for name, rows in measured.groupby("list", sort=False)
     }
     runs = []
     for way, rows in measured.groupby(list(WAY), sort=False):
@@ -93,10 +119,18 @@ def words_data(measured: pd.DataFrame, tokenizer, *, corpus: str = "gap", split:
         }
         runs.append(dict(zip(WAY, way, strict=True)) | columns)
     return {
-        "corpus": f"{corpus} {split}", "words": names, "counts": counts.loc[names].astype(int).tolist(), "lists": lists,
-        "contexts": [places.get(word, []) for word in names], "runs": runs,
-        "groups": {word: group for word, group in zip(gender.words, gender.groups, strict=True) if word in place},
-    }  # fmt: skip
+        "corpus": f"{corpus} {split}",
+        "words": names,
+        "counts": counts.loc[names].astype(int).tolist(),
+        "lists": lists,
+        "contexts": [places.get(word, []) for word in names],
+        "runs": runs,
+        "groups": {
+            word: group
+            for word, group in zip(gender.words, gender.groups, strict=True)
+            if word in place
+        },
+    }
 
 
 def count_correlation(measured: pd.DataFrame, *, profile: str) -> Run:
@@ -108,17 +142,31 @@ def count_correlation(measured: pd.DataFrame, *, profile: str) -> Run:
     spearman = partial(stats.correlation, ranked=True)
     for key, group in measured.groupby([*WAY, "list"], sort=False):
         if len(group) >= 10:
-            estimate = stats.bootstrap(group["count"], group["cosine"], statistic=spearman, resamples=500)
-            columns = dict(zip((*WAY, "words"), key, strict=True)) | {"benchmark": "explorer", "profile": profile}
+            estimate = stats.bootstrap(
+                group["count"], group["cosine"], statistic=spearman, resamples=500
+            )
+            columns = dict(zip((*WAY, "words"), key, strict=True)) | {
+                "benchmark": "explorer",
+                "profile": profile,
+            }
             rows += metric_rows({"count_correlation": estimate}, **columns)
     evidence = {"rows": corpora.fingerprint([measured.to_json(orient="values")])}
-    return records.make({"of": "words", "profile": profile}, rows, None, device="cpu", evidence=evidence)
+    return records.make(
+        {"of": "words", "profile": profile}, rows, None, device="cpu", evidence=evidence
+    )
 
 
 def correlation_table(rows: pd.DataFrame) -> Styler:
     """Rows of ``count_correlation``, one a list."""
     shown = [
-        {"list": row["words"], "rank correlation (ideal 0)": tables.interval(row), "words": f"{row['n']:.0f}"}
+        {
+            "list": row["words"],
+            "rank correlation (ideal 0)": tables.interval(row),
+            "words": f"{row['n']:.0f}",
+        }
         for _, row in rows.iterrows()
     ]
-    return tables.plain(pd.DataFrame(shown), caption="Rank correlation of cosine and count [95% interval over words].")
+    return tables.plain(
+        pd.DataFrame(shown),
+        caption="Rank correlation of cosine and count [95% interval over words].",
+    )

@@ -8,7 +8,7 @@ against each other, seed by seed and unit by unit.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import product
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,18 @@ METHODS = (*CONTROLS, *DEBIASING)
 CELL = ("model", "method", "regularizer", "lam")
 RUN = (*CELL, "seed")
 WAY = ("origin", *CELL)  # as the interactive pages offer it: live and recorded runs apart
-NUMBER = ("benchmark", "split", "axis", "words", "corpus", "variant", "min_count", "space", "layer", "metric")
+NUMBER = (
+    "benchmark",
+    "split",
+    "axis",
+    "words",
+    "corpus",
+    "variant",
+    "min_count",
+    "space",
+    "layer",
+    "metric",
+)
 
 # ---------------------------------------------------------------- metrics
 
@@ -63,7 +74,9 @@ class Metric:
 
     def distance(self, values: Any) -> Any:
         """How far values are from the ideal. Ideal 0."""
-        return np.abs(values - self.ideal) if self.two_sided else -self.better * (values - self.ideal)
+        return (
+            np.abs(values - self.ideal) if self.two_sided else -self.better * (values - self.ideal)
+        )
 
     def folded(self, values: Any) -> Any:
         """Values, or their distance from the ideal if they can miss it on both sides: what may be called more or less fair."""
@@ -208,7 +221,9 @@ class Measure:
     def fine_tuned(self) -> bool:
         """Whether models are fine-tuned before they are measured, so that the untrained model has seeds as well."""
         entry = BENCHMARKS.entries.get(self.benchmark)
-        return self.benchmark in TASKS or bool(entry and not {"masked", "causal"} & set(entry.kinds))
+        return self.benchmark in TASKS or bool(
+            entry and not {"masked", "causal"} & set(entry.kinds)
+        )
 
     def rows(self, results: pd.DataFrame, **columns: Any) -> pd.DataFrame:
         """The result rows of this number, computed by this code, that have the given values as well."""
@@ -224,128 +239,119 @@ class Measure:
 
     def quotes(self, results: pd.DataFrame, **columns: Any) -> pd.DataFrame:
         """The published rows of this number, which know no variant, space or cutoff."""
-        filed = {key: self.where[key] for key in ("benchmark", "split", "axis") if key in self.where}
-        return select(results, origin="published", metric=self.name, **filed | self.quoted, **columns)
+        filed = {
+            key: self.where[key] for key in ("benchmark", "split", "axis") if key in self.where
+        }
+        return select(
+            results, origin="published", metric=self.name, **filed | self.quoted, **columns
+        )
 
 
-def _measures(names: str, on: str, *, quoted: Mapping | None = None, **where: Any) -> tuple[Measure, ...]:
-    where = {"variant": "corrected", **where}
-    return tuple(Measure(name, on, where, quoted or {}) for name in names.split())
+#: Where published values of a benchmark are filed, if not under its own split.
+_QUOTED_SPLITS = {"bias_nli": "test"}
 
 
-def _collapse(names: str, words: str, on: str) -> tuple[Measure, ...]:
-    where = {"benchmark": "collapse", "split": "test", "words": words}
-    computed = {"space": "head", "layer": "last", "min_count": 10}
-    return _measures(names, on, quoted={"axis": words}, **where, **computed)
-
-
-def _task(benchmark: str, name: str, on: str, split: str = "validation") -> tuple[Measure, ...]:
-    return _measures(name, on, benchmark=benchmark, split=split, axis="")
+def _measures(
+    benchmark: str, split: str | tuple[str, ...], axis: str, on: str, names: str
+) -> tuple[Measure, ...]:
+    """Metrics of a benchmark on a split and an axis; of collapse, on a word list; of perplexity, on a corpus."""
+    where = {"benchmark": benchmark, "split": split, "axis": axis, "variant": "corrected"}
+    quoted = {"split": _QUOTED_SPLITS[benchmark]} if benchmark in _QUOTED_SPLITS else {}
+    if benchmark == "collapse":
+        where |= {"words": where.pop("axis"), "space": "head", "layer": "last", "min_count": 10}
+        quoted = {"axis": axis}
+    elif benchmark == "perplexity":
+        where = {"benchmark": benchmark, "corpus": axis, "variant": ""}
+    return tuple(Measure(name, on, where, quoted) for name in names.split())
 
 
 _NC = "nc3 unc3 nc1 nc2_equinorm nc2_equiangular gnc2_sd"
+_STEREOSET, _CROWS = "SS LM ICAT log_ratio", "stereotype_pct log_ratio"
 _BEC = "gap abs_association_female abs_association_male"
-_TPR = "TPR answer_probability_gap"
+_BIOS, _PROBABILITY = "TPR-GAP TPR-RMS accuracy", "probability_gap"
+_WINOBIAS, _WINOGENDER = "TPR answer_probability_gap", "gotcha_gap answer_probability_gap"
 
-#: Table of the book → its numbers, in the order in which they are offered.
-TABLES: dict[str, tuple[Measure, ...]] = {
+#: Table of the book → benchmark, split, axis (word list, corpus), the same for people, and metrics, in the order shown.
+_TABLES = {
     "collapse": (
-        *_collapse(_NC, "gender", "gender words"),
-        *_collapse(_NC, "random", "random words"),
-        *_collapse(_NC, "vocabulary", "vocabulary"),
+        ("collapse", "test", "gender", "gender words", _NC),
+        ("collapse", "test", "random", "random words", _NC),
+        ("collapse", "test", "vocabulary", "vocabulary", _NC),
     ),
     "stereoset": (
-        *(
-            measure
-            for split, axis, on in (("test", "gender", "gender"), ("dev", "gender", "gender"), ("test", "all", "all types"))
-            for measure in _measures(
-                "SS LM ICAT log_ratio", f"{on}, {split}", benchmark="stereoset_intra", split=split, axis=axis
-            )
-        ),
-        *_measures(
-            "SS log_ratio",
+        ("stereoset_intra", "test", "gender", "gender, test", _STEREOSET),
+        ("stereoset_intra", "dev", "gender", "gender, dev", _STEREOSET),
+        ("stereoset_intra", "test", "all", "all types, test", _STEREOSET),
+        (
+            "stereoset_inter_likelihood",
+            "test",
+            "gender",
             "gender, test, next sentence",
-            benchmark="stereoset_inter_likelihood",
-            split="test",
-            axis="gender",
+            "SS log_ratio",
         ),
     ),
-    "crows": tuple(
-        measure
-        for benchmark, scoring in (("crows_bias_bench", "bias-bench"), ("crows_official", "official"))
-        for measure in _measures(
-            "stereotype_pct log_ratio", f"gender, {scoring}", benchmark=benchmark, split="all", axis="gender"
-        )
+    "crows": (
+        ("crows_bias_bench", "all", "gender", "gender, bias-bench", _CROWS),
+        ("crows_official", "all", "gender", "gender, official", _CROWS),
     ),
-    "bec_pro": tuple(
-        measure
-        for axis, held in (("female", "women's"), ("male", "men's"), ("balanced", "balanced"))
-        for measure in _measures(_BEC, f"{held} professions", benchmark="bec_pro", split="english", axis=axis)
+    "bec_pro": (
+        ("bec_pro", "english", "female", "women's professions", _BEC),
+        ("bec_pro", "english", "male", "men's professions", _BEC),
+        ("bec_pro", "english", "balanced", "balanced professions", _BEC),
     ),
     "companions": (
-        *_measures("slope lean", "60 occupations", benchmark="occupation_slope", split="bls", axis="gender"),
-        *_measures("abs_effect_size", "SEAT, gender tests", benchmark="seat", split="gender", axis="all"),
+        ("occupation_slope", "bls", "gender", "60 occupations", "slope lean"),
+        ("seat", "gender", "all", "SEAT, gender tests", "abs_effect_size"),
     ),
     "professions": (
-        *_measures(
-            "TPR-GAP TPR-RMS accuracy", "Bias in Bios", benchmark="bias_in_bios", split="test", axis="gender"
-        ),
-        *_measures(
-            "TPR-GAP TPR-RMS accuracy probability_gap",
-            "BUG (stand-in)",
-            benchmark="bug_profession",
-            split="test",
-            axis="gender",
-        ),
+        ("bias_in_bios", "test", "gender", "Bias in Bios", _BIOS),
+        ("bug_profession", "test", "gender", "BUG (stand-in)", f"{_BIOS} {_PROBABILITY}"),
     ),
-    "inference": _measures(
-        "NN FN T:0.5 T:0.7",
-        "occupation pairs",
-        benchmark="bias_nli",
-        split=("all", "sample"),
-        axis="gender",
-        quoted={"split": "test"},
+    "inference": (
+        ("bias_nli", ("all", "sample"), "gender", "occupation pairs", "NN FN T:0.5 T:0.7"),
     ),
     "coreference": (
-        *(
-            measure
-            for split, kind in product(("dev", "test"), ("type1", "type2"))
-            for measure in _measures(_TPR, f"WinoBias {kind}, {split}", benchmark="winobias", split=split, axis=kind)
-        ),
-        *_measures(
-            "gotcha_gap answer_probability_gap", "Winogender", benchmark="winogender", split="all", axis="gender"
-        ),
-        *_measures("f1 f1_ratio", "GAP test", benchmark="gap", split="test", axis="gender"),
+        ("winobias", "dev", "type1", "WinoBias type1, dev", _WINOBIAS),
+        ("winobias", "dev", "type2", "WinoBias type2, dev", _WINOBIAS),
+        ("winobias", "test", "type1", "WinoBias type1, test", _WINOBIAS),
+        ("winobias", "test", "type2", "WinoBias type2, test", _WINOBIAS),
+        ("winogender", "all", "gender", "Winogender", _WINOGENDER),
+        ("gap", "test", "gender", "GAP test", "f1 f1_ratio"),
     ),
     "understanding": (
-        *_measures("masked_perplexity", "GAP test", benchmark="perplexity", corpus="gap", variant=""),
-        *_task("cola", "matthews", "CoLA dev"),
-        *_task("sst2", "accuracy", "SST-2 dev"),
-        *_task("mrpc", "f1", "MRPC dev"),
-        *_task("stsb", "spearman", "STS-B dev"),
-        *_task("qqp", "f1", "QQP dev"),
-        *_task("mnli", "accuracy", "MNLI dev"),
-        *_task("qnli", "accuracy", "QNLI dev"),
-        *_task("rte", "accuracy", "RTE dev"),
-        *_task("wnli", "accuracy", "WNLI dev"),
-        *_task("sick", "accuracy", "SICK test (beside GLUE)", "test"),
+        ("perplexity", "test", "gap", "GAP test", "masked_perplexity"),
+        ("cola", "validation", "", "CoLA dev", "matthews"),
+        ("sst2", "validation", "", "SST-2 dev", "accuracy"),
+        ("mrpc", "validation", "", "MRPC dev", "f1"),
+        ("stsb", "validation", "", "STS-B dev", "spearman"),
+        ("qqp", "validation", "", "QQP dev", "f1"),
+        ("mnli", "validation", "", "MNLI dev", "accuracy"),
+        ("qnli", "validation", "", "QNLI dev", "accuracy"),
+        ("rte", "validation", "", "RTE dev", "accuracy"),
+        ("wnli", "validation", "", "WNLI dev", "accuracy"),
+        ("sick", "test", "", "SICK test (beside GLUE)", "accuracy"),
     ),
 }
 
 #: Numbers that claims are about and no table shows.
 _UNTABLED = (
-    *_collapse("nc3 unc3", "matched", "words as frequent"),
-    *_measures(_BEC, "all professions", benchmark="bec_pro", split="english", axis="all"),
-    *(
-        measure
-        for kind in ("type1", "type2")
-        for measure in _measures(_TPR, f"WinoBias {kind}", benchmark="winobias", split=("test", "dev"), axis=kind)
-    ),
+    ("collapse", "test", "matched", "words as frequent", "nc3 unc3"),
+    ("bec_pro", "english", "all", "all professions", _BEC),
+    ("winobias", ("test", "dev"), "type1", "WinoBias type1", _WINOBIAS),
+    ("winobias", ("test", "dev"), "type2", "WinoBias type2", _WINOBIAS),
 )
 
-#: ``Measure.key`` → measure.
+#: Table of the book → its numbers, in the order in which they are offered.
+TABLES = {
+    name: tuple(measure for row in rows for measure in _measures(*row))
+    for name, rows in _TABLES.items()
+}
+
+#: ``Measure.key`` → measure: every number of the book.
 MEASURES = {
-    measure.key: measure for measure in (*(each for table in TABLES.values() for each in table), *_UNTABLED)
+    measure.key: measure
+    for row in (*chain.from_iterable(_TABLES.values()), *_UNTABLED)
+    for measure in _measures(*row)
 }
 
 # ---------------------------------------------------------------- runs of a cell
@@ -385,7 +391,7 @@ class Contrast:
 
     @property
     def difference(self) -> np.ndarray:
-        """Second minus first value, one a seed (S,). Ideal as the claim has it; 0 is no change."""
+        """Second minus first value, one a seed (S,); 0 is no change."""
         return self.second["value"].to_numpy(float) - self.first["value"].to_numpy(float)
 
     @property
@@ -412,8 +418,10 @@ class Numbers:
         weights: Mapping[str, float] | None = None,
     ):
         self.model, self._units = model, units
-        self.results = select(results, model=model, **({} if profile is None else {"profile": profile}))
-        self._tables: dict[str, pd.DataFrame] = {}
+        self.results = select(
+            results, model=model, **({} if profile is None else {"profile": profile})
+        )
+        self._tables: dict[tuple, pd.DataFrame] = {}
         self._unit_tables: dict[tuple[str, str, str], pd.DataFrame] = {}
         if weights is not None:
             self.weights = dict(weights)
@@ -421,7 +429,9 @@ class Numbers:
     @cached_property
     def weights(self) -> dict[str, float]:
         """Method → its λ of the corrected NC3, chosen on StereoSet dev, if it was run with NC3 and without."""
-        return chosen_lambdas(self.results, dict.fromkeys([*METHODS, *self.results["method"].unique()]))
+        return chosen_lambdas(
+            self.results, dict.fromkeys([*METHODS, *self.results["method"].unique()])
+        )
 
     @property
     def run_ids(self) -> list[str]:
@@ -442,14 +452,21 @@ class Numbers:
 
         An untrained model that nothing was tuned on is one run, however often it was measured.
         """
-        if measure.key not in self._tables:
-            rows = newest(measure.rows(self._parts.get((measure.benchmark, measure.name), self.results.iloc[:0])), RUN)
-            again = (rows["method"] == UNTRAINED.method) & rows.duplicated(list(CELL), keep="last")
-            self._tables[measure.key] = rows if measure.fine_tuned else rows[~again]
-        return self._tables[measure.key]
+        where = (measure.name, *measure.where.items())
+        if where not in self._tables:
+            part = self._parts.get((measure.benchmark, measure.name), self.results.iloc[:0])
+            rows = newest(measure.rows(part), RUN)
+            again = rows.duplicated(list(CELL), keep="last") & (rows["method"] == UNTRAINED.method)
+            self._tables[where] = rows if measure.fine_tuned else rows[~again]
+        return self._tables[where]
 
     def runs(
-        self, measure: Measure, cell: Cell, *, seeds: Iterable[int] | None = None, less: Measure | None = None
+        self,
+        measure: Measure,
+        cell: Cell,
+        *,
+        seeds: Iterable[int] | None = None,
+        less: Measure | None = None,
     ) -> pd.DataFrame:
         """The runs of a cell by seed: their result rows of a measure; no rows if it was not run.
 
@@ -472,20 +489,24 @@ class Numbers:
         both = table.loc[table.index.intersection(control.index)]
         return both.assign(value=both["value"] - control)
 
-    def contrast(self, measure: Measure, first: Cell, second: Cell, *, less: Measure | None = None) -> Contrast:
+    def contrast(
+        self, measure: Measure, first: Cell, second: Cell, *, less: Measure | None = None
+    ) -> Contrast:
         """Second minus first cell on a measure, at the seeds that both have; ``less`` as in ``runs``."""
         sides = [self.runs(measure, cell, less=less) for cell in (first, second)]
         for cell, runs in zip((first, second), sides, strict=True):
             if runs.empty:
                 return Contrast(measure, *(side.iloc[:0] for side in sides), lacking=cell)
-        if first != UNTRAINED or measure.fine_tuned:
+        if first.method != UNTRAINED.method or measure.fine_tuned:
             seeds = sides[0].index.intersection(sides[1].index)
             sides = [runs.loc[seeds] for runs in sides]
         return Contrast(measure, *sides)
 
     # ------------------------------------------------------------ units
 
-    def changes(self, contrast: Contrast, *, folded: bool = False, resamples: int = 2000) -> stats.Changes:
+    def changes(
+        self, contrast: Contrast, *, folded: bool = False, resamples: int = 2000
+    ) -> stats.Changes:
         """The changes of a contrast seed by seed, with its units redrawn where both sides' unit scores are kept.
 
         ``folded``: of the distance from the ideal, taken anew in each resample, if the metric can be missed on both sides. Of
@@ -501,7 +522,9 @@ class Numbers:
                 return plain
             cosines = ([side["cosine"]] for side in sides)
             one = stats.seed_changes(*cosines, _OF_COSINES[measure.name], resamples=resamples)
-            return stats.Changes(plain.observed, plain.observed + one.resampled - one.observed, one.units)
+            return stats.Changes(
+                plain.observed, plain.observed + one.resampled - one.observed, one.units
+            )
         benchmark = BENCHMARKS.get(measure.benchmark)
         sides = self.units(measure, contrast.first, contrast.second) if benchmark else None
         if not sides or measure.name not in benchmark.statistics:
@@ -526,23 +549,34 @@ class Numbers:
         columns = wide.columns.unique("column")
         values = {name: wide[name][runs].dropna(how="all").to_numpy(float).T for name in columns}
         if any(np.isnan(column).any() for column in values.values()):
-            raise FairNCError(f"{'/'.join(key)}: runs {', '.join(runs)} have unlike units; record them with the same items")
+            raise FairNCError(
+                f"{'/'.join(key)}: runs {', '.join(runs)} have unlike units; record them with the same items"
+            )
         ends = np.cumsum([0, *map(len, sides)])
-        places = [slice(start, end) for start, end in zip(ends, ends[1:], strict=False)]
+        places = [slice(start, end) for start, end in pairwise(ends)]
         return [{name: column[place] for name, column in values.items()} for place in places]
 
     @cached_property
     def _unit_parts(self) -> dict[tuple[str, str, str], pd.DataFrame]:
-        return {} if self._units is None else dict(tuple(self._units.groupby(["benchmark", "split", "axis"])))
+        return (
+            {}
+            if self._units is None
+            else dict(tuple(self._units.groupby(["benchmark", "split", "axis"])))
+        )
 
     def _unit_table(self, key: tuple[str, str, str]) -> pd.DataFrame:
         """Units of a benchmark, split and axis in rows, unit scores of each run in columns."""
         if key not in self._unit_tables:
             parts = [
-                part for where, part in self._unit_parts.items()
+                part
+                for where, part in self._unit_parts.items()
                 if where[:2] == key[:2] and (where[2] == key[2] or key[2] == "all")
-            ]  # fmt: skip
-            table = pd.concat(parts) if parts else pd.DataFrame(columns=["axis", "unit", "column", "run_id", "value"])
+            ]
+            table = (
+                pd.concat(parts)
+                if parts
+                else pd.DataFrame(columns=["axis", "unit", "column", "run_id", "value"])
+            )
             wide = table.pivot(index=["axis", "unit"], columns=["column", "run_id"], values="value")
             self._unit_tables[key] = wide.sort_index()
         return self._unit_tables[key]
@@ -556,7 +590,14 @@ class Numbers:
         return both[list(RUN)].assign(x=both["value_x"], y=of(both["value_y"]))
 
     def correlations(
-        self, x: Measure, y: Measure, *, of: Callable, ranked: bool = True, resamples: int = 2000, seed: int = 0
+        self,
+        x: Measure,
+        y: Measure,
+        *,
+        of: Callable,
+        ranked: bool = True,
+        resamples: int = 2000,
+        seed: int = 0,
     ) -> dict[str, stats.Effect]:
         """Scope → correlation over runs of one measure with ``of`` the other, by bootstrap over cells.
 

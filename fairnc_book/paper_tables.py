@@ -59,7 +59,9 @@ def summary(sources: Sources, **columns) -> records.Run:
     evidence = {
         "recorded": sources.recorded.run_ids,
         "live": sorted(set(sources.live["run_id"])),
-        "published": corpora.fingerprint([str(row) for row in sources.published.to_dict("records")]),
+        "published": corpora.fingerprint(
+            [str(row) for row in sources.published.to_dict("records")]
+        ),
     }
     return records.make(columns, summarize(sources), None, device="cpu", evidence=evidence)
 
@@ -122,7 +124,10 @@ def cells(name: str, results: pd.DataFrame, sources: Sources) -> pd.DataFrame:
     """Table ``name`` as one row a number and model (``COLUMNS``), from the rows of ``summarize`` and those of this build."""
     shown = []
     for measure in TABLES[name]:
-        recorded, quotes = measure.rows(results, origin="recorded"), _by_model(measure.quotes(results))
+        recorded, quotes = (
+            measure.rows(results, origin="recorded"),
+            _by_model(measure.quotes(results)),
+        )
         numbers = {
             "recorded": _by_model(recorded),
             "difference": _by_model(measure.rows(results, variant="difference")),
@@ -163,7 +168,11 @@ def finding(cells: pd.DataFrame) -> str:
     return (
         f"{name}: the base model has {tables.number(base['recorded'])}. Below it by more than their interval over seeds: "
         f"{below} of {len(trained)} trained models; above it: {above}."
-        + (f" A single run, which tells nothing about seeds, is all there is of {single}." if single else "")
+        + (
+            f" A single run, which tells nothing about seeds, is all there is of {single}."
+            if single
+            else ""
+        )
     )
 
 

@@ -47,7 +47,9 @@ def one(results: pd.DataFrame, **columns) -> pd.Series:
     return chosen.iloc[0]
 
 
-def pivot(results: pd.DataFrame, *, columns: str, caption: str, metrics: list[str] | None = None) -> Styler:
+def pivot(
+    results: pd.DataFrame, *, columns: str, caption: str, metrics: list[str] | None = None
+) -> Styler:
     """One row a metric with its ideal value, one column for each value of ``columns`` in order of appearance."""
     shown = metrics or [metric for metric in METRICS if metric in set(results["metric"])]
     heads = list(dict.fromkeys(results[columns]))
@@ -67,7 +69,9 @@ def pivot(results: pd.DataFrame, *, columns: str, caption: str, metrics: list[st
     return plain(pd.DataFrame(labels | body), caption=caption)
 
 
-def by_axis(results: pd.DataFrame, *, caption: str, rows: str = "axis", metrics: list[str] | None = None) -> Styler:
+def by_axis(
+    results: pd.DataFrame, *, caption: str, rows: str = "axis", metrics: list[str] | None = None
+) -> Styler:
     """One row for each value of ``rows``, one column a metric, and the number of sampled units."""
     shown = metrics or [metric for metric in METRICS if metric in set(results["metric"])]
     table = []
@@ -146,18 +150,25 @@ class Sortable:
         return self.html
 
 
-def sortable(shown: pd.DataFrame, *, name: str, caption: str, data: pd.DataFrame | None = None) -> Sortable:
+def sortable(
+    shown: pd.DataFrame, *, name: str, caption: str, data: pd.DataFrame | None = None
+) -> Sortable:
     """``shown`` (cells are HTML), filtered by its first column; ``data``: what the download ``<name>.csv`` holds instead."""
     content = (shown if data is None else data).to_csv(index=False, float_format="%.6g").encode()
     link = f"data:text/csv;charset=utf-8;base64,{base64.b64encode(content).decode()}"
     told = html.escape(caption)
     table = shown.to_html(index=False, escape=False, border=0, classes="sortable")
-    table = table.replace("<thead>", f"<caption>{told}</caption>\n  <thead>", 1).replace("\n      ", "\n")
-    return Sortable(caption, (
-        f'<div class="table-block" id="table-{name}"><p class="table-controls">'
-        f'<a class="download" download="{name}.csv" href="{link}">Download as CSV</a></p>'
-        f'<div class="table-box" role="region" tabindex="0" aria-label="{told}">{table}</div></div>'
-    ))  # fmt: skip
+    table = table.replace("<thead>", f"<caption>{told}</caption>\n  <thead>", 1).replace(
+        "\n      ", "\n"
+    )
+    return Sortable(
+        caption,
+        (
+            f'<div class="table-block" id="table-{name}"><p class="table-controls">'
+            f'<a class="download" download="{name}.csv" href="{link}">Download as CSV</a></p>'
+            f'<div class="table-box" role="region" tabindex="0" aria-label="{told}">{table}</div></div>'
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -182,16 +193,18 @@ def badge(origin: str) -> str:
 def comparison(cells: pd.DataFrame, *, name: str, caption: str) -> Sortable:
     """Published, recorded and live values of each model side by side (``paper_tables.cells``), and the change from the base."""
     rows = cells.to_dict("records")
-    shown = pd.DataFrame({
-        "measure": [row["measure"] for row in rows],
-        "model": [_model(row) for row in rows],
-        badge("published"): [_quoted(row["published"]) for row in rows],
-        badge("recorded"): [_value(row, "recorded", why=row["recorded_why"]) for row in rows],
-        "seeds": ["–" if math.isnan(row["seeds"]) else f"{row['seeds']:.0f}" for row in rows],
-        badge("live"): [_value(row, "live", why=row["live_why"]) for row in rows],
-        "− base": [_value(row, "difference") for row in rows],
-        "÷ base": [number(row["ratio"]) for row in rows],
-    })  # fmt: skip
+    shown = pd.DataFrame(
+        {
+            "measure": [row["measure"] for row in rows],
+            "model": [_model(row) for row in rows],
+            badge("published"): [_quoted(row["published"]) for row in rows],
+            badge("recorded"): [_value(row, "recorded", why=row["recorded_why"]) for row in rows],
+            "seeds": ["–" if math.isnan(row["seeds"]) else f"{row['seeds']:.0f}" for row in rows],
+            badge("live"): [_value(row, "live", why=row["live_why"]) for row in rows],
+            "− base": [_value(row, "difference") for row in rows],
+            "÷ base": [number(row["ratio"]) for row in rows],
+        }
+    )
     return sortable(shown, name=name, caption=caption, data=cells)
 
 
@@ -217,5 +230,7 @@ def _value(row: dict, key: str, *, why: str = "–") -> str:
     """A number with its interval, or why there is none."""
     if math.isnan(row[key]):
         return f'<span class="none">{html.escape(why)}</span>'
-    value, _, bounds = interval({"value": row[key], "ci_low": row[f"{key}_low"], "ci_high": row[f"{key}_high"]}).partition(" ")
+    value, _, bounds = interval(
+        {"value": row[key], "ci_low": row[f"{key}_low"], "ci_high": row[f"{key}_high"]}
+    ).partition(" ")
     return f"{value} <small>{bounds}</small>" if bounds else value

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from fairnc_book import ablations, figures
+from fairnc_book.numbers import Numbers
 from fairnc_book.site import stills as pictures
 from fairnc_utils import measurement, runs
 from fairnc_utils.errors import FairNCError
@@ -63,7 +64,7 @@ def cell(method, regularizer="none", lam=0, *, lowered=0.0, seeds=SEEDS):
             "unc3": unc3, "log_ratio": SLOPE * (unc3 - FAIR), "slope": np.cos(7 * lam + len(method) + 3 * seed),
             "masked_perplexity": 20 + lam / 10, "ICAT": 90 - 100 * unc3,
         }  # fmt: skip
-        told = [(metric, value, ablations.MEASURES[metric]) for metric, value in values.items()]
+        told = [(metric, value, ablations.SHOWN[metric].where) for metric, value in values.items()]
         told += [("log_ratio", values["log_ratio"], DEV), ("LM", 85 - (lam == 100) * 3, DEV)]
         for metric, value, where in told:
             yield where | {"run_id": f"{method} {regularizer} {lam} {seed}", "model": "models/minilm-mlm", "method": method,
@@ -84,18 +85,22 @@ def recorded():
     return pd.DataFrame(list(itertools.chain(*cells))).reindex(columns=list(records.RESULT_COLUMNS))
 
 
+def numbers_of(rows, model="models/minilm-mlm"):
+    return Numbers(rows, model=model)
+
+
 @pytest.fixture(scope="module")
 def told(recorded):
-    return ablations.ablate(recorded, profile="test")
+    return ablations.ablate(numbers_of(recorded), profile="test")
 
 
 def test_a_run_has_one_row_and_the_latest_counts(recorded):
-    runs = ablations.by_run(recorded)
+    runs = ablations.by_run(numbers_of(recorded))
     assert len(runs) == 3 * 6 * SEEDS + 1 + SEEDS + 3 * 3 + 1
     again = recorded[(recorded["metric"] == "unc3") & (recorded["regularizer"] == "as_released")]
     again = again.assign(value=1.0, created="2026-02-02", run_id="again")
-    assert (records.select(ablations.by_run(pd.concat([again, recorded])), regularizer="as_released")["unc3"] == 1).all()
-    assert ablations.by_run(recorded, model="other").empty
+    assert (records.select(ablations.by_run(numbers_of(pd.concat([again, recorded]))), regularizer="as_released")["unc3"] == 1).all()
+    assert ablations.by_run(numbers_of(recorded, "other")).empty
 
 
 def test_lambda_is_the_fairest_that_keeps_the_language(told):
@@ -153,7 +158,7 @@ def test_what_was_not_run_is_said(told, recorded):
     assert both["n"] == 1
     assert np.isnan(both["ci_low"])
     for sparse in (recorded[recorded["method"] == "mlm"], recorded[:0]):  # nothing of the method that is taken apart
-        absent = set(ablations.missing(ablations.ablate(sparse).results))
+        absent = set(ablations.missing(ablations.ablate(numbers_of(sparse)).results))
         assert absent == {f"bec, NC3 {label}" for variants in ablations.COMPARISONS.values() for label in variants}
 
 
@@ -179,7 +184,7 @@ def switches(run):
 
 
 def test_figures_say_what_they_show(told, recorded):
-    scatter = figures.unc3_fairness(ablations.by_run(recorded), ablations.UNFAIRNESS)
+    scatter = figures.unc3_fairness(ablations.by_run(numbers_of(recorded)), ablations.FAIRNESS)
     drawn = [figures.lambda_sweep(told.results), switches(told), scatter]
     for figure in drawn:
         assert len(figure.layout.meta["alt"]) > 40
@@ -189,7 +194,7 @@ def test_figures_say_what_they_show(told, recorded):
     assert "bec 30" in drawn[0].layout.meta["alt"]
     stars = [trace.customdata[list(trace.marker.symbol).index("star")] for trace in drawn[0].data]
     assert stars == [30] * 4 * 3  # a panel a metric, a line a method
-    assert sum(len(trace.x) for trace in scatter.data) == 3 * len(ablations.by_run(recorded))
+    assert sum(len(trace.x) for trace in scatter.data) == 3 * len(ablations.by_run(numbers_of(recorded)))
 
 
 def test_a_dot_is_filled_where_its_interval_leaves_out_zero_and_a_gap_says_so(told):
@@ -203,6 +208,6 @@ def test_a_dot_is_filled_where_its_interval_leaves_out_zero_and_a_gap_says_so(to
 
 
 def test_figures_of_nothing_are_empty_not_broken(recorded):
-    nothing = ablations.ablate(recorded[:0])
+    nothing = ablations.ablate(numbers_of(recorded[:0]))
     assert not figures.lambda_sweep(nothing.results).data
     assert {note.text for note in switches(nothing).layout.annotations} >= {"not run"}

@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 from test_book import structure_problems
 
-from fairnc_book import explorer, figures
+from fairnc_book import comparer, explorer, figures
 from fairnc_book.site import docstrings as sphinx_api
 from fairnc_book.site import pages as sphinx_pages
 from fairnc_book.site import status as sphinx_status
@@ -110,7 +110,7 @@ def numbers(method: str, values: list[float], *, metric: str = "SS", low=np.nan,
     """Result rows of one number of a method, one a seed."""
     common = {"model": "m", "regularizer": "none" if method == "base" else "corrected", "lam": 10.0 * (method != "base"),
               "benchmark": "stereoset_intra", "split": "test", "axis": "gender", "words": "", "corpus": "", "space": "",
-              "variant": "corrected", "min_count": np.nan, "layer": "last", "origin": "recorded"}  # fmt: skip
+              "variant": "corrected", "min_count": np.nan, "layer": "last", "origin": "recorded", "created": ""}  # fmt: skip
     return pd.DataFrame([
         common | {"method": method, "seed": seed, "metric": metric, "value": value, "ci_low": low, "ci_high": high}
         for seed, value in enumerate(values)
@@ -118,7 +118,7 @@ def numbers(method: str, values: list[float], *, metric: str = "SS", low=np.nan,
 
 
 def test_seeds_give_a_mean_and_a_t_interval_and_one_run_keeps_its_own():
-    table = explorer.comparison(pd.concat([numbers("base", [50.0], low=48.0, high=53.0), numbers("bec", [52.0, 54.0, 59.0])]))
+    table = comparer.comparison(pd.concat([numbers("base", [50.0], low=48.0, high=53.0), numbers("bec", [52.0, 54.0, 59.0])]))
     base, bec = (table[table["method"] == method].iloc[0] for method in ("base", "bec"))
     assert (base["value"], base["ci_low"], base["ci_high"], base["seeds"]) == (50.0, 48.0, 53.0, 1)
     expected = scipy.stats.t.interval(0.95, 2, np.mean([52, 54, 59]), scipy.stats.sem([52, 54, 59]))
@@ -128,20 +128,20 @@ def test_seeds_give_a_mean_and_a_t_interval_and_one_run_keeps_its_own():
 
 def test_differences_and_unknown_metrics_are_left_out():
     rows = pd.concat([numbers("base", [1.0], metric="no such metric"), numbers("bec", [1.0]).assign(variant="difference")])
-    assert explorer.comparison(rows).empty
+    assert comparer.comparison(rows).empty
 
 
 def test_intervals_that_do_not_touch_are_counted():
     rows = [numbers("base", [50.0], low=49.0, high=51.0), numbers("base", [80.0], metric="LM", low=70.0, high=90.0),
             numbers("bec", [60.0, 60.1, 60.2]), numbers("bec", [80.0, 81.0, 82.0], metric="LM")]  # fmt: skip
-    found = explorer.apart(explorer.comparison(pd.concat(rows)), profile="test").results
+    found = comparer.apart(comparer.comparison(pd.concat(rows)), profile="test").results
     assert dict(zip(found["metric"], found["value"], strict=True)) == {"numbers_shared": 2, "numbers_apart": 1}
 
 
 def test_the_comparer_carries_every_number_once():
     base = numbers("base", [50.0], low=49.0, high=51.0)
     rows = pd.concat([base, numbers("bec", [60.0]), numbers("bec", [80.0], metric="LM")])
-    widget = figures.run_comparer(explorer.comparison(rows))
+    widget = figures.run_comparer(comparer.comparison(rows))
     data = json.loads(widget.content["data"])
     assert [number[2] for number in data["numbers"]] == ["SS", "LM"]
     assert [run["method"] for run in data["runs"]] == ["base", "bec"]

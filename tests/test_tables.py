@@ -12,8 +12,10 @@ import pytest
 import scipy.stats
 from test_book import browser, needs_chromium
 
-from fairnc_book import measures, paper_tables, published, tables
+from fairnc_book import paper_tables, published, tables
+from fairnc_book.numbers import METRICS, TABLES, Numbers
 from fairnc_utils import assets, stats
+from fairnc_utils.tasks import Missing
 from fairnc_utils.runs import rows as records
 
 LM_OF, SS_OF = {"none": 84.0, "corrected": 83.5, "as_released": 80.0}, {"none": 55.0, "corrected": 52.0, "as_released": 54.0}
@@ -59,7 +61,7 @@ def sources(study):
         stereoset("SS", 57.0, method="base", origin="live", n=10, created="2026-02-01"),  # fewer units: not shown
         stereoset("SS", 3.0, method="base", origin="live", variant="difference"),
     ])  # fmt: skip
-    return paper_tables.Sources(published.load(), study, live)
+    return paper_tables.Sources(published.load(), Numbers(study, model="small"), live)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,7 @@ def test_the_t_interval_covers_as_often_as_it_says():
 
 
 def test_corrected_is_shown_at_the_chosen_weight(run, sources):
-    assert sources.chosen == {"bec": 3.0}
+    assert sources.recorded.weights == {"bec": 3.0}
     found = cell(paper_tables.cells("stereoset", run.results, sources), "bec", "corrected")
     assert (found["lam"], found["recorded"]) == (3.0, pytest.approx(53.0))
 
@@ -112,7 +114,7 @@ def test_a_base_with_seeds_is_paired_with_them(study):
     common = {"benchmark": "rte", "split": "validation", "axis": "", "metric": "accuracy"}
     rows = [row(method, seed=seed, value=60.0 + 5 * seed + (2 if method == "bec" else 0), **common)
             for method in ("base", "bec") for seed in range(3)]  # fmt: skip
-    sources = paper_tables.Sources(published.load(), contract(rows), study.head(0))
+    sources = paper_tables.Sources(published.load(), Numbers(contract(rows), model="small"), study.head(0))
     cells = paper_tables.cells("understanding", paper_tables.summary(sources).results, sources)
     base, bec = (cell(cells, method, measure="accuracy % (100 ↑), RTE dev") for method in ("base", "bec"))
     assert base["seeds"] == 3
@@ -126,16 +128,19 @@ def test_live_is_the_run_with_most_units_and_no_difference_of_two(run, sources):
 
 def test_published_values_stand_with_their_models(run, sources):
     cells = paper_tables.cells("stereoset", run.results, sources)
-    assert cell(cells, "mabel")["published"] == "56.25 bert-base-uncased; 60.14 roberta-base"
-    assert cell(cells, "bec", "as_released", "ICAT (100 ↑), gender, test")["published"] == "72.38 bert-base-uncased"
+    quotes = cell(cells, "mabel")["published"]
+    assert quotes.values == ((56.25, "bert-base-uncased"), (60.14, "roberta-base"))
+    assert str(quotes) == "56.25 bert-base-uncased; 60.14 roberta-base"
+    icat = cell(cells, "bec", "as_released", "ICAT (100 ↑), gender, test")
+    assert icat["published"].values == ((72.38, "bert-base-uncased"),)
     coreference = paper_tables.cells("coreference", run.results, sources)
-    label = measures.TABLES["coreference"][0].label
-    assert cell(coreference, "base", measure=label)["published"] == "33.15 bert-base-cased"
+    label = TABLES["coreference"][0].label
+    assert cell(coreference, "base", measure=label)["published"].values == ((33.15, "bert-base-cased"),)
 
 
 def test_every_published_value_has_its_cell(run, sources):
-    shown = [text for name in measures.TABLES for text in paper_tables.cells(name, run.results, sources)["published"]]
-    assert sum(len(text.split("; ")) for text in shown if text != paper_tables.UNPUBLISHED) == len(sources.published)
+    shown = [quotes for name in TABLES for quotes in paper_tables.cells(name, run.results, sources)["published"]]
+    assert sum(len(quotes.values) for quotes in shown) == len(sources.published)
 
 
 # Rows
@@ -152,11 +157,9 @@ def test_summary_is_made_of_tidy_rows(run, sources):
 
 
 def test_measures_are_told_apart_and_labelled():
-    labels = [measure.label for table in measures.TABLES.values() for measure in table]
+    labels = [measure.label for table in TABLES.values() for measure in table]
     assert len(set(labels)) == len(labels)
-    for table in measures.TABLES.values():
-        for measure in table:
-            assert measure.metric in tables.METRICS
+    assert {measure.name for table in TABLES.values() for measure in table} <= set(METRICS)
 
 
 # Empty cells
@@ -173,19 +176,19 @@ def test_empty_cells_say_why(run, sources):
 
 
 def test_nothing_recorded_and_nothing_live_is_said_and_no_fault(study):
-    sources = paper_tables.Sources(published.load(), study.head(0), study.head(0))
+    sources = paper_tables.Sources(published.load(), Numbers(study.head(0), model="small"), study.head(0))
     run = paper_tables.summary(sources)
-    for name in measures.TABLES:
+    for name in TABLES:
         cells = paper_tables.cells(name, run.results, sources)
         assert cells[["recorded", "live", "difference"]].isna().all().all()
-        assert paper_tables.told(cells) == "nothing of this table is recorded."
+        assert paper_tables.finding(cells) == "nothing of this table is recorded."
         assert "nan" not in tables.comparison(cells, name=name, caption="Empty.").html.casefold()
 
 
 def test_finding_counts_what_lies_off_the_base(run, sources):
     cells = paper_tables.cells("stereoset", run.results, sources)
-    told = paper_tables.told(cells)
-    assert paper_tables.told(cells[cells["measure"] != cells["measure"].iloc[0]]).startswith("LM (100 ↑), gender, test:")
+    told = paper_tables.finding(cells)
+    assert paper_tables.finding(cells[cells["measure"] != cells["measure"].iloc[0]]).startswith("LM (100 ↑), gender, test:")
     assert "the base model has 60.0" in told
     assert "over seeds: 3 of 4 trained models; above it: 0." in told  # mlm's seeds lie too far apart to tell
     assert "single" not in told
@@ -292,6 +295,6 @@ def test_heads_sort_by_keyboard_and_the_menu_picks_a_measure(shown, tmp_path):
         menu = driver.find_element(By.TAG_NAME, "select")
         assert menu.find_element(By.XPATH, "..").text.startswith("Show")
         menu.send_keys("all")
-        assert len(driver.execute_script(COLUMN)) == len(paper_tables.MODELS) * len(measures.TABLES["stereoset"])
+        assert len(driver.execute_script(COLUMN)) == len(paper_tables.MODELS) * len(TABLES["stereoset"])
         problems = [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
         assert [entry["message"] for entry in problems if "favicon" not in entry["message"]] == []

@@ -6,6 +6,20 @@ from fairnc_book.claims.report import abstract, details, finding, power_table, s
 from fairnc_book.claims.rows import as_run
 
 __all__ = [
-    "CLAIMS", "CONTRAST_LABELS", "TOTAL", "VERDICTS", "Claim", "Prediction", "abstract", "as_run", "details",
-    "evaluate", "finding", "overall", "power_table", "section", "summary", "verdict",
-]  # fmt: skip
+    "CLAIMS",
+    "CONTRAST_LABELS",
+    "TOTAL",
+    "VERDICTS",
+    "Claim",
+    "Prediction",
+    "abstract",
+    "as_run",
+    "details",
+    "evaluate",
+    "finding",
+    "overall",
+    "power_table",
+    "section",
+    "summary",
+    "verdict",
+]

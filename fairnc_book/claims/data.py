@@ -96,10 +96,16 @@ def _predict(measure: str, of: str, label: str, **options) -> Prediction:
 def _collapse(name: str, against: str = "") -> Prediction:
     label = f"{name.upper()}, gender − {against}" if against else f"{name.upper()} of gender words"
     control = MEASURES[f"collapse/test/{against}/{name}"] if against else None
-    return _predict(f"collapse/test/gender/{name}", "", label, against=control, companion=name == "unc3")
+    return _predict(
+        f"collapse/test/gender/{name}", "", label, against=control, companion=name == "unc3"
+    )
 
 
-_STEREOSET, _BEC, _BUG = "stereoset_intra/test/gender", "bec_pro/english/all", "bug_profession/test/gender"
+_STEREOSET, _BEC, _BUG = (
+    "stereoset_intra/test/gender",
+    "bec_pro/english/all",
+    "bug_profession/test/gender",
+)
 _BIAS_BENCH, _OFFICIAL = "crows_bias_bench/all/gender", "crows_official/all/gender"
 
 _INTRINSIC = (
@@ -121,7 +127,12 @@ _EXTRINSIC = (
     _predict(f"{_BUG}/probability_gap", "BUG professions", "probability gap", companion=True),
     _predict(f"{_BUG}/TPR-RMS", "BUG professions", "TPR gap, RMS"),
     *(
-        _predict(f"winobias/test|dev/type{kind}/{metric}", f"WinoBias, type {kind}", label, companion=companion)
+        _predict(
+            f"winobias/test|dev/type{kind}/{metric}",
+            f"WinoBias, type {kind}",
+            label,
+            companion=companion,
+        )
         for kind in (1, 2)
         for metric, label, companion in (
             ("TPR", f"TPR-{kind}", False),
@@ -138,7 +149,11 @@ MARGIN = 1.0
 _KEPT = (
     _predict(f"{_STEREOSET}/LM", "StereoSet", "LM", margin=MARGIN, companion=True),
     _predict(
-        "perplexity/gap/masked_perplexity", "GAP", "masked perplexity", margin=MARGIN, companion=True
+        "perplexity/gap/masked_perplexity",
+        "GAP",
+        "masked perplexity",
+        margin=MARGIN,
+        companion=True,
     ),
     _predict("sst2/validation/accuracy", "SST-2", "accuracy", margin=MARGIN),
     _predict("cola/validation/matthews", "CoLA", "Matthews · 100", margin=MARGIN),

@@ -53,10 +53,15 @@ def evaluate(
 
 
 def _changes(
-    numbers: Numbers, prediction: Prediction, contrast: str, published: pd.DataFrame | None, resamples: int
+    numbers: Numbers,
+    prediction: Prediction,
+    contrast: str,
+    published: pd.DataFrame | None,
+    resamples: int,
 ) -> Iterator[dict]:
     by_method = {
-        method: change(numbers, prediction, method, contrast, resamples=resamples) for method in TESTED
+        method: change(numbers, prediction, method, contrast, resamples=resamples)
+        for method in TESTED
     }
     for method, single in by_method.items():
         effect = stats.crossed_bootstrap(single.changes) if single.changes else None
@@ -84,7 +89,10 @@ def _correlations(numbers: Numbers, prediction: Prediction, resamples: int) -> I
     """Spearman's correlation over runs of UNC3 with the metric (or its distance), in which a lower UNC3 should go with less."""
     measure = prediction.measure
     scopes = numbers.correlations(
-        MEASURES["collapse/test/gender/unc3"], measure, of=measure.metric.folded, resamples=resamples
+        MEASURES["collapse/test/gender/unc3"],
+        measure,
+        of=measure.metric.folded,
+        resamples=resamples,
     )
     for method in (*TESTED, WITHIN, TOTAL):
         effect = scopes.get({TOTAL: "all", WITHIN: "within"}.get(method, method))
@@ -92,7 +100,9 @@ def _correlations(numbers: Numbers, prediction: Prediction, resamples: int) -> I
             effect, reason = None, f"not run: {measure.benchmark} with UNC3"
         else:
             reason = "" if np.isfinite(effect.error) else "fewer than five cells, or all alike"
-        yield {"method": method} | _test(effect, prediction, -prediction.predicted, Change(None, reason))
+        yield {"method": method} | _test(
+            effect, prediction, -prediction.predicted, Change(None, reason)
+        )
 
 
 def _test(
@@ -141,7 +151,9 @@ def _reported(
         contrast, [(method, "none"), (method, "as_released")]
     )
     rows = prediction.measure.quotes(published)
-    table = rows.pivot_table(index="model", columns=["method", "regularizer"], values="value", sort=False)
+    table = rows.pivot_table(
+        index="model", columns=["method", "regularizer"], values="value", sort=False
+    )
     table = table.reindex(columns=ends).dropna()
     if table.empty:
         return float("nan")
@@ -152,7 +164,9 @@ def _reported(
 def _adjusted(table: pd.DataFrame) -> pd.DataFrame:
     """The table with Holm's p and what remains decided after it."""
     columns = ("p", "smallest", "power", "verdict", *_EFFECT)
-    table = table.reindex(columns=[*table.columns, *(name for name in columns if name not in table)])
+    table = table.reindex(
+        columns=[*table.columns, *(name for name in columns if name not in table)]
+    )
     family = [table["claim"], table["contrast"], table["method"] == TOTAL]
     tested = table["p"].where(table["verdict"].notna())
     table["holm_p"] = tested.groupby(family).transform(stats.holm)

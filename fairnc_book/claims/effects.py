@@ -41,5 +41,9 @@ def _lacking(numbers: Numbers, benchmark: str, cell: Cell) -> str:
     if cell.regularizer == "corrected" and cell.method not in numbers.weights:
         return "not run: no λ could be chosen"
     what = "the model before training" if cell == UNTRAINED else Cell(cell.method, cell.regularizer)
-    released = " (a released script exists for some methods only)" if cell.regularizer == "as_released" else ""
+    released = (
+        " (a released script exists for some methods only)"
+        if cell.regularizer == "as_released"
+        else ""
+    )
     return f"not run: {benchmark} of {what}{released}"

@@ -15,9 +15,10 @@ from fairnc_utils.runs.rows import select
 
 #: Verdict → how a sentence about a claim begins.
 SENTENCES = {
-    "supported": "The study **supports** that", "contradicted": "The study **contradicts** that",
+    "supported": "The study **supports** that",
+    "contradicted": "The study **contradicts** that",
     "inconclusive": "The study **leaves open** whether",
-}  # fmt: skip
+}
 
 #: What an abstract says where nothing was recorded.
 NO_STUDY = "No study is recorded with this build, so there are no findings to report yet: the chapters say what each would be."
@@ -42,7 +43,11 @@ def _p(value: float) -> str:
 def _effect(row: pd.Series) -> str:
     """The effect with its sign and interval."""
     value = "+" * bool(row["value"] > 0) + tables.number(row["value"])
-    return value if math.isnan(row["ci_low"]) else f"{value} {_interval(row['ci_low'], row['ci_high'])}"
+    return (
+        value
+        if math.isnan(row["ci_low"])
+        else f"{value} {_interval(row['ci_low'], row['ci_high'])}"
+    )
 
 
 def _small(text: str) -> str:
@@ -54,15 +59,23 @@ def summary(tests: pd.DataFrame, *, caption: str) -> Styler:
     rows = []
     for claim in CLAIMS:
         for contrast in claim.contrasts:
-            totals = select(tests, claim=claim.key, contrast=contrast, method=TOTAL).set_index("key")
-            rows.append({
-                "claim": f"<b>{claim.title}</b>{_small(CONTRAST_LABELS[contrast])}",
-                "verdict": badge(overall(tests, claim, contrast)) + _small(_counts(totals, claim)),
-                "effects, for example": "<br>".join(
-                    f"{claim.prediction(key).name}: {_effect(totals.loc[key])}" for key in claim.headline
-                ),
-            })  # fmt: skip
-    return tables.plain(pd.DataFrame(rows), caption=caption).set_properties(**{"text-align": "left"})
+            totals = select(tests, claim=claim.key, contrast=contrast, method=TOTAL).set_index(
+                "key"
+            )
+            rows.append(
+                {
+                    "claim": f"<b>{claim.title}</b>{_small(CONTRAST_LABELS[contrast])}",
+                    "verdict": badge(overall(tests, claim, contrast))
+                    + _small(_counts(totals, claim)),
+                    "effects, for example": "<br>".join(
+                        f"{claim.prediction(key).name}: {_effect(totals.loc[key])}"
+                        for key in claim.headline
+                    ),
+                }
+            )
+    return tables.plain(pd.DataFrame(rows), caption=caption).set_properties(
+        **{"text-align": "left"}
+    )
 
 
 def _counts(totals: pd.DataFrame, claim: Claim) -> str:
@@ -70,7 +83,9 @@ def _counts(totals: pd.DataFrame, claim: Claim) -> str:
     counts = [f"{(totals['decided'] == value).sum()} {word}" for value, word in VERDICTS.items()]
     measures = [each for each in claim.predictions if not each.descriptive]
     missing = len(measures) - int(totals["decided"].notna().sum())
-    return f"{len(measures)} measures: " + ", ".join(part for part in [*counts, f"{missing} not tested"] if part[:2] != "0 ")
+    return f"{len(measures)} measures: " + ", ".join(
+        part for part in [*counts, f"{missing} not tested"] if part[:2] != "0 "
+    )
 
 
 def details(tests: pd.DataFrame, claim: Claim, contrast: str, *, caption: str) -> Styler:
@@ -79,16 +94,24 @@ def details(tests: pd.DataFrame, claim: Claim, contrast: str, *, caption: str) -
     rows = []
     for _, row in totals.iterrows():
         prediction = claim.prediction(row["key"])
-        over_seeds = "" if math.isnan(row["t_low"]) else f"seeds alone {_interval(row['t_low'], row['t_high'])}"
+        over_seeds = (
+            ""
+            if math.isnan(row["t_low"])
+            else f"seeds alone {_interval(row['t_low'], row['t_high'])}"
+        )
         undone = abs(row["verdict"]) == 1 and row["decided"] == 0
         before = f"{VERDICTS[int(row['verdict'])]} before Holm" if undone else ""
-        rows.append({
-            "measure": prediction.name + _small("companion" if prediction.companion else ""),
-            "from → to": f"{tables.number(row['first'])}\u00a0→ {tables.number(row['second'])}",
-            "effect": _effect(row) + _small(over_seeds), "p": _p(row["p"]) + _small(f"Holm {_p(row['holm_p'])}"),
-            "finds with power .8": tables.number(row["smallest"], digits=2),
-            "verdict": ("descriptive" if prediction.descriptive else badge(row["decided"])) + _small(before or row["note"] or ""),
-        })  # fmt: skip
+        rows.append(
+            {
+                "measure": prediction.name + _small("companion" if prediction.companion else ""),
+                "from → to": f"{tables.number(row['first'])}\u00a0→ {tables.number(row['second'])}",
+                "effect": _effect(row) + _small(over_seeds),
+                "p": _p(row["p"]) + _small(f"Holm {_p(row['holm_p'])}"),
+                "finds with power .8": tables.number(row["smallest"], digits=2),
+                "verdict": ("descriptive" if prediction.descriptive else badge(row["decided"]))
+                + _small(before or row["note"] or ""),
+            }
+        )
     return tables.plain(pd.DataFrame(rows), caption=caption)
 
 
@@ -98,12 +121,17 @@ def power_table(tests: pd.DataFrame, *, caption: str) -> Styler | None:
     if reported.empty:
         return None
     rows = [
-        {"measure": _claim(row["claim"]).prediction(row["key"]).name, "method": row["method"],
-         "comparison": CONTRAST_LABELS[row["contrast"]], "published effect": tables.number(row["published"]),
-         "effect here": _effect(row), "found with power .8": tables.number(row["smallest"]),
-         "power for the published effect": tables.number(row["power"], digits=2)}
+        {
+            "measure": _claim(row["claim"]).prediction(row["key"]).name,
+            "method": row["method"],
+            "comparison": CONTRAST_LABELS[row["contrast"]],
+            "published effect": tables.number(row["published"]),
+            "effect here": _effect(row),
+            "found with power .8": tables.number(row["smallest"]),
+            "power for the published effect": tables.number(row["power"], digits=2),
+        }
         for _, row in reported.iterrows()
-    ]  # fmt: skip
+    ]
     return tables.plain(pd.DataFrame(rows), caption=caption)
 
 
@@ -146,16 +174,23 @@ def _sentence(claim: Claim, verdict: str, tests: pd.DataFrame) -> str:
 def section(tests: pd.DataFrame, key: str, contrast: str) -> list[go.Figure | Styler]:
     """What a chapter shows of one claim and contrast: the forest plot, if anything of it was run, and a table of the totals."""
     claim = _claim(key)
-    title, rows = f"{claim.title}, {CONTRAST_LABELS[contrast]}", select(tests, claim=key, contrast=contrast)
+    title, rows = (
+        f"{claim.title}, {CONTRAST_LABELS[contrast]}",
+        select(tests, claim=key, contrast=contrast),
+    )
     table = details(tests, claim, contrast, caption=f"{title}: means over the debiasing methods.")
     if rows["value"].isna().all():
         return [table]
     figure = figures.forest(
-        rows, {measure.key: f"{measure.of}<br>{measure.label}".removeprefix("<br>") for measure in claim.predictions},
+        rows,
+        {
+            measure.key: f"{measure.of}<br>{measure.label}".removeprefix("<br>")
+            for measure in claim.predictions
+        },
         name=f"fig-claim-{key}-{contrast.replace('_', '-')}",
         caption=f"{title}: effect and 95% interval by method and in total. The claim predicts the shaded side of the dashed "
         "line; mark and colour are the verdict after Holm's adjustment.",
-    )  # fmt: skip
+    )
     return [figure, table]
 
 

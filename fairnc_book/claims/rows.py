@@ -19,7 +19,11 @@ WHOLE = "claim"
 #: Metric of the rows → the column of a test that is its value, and those of its interval.
 METRICS = {
     "effect": ("value", "ci_low", "ci_high"),  # over seeds and units
-    "effect_over_seeds": ("value", "t_low", "t_high"),  # the same effect, t interval over seeds alone
+    "effect_over_seeds": (
+        "value",
+        "t_low",
+        "t_high",
+    ),  # the same effect, t interval over seeds alone
     "p": ("p",),
     "holm_p": ("holm_p",),  # after Holm's adjustment within the claim
     "smallest_effect": ("smallest",),  # that the test would find with power .8
@@ -48,7 +52,11 @@ def _of_test(test: dict) -> Iterator[dict]:
     filed = _filed(test) | {"n": 0.0 if math.isnan(test["seeds"]) else test["seeds"]}
     for metric, columns in METRICS.items():
         values = (test[column] for column in columns)
-        yield filed | {"metric": metric} | dict(zip(("value", "ci_low", "ci_high"), values, strict=False))
+        yield (
+            filed
+            | {"metric": metric}
+            | dict(zip(("value", "ci_low", "ci_high"), values, strict=False))
+        )
 
 
 def _of_claims(tests: pd.DataFrame) -> Iterator[dict]:
