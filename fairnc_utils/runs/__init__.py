@@ -7,6 +7,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from fairnc_utils._extras import needs
 from fairnc_utils._registry import lazy
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from fairnc_utils.runs.score import compare, perplexity, score
     from fairnc_utils.runs.train import train
     from fairnc_utils.runs.trajectory import recorded_trajectory, trajectory
+
+needs("measure")
 
 __all__ = [
     "compare",

@@ -9,6 +9,7 @@ import pandas as pd
 from fairnc_utils import assets, benchmarks
 from fairnc_utils._atomic import require_folder
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import checkout
 from fairnc_utils.runs import rows as records
 
 #: What the provenance of every run of one study has in common; it is written once for each value.
@@ -26,7 +27,7 @@ def record(*folders: str | Path, target: str | Path | None = None) -> dict:
     evidence. A folder may hold single runs or a recorded study; of two runs with one id the later stays. Name ``target``
     among ``folders`` to add to it. Raises ``FairNCError`` if there is no run.
     """
-    target = Path(target or assets.project_root() / records.RECORDED / "study")
+    target = Path(target or checkout.root() / records.RECORDED / "study")
     _require_study(target)
     parts = [_read(file.parent) for folder in folders for file in sorted(Path(folder).rglob("provenance.json"))]
     if not parts:
@@ -67,8 +68,9 @@ def _packed(units: pd.DataFrame) -> bytes:
 
 def at_home() -> list[Path]:
     """The folder of the study that is recorded with the book, if there is one."""
-    folder = assets.project_root() / records.RECORDED / "study"
-    return [folder] if (folder / "provenance.json").exists() else []
+    folder = checkout.find()
+    study = folder and folder / records.RECORDED / "study"
+    return [study] if study and (study / "provenance.json").exists() else []
 
 
 def runs() -> dict[str, dict]:
