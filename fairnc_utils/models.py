@@ -128,7 +128,7 @@ class LanguageModel:
 
     name: str
     model: nn.Module
-    tokenizer: object
+    tokenizer: "transformers.PreTrainedTokenizerBase"
     kind: str
     weight: Tensor
     bias: Tensor | None
@@ -178,7 +178,7 @@ class LanguageModel:
             return decoder_input(self.model, **inputs) if space == "head" else body(self.model)(**inputs)[0]
         output = body(self.model)(**inputs, output_hidden_states=True)
         states = (*output.hidden_states[1:-1], output.last_hidden_state)
-        if layer != "all":
+        if isinstance(layer, int):
             return head(self.model, states[layer - 1]) if space == "head" else states[layer - 1]
         hidden = torch.stack(states)
         return head(self.model, hidden.flatten(0, 1)).unflatten(0, hidden.shape[:2]) if space == "head" else hidden
