@@ -17,8 +17,9 @@ T = TypeVar("T")
 class Entry:
     """One thing: what can be said of it without importing it, and the place where it lies.
 
-    ``line``: what it is, in one line; ``kinds``: the kinds of model that it takes (for a task: that it makes); ``data``: folders
-    of the pinned data, or hub names, that it needs; ``place``: ``module:object``; ``package``: the other package that brings it.
+    ``line``: what it is, in one line; ``kinds``: the kinds of model that it takes (for a task: that it makes); ``data``:
+    folders of the pinned data, or hub names, that it needs; ``place``: ``module:object``; ``package``: the other package that
+    brings it.
     """
 
     line: str
@@ -31,9 +32,9 @@ class Entry:
 class Registry(MutableMapping[str, T]):
     """Name → thing, imported at the first look.
 
-    ``noun``: what one of them is called in messages; ``entries``: ours; ``group``: the entry points through which other packages
-    add theirs; ``type``: what such a thing must be an instance of, as ``module:object``; ``aliases``: short names for ``check``
-    and ``find``. Setting a name adds a thing for this process.
+    ``noun``: what one of them is called in messages; ``entries``: ours; ``group``: the entry points through which other
+    packages add theirs; ``type``: what such a thing must be an instance of, as ``module:object``; ``aliases``: short names for
+    ``check`` and ``find``. Setting a name adds a thing for this process.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Registry(MutableMapping[str, T]):
         entries = dict(self._ours)
         for point in plug_ins(self.group) if self.group else ():
             if point.name in entries or point.name in self.aliases:
-                _warn(self.noun, point, "the name is taken")
+                warn_left_out(self.noun, point, "the name is taken")
             else:
                 package = point.dist.name
                 entries[point.name] = Entry(f"of the package {package}", place=point.value, package=package)
@@ -118,11 +119,12 @@ def plug_ins(group: str) -> list[EntryPoint]:
         if point.name not in points:
             points[point.name] = point
         elif point.value != points[point.name].value:  # a package may be seen twice, installed and in its own folder
-            _warn(f"entry point of {group}", point, f"the one of {points[point.name].dist.name} has that name")
+            warn_left_out(f"entry point of {group}", point, f"the one of {points[point.name].dist.name} has that name")
     return list(points.values())
 
 
-def _warn(noun: str, point: EntryPoint, why: str) -> None:
+def warn_left_out(noun: str, point: EntryPoint, why: str) -> None:
+    """Warn that another package's entry point is not used, and why."""
     message = f"the {noun} {point.name!r} of the package {point.dist.name} is left out: {why}"
     warnings.warn(message, FairNCWarning, stacklevel=3)
 

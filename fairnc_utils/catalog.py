@@ -26,7 +26,10 @@ BENCHMARKS = Registry(
     "benchmark",
     {
         "stereoset_intra": _benchmark(
-            "stereoset:STEREOSET", "which of three words fills a blank: stereotype, its contrary, unrelated", MASKED, "StereoSet"
+            "stereoset:STEREOSET",
+            "which of three words fills a blank: stereotype, its contrary, unrelated",
+            MASKED,
+            "StereoSet",
         ),
         "crows_official": _benchmark(
             "crows_pairs:CROWS_OFFICIAL",
@@ -89,7 +92,9 @@ BENCHMARKS = Registry(
             "seat:SEAT", "whether sentences of a group lie nearer to those of a stereotype, by their first token", BOTH
         ),
         "seat_bias_bench": _benchmark("seat:SEAT_BIAS_BENCH", "the same, by the mean of all tokens", BOTH),
-        "seat_word": _benchmark("seat:SEAT_WORD", "the same of words, as the model encodes them in plain sentences", BOTH),
+        "seat_word": _benchmark(
+            "seat:SEAT_WORD", "the same of words, as the model encodes them in plain sentences", BOTH
+        ),
         "gap": _benchmark(
             "gap:GAP",
             "how well the name that a pronoun means is found, for women and for men",
@@ -135,7 +140,9 @@ AXES = Registry(
     "word list",
     {
         "gender": Entry("words for women and men", BOTH, ("GenderSwaps",), "fairnc_utils.words:gender_words"),
-        "neutral": Entry("frequent words that name no person and no group", BOTH, (), "fairnc_utils.words:neutral_words"),
+        "neutral": Entry(
+            "frequent words that name no person and no group", BOTH, (), "fairnc_utils.words:neutral_words"
+        ),
         "profession": Entry("occupations", BOTH, ("Occupations",), "fairnc_utils.words:profession_words"),
         "race": Entry("words for origins", BOTH, ("StereoSet",), "fairnc_utils.words:race_words"),
         "religion": Entry("words for religions", BOTH, ("StereoSet",), "fairnc_utils.words:religion_words"),
@@ -164,13 +171,26 @@ METHODS = Registry(
     {
         "mlm": _method("masked:MLM", "trained on as before, without debiasing: the control", "GAP"),
         "bec": _method("masked:BEC", "gender-swapped sentences", "GAP"),
-        "mabel": _method("mabel:MABEL", "entailment pairs and their gender-swapped copies drawn together; BUG for SNLI and MNLI", "BUG"),
+        "mabel": _method(
+            "mabel:MABEL",
+            "entailment pairs and their gender-swapped copies drawn together; BUG for SNLI and MNLI",
+            "BUG",
+        ),
         "mabel_nli": _method(
             "mabel:MABEL_NLI", "the same on the published text", "stanfordnlp/snli", "nyu-mll/multi_nli"
         ),
-        "ase": _method("ase:ASE", "pronouns neutral to occupations, weights held near the old by Fisher information", "GAP", "Occupations"),
-        "adept": _method("adept:ADEPT", "distances of neutral words to the words of each gender made equal", "BUG", "BOLD"),
-        "adept_prefix": _method("adept_prefix:ADEPT_PREFIX", "the same, a prefix alone is trained; takes no NC3", "BUG", "BOLD"),
+        "ase": _method(
+            "ase:ASE",
+            "pronouns neutral to occupations, weights held near the old by Fisher information",
+            "GAP",
+            "Occupations",
+        ),
+        "adept": _method(
+            "adept:ADEPT", "distances of neutral words to the words of each gender made equal", "BUG", "BOLD"
+        ),
+        "adept_prefix": _method(
+            "adept_prefix:ADEPT_PREFIX", "the same, a prefix alone is trained; takes no NC3", "BUG", "BOLD"
+        ),
         "cda": _method("masked:CDA", "sentences and their gender-swapped copies", "GAP"),
         "dropout": _method("masked:DROPOUT", "more dropout", "GAP"),
     },
@@ -208,7 +228,9 @@ TASKS = Registry(
         "bias_in_bios": _task(
             "biographies:BIAS_IN_BIOS", "the profession of an online biography", "bias_in_bios", "LabHC/bias_in_bios"
         ),
-        "bug_profession": _task("biographies:BUG_PROFESSION", "a hidden profession in a sentence", "bug_profession", "BUG"),
+        "bug_profession": _task(
+            "biographies:BUG_PROFESSION", "a hidden profession in a sentence", "bug_profession", "BUG"
+        ),
     },
 )
 
@@ -250,7 +272,7 @@ def is_word_file(name: str) -> bool:
 
 
 def check_words(name: str, *, more: Iterable[str] = ()) -> str:
-    """The name of a word list: an axis, one of ``more``, or a file. Raises ``FairNCError`` with the valid ones if it is none."""
+    """The name of a word list: an axis, one of ``more``, or a file. Raises ``FairNCError`` with the valid ones otherwise."""
     if is_word_file(name):
         return name
     return AXES.check(name, more=more, hint=", or a .csv file with the columns word and group")

@@ -71,10 +71,10 @@ def load(name: str, split: str | None = None) -> datasets.Dataset:
     """A corpus with one column, ``text``.
 
     ``name``: ``gap``, ``bug``, ``panda``, ``bold``; a UTF-8 file, ``.txt`` with one text a line or ``.jsonl`` with one object
-    with the field ``text`` a line; a folder that ``datasets`` saved (``save_to_disk``), of which the column ``text`` is read, else
-    the first column of strings; or a hub dataset, ``owner/name`` or ``owner/name:configuration``, whose first column of
-    strings is read. Blank texts are left out. Raises ``FairNCError`` for an unknown corpus or split, a file that is no text, and a
-    corpus with no text.
+    with the field ``text`` a line; a folder that ``datasets`` saved (``save_to_disk``), of which the column ``text`` is read,
+    else the first column of strings; or a hub dataset, ``owner/name`` or ``owner/name:configuration``, whose first column of
+    strings is read. Blank texts are left out. Raises ``FairNCError`` for an unknown corpus or split, a file that is no text,
+    and a corpus with no text.
     """
     texts = [text for text in ((text or "").strip() for text in _texts(name, split)) if text]
     if not texts:
@@ -116,7 +116,9 @@ def _objects(path: Path) -> Iterator[str]:
             except (ValueError, RecursionError, LookupError, TypeError):
                 text = None
             if not isinstance(text, str):
-                raise FairNCError(f'{path}, line {number}: not an object with a text, e.g. {{"text": "She met him."}}; correct it')
+                raise FairNCError(
+                    f'{path}, line {number}: not an object with a text, e.g. {{"text": "She met him."}}; correct it'
+                )
             yield text
 
 
@@ -130,8 +132,8 @@ def _saved(folder: str) -> dict[str, datasets.Dataset]:
         saved = datasets.load_from_disk(folder)
     except Exception as error:  # of many types: no such folder, damaged tables
         raise FairNCError(
-            f"corpus {folder} is a folder that cannot be read ({brief(error)}): give one saved by datasets (save_to_disk), or a "
-            ".txt or .jsonl file"
+            f"corpus {folder} is a folder that cannot be read ({brief(error)}): give one saved by datasets (save_to_disk), "
+            "or a .txt or .jsonl file"
         ) from error
     return dict(saved) if isinstance(saved, datasets.DatasetDict) else {"all": saved}
 

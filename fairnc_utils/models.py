@@ -185,10 +185,11 @@ class LanguageModel:
             return decoder_input(self.model, **inputs) if space == "head" else body(self.model)(**inputs)[0]
         output = body(self.model)(**inputs, output_hidden_states=True)
         states = (*output.hidden_states[1:-1], output.last_hidden_state)
-        if layer != "all":
-            return head(self.model, states[layer - 1]) if space == "head" else states[layer - 1]
-        hidden = torch.stack(states)
-        return head(self.model, hidden.flatten(0, 1)).unflatten(0, hidden.shape[:2]) if space == "head" else hidden
+        hidden = torch.stack(states) if layer == "all" else states[layer - 1]
+        if space == "encoder":
+            return hidden
+        batch = hidden.flatten(0, -3)  # of all layers, where there are several: models read (B, T, D)
+        return head(self.model, batch).unflatten(0, hidden.shape[:-2])
 
     @torch.no_grad()
     def labelled_features(
@@ -208,6 +209,13 @@ class LanguageModel:
         special = torch.tensor(self.special_ids, device=input_ids.device)
         keep = attention_mask.bool() & ~torch.isin(input_ids, special)
         return features[..., keep, :], input_ids[keep]
+
+    def require_masked(self, who: str) -> None:
+        """Raises ``FairNCError`` for a causal model; ``who``: who takes masked ones, as the message begins."""
+        if self.kind != "masked":
+            raise FairNCError(
+                f"{who}; {self.name} is {self.kind}: choose one such as BERT, RoBERTa or DistilBERT"
+            )
 
     def check_space(self, space: str) -> None:
         """Raises ``FairNCError`` where features of that space cannot be compared with the classifier's rows."""

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 
 from fairnc_utils import corpora
 from fairnc_utils._onednn import linear
-from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 
 _CACHED = 4096  # padded tokens whose features stay in a processor's cache
@@ -25,11 +24,7 @@ def masked_perplexity(
     ``sequences``: token ids of held-out texts. The masked positions depend on ``seed``, the texts and ``tokens`` (padded tokens
     a batch) alone. Raises ``FairNCError`` for a causal model.
     """
-    if lm.kind != "masked":
-        raise FairNCError(
-            f"masked perplexity needs a masked language model; {lm.name} is {lm.kind}: "
-            "choose one such as BERT, RoBERTa or DistilBERT"
-        )
+    lm.require_masked("masked perplexity needs a masked language model")
     generator = torch.Generator().manual_seed(seed)
     special = torch.tensor(lm.special_ids)
     total = count = 0.0
@@ -58,6 +53,5 @@ def _masked_loss(
     features, drawn = lm.features(ids, mask), labels >= 0
     picked = features.gather(1, positions[..., None].expand(-1, -1, features.shape[-1]))[drawn]
     logits = linear(picked, lm.weight, lm.bias).float()
-    return nn.functional.cross_entropy(logits, labels[drawn], reduction="sum").item(), int(
-        drawn.sum()
-    )
+    loss = nn.functional.cross_entropy(logits, labels[drawn], reduction="sum")
+    return loss.item(), int(drawn.sum())

@@ -257,8 +257,10 @@ class NC3Regularizer(nn.Module):
 
     def _features(self, seen: _Pass) -> Tensor | None:
         """What the pass gave in the option's space; None where it did not run that far."""
-        if self.options.space == "encoder" or seen.hidden is None:
-            return seen.hidden if self.options.space == "encoder" else seen.features
+        if self.options.space == "encoder":
+            return seen.hidden
+        if seen.hidden is None:
+            return seen.features
         # Fused losses do not call the decoder, others show it a part of the text: the head is then run here.
         whole = seen.features is not None and seen.features.shape[:-1] == seen.hidden.shape[:-1]
         return seen.features if whole else models.head(self._model[0], seen.hidden)
@@ -269,9 +271,8 @@ class NC3Regularizer(nn.Module):
         """Counts (K,) and sums (K, D) of this batch; no device synchronization, whatever the batch holds."""
         if self.causal or self.options.labels == "shifted":
             paired = text[:, 1:] & text[:, :-1]
-            if (
-                positions is not None and positions.ndim == 2
-            ):  # where texts are packed, none predicts the next one
+            if positions is not None and positions.ndim == 2:
+                # where texts are packed, none predicts the next one
                 paired = paired & (positions[:, 1:] > positions[:, :-1])
             features, ids, text = features[:, :-1], ids[:, 1:], paired
         if self.options.features == "detached":
@@ -330,14 +331,12 @@ def _token_ids(words: str | WordList | Sequence[int] | Sequence[str], tokenizer)
     if isinstance(words, str):
         words = load(words, tokenizer)
     elif not isinstance(words, WordList) and any(isinstance(word, str) for word in words):
-        unknown = [
-            str(word) for word in words if models.single_token_id(tokenizer, str(word)) is None
-        ]
-        if unknown:
+        ids = {str(word): models.single_token_id(tokenizer, str(word)) for word in words}
+        if unknown := [word for word, token_id in ids.items() if token_id is None]:
             raise FairNCError(
                 f"NC3 words: leave out {', '.join(unknown)}: not single tokens of this vocabulary"
             )
-        return [models.single_token_id(tokenizer, word) for word in words]
+        return list(ids.values())
     return words.token_ids if isinstance(words, WordList) else words
 
 

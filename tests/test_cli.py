@@ -54,7 +54,8 @@ def test_a_list_and_a_corpus_of_one_s_own(capsys, tmp_path, monkeypatch):
     assert {(row["words"], row["axis"], row["corpus"]) for row in rows} == {("my.csv", "my.csv", "mine.jsonl")}
     assert {row["n"] for row in rows if row["metric"] == "nc3" and row["variant"] == "corrected"} == {3}
     before = rows[0]["run_id"]
-    assert json.loads((tmp_path / "runs" / before / "provenance.json").read_text())["evidence"]["word_lists"].keys() == {"my.csv"}
+    provenance = json.loads((tmp_path / "runs" / before / "provenance.json").read_text())
+    assert provenance["evidence"]["word_lists"].keys() == {"my.csv"}
     (tmp_path / "my.csv").write_text("word,group\nking,royal\nqueen,royal\ndoctor,work\n")
     _, out, _ = run(capsys, "measure", *options, "--words", "my.csv", "--json")
     assert json.loads(out.splitlines()[0])["run_id"] != before  # other content under the same name is another run
@@ -161,7 +162,10 @@ def test_every_option_is_a_flag_with_a_description_in_the_help(name, capsys):
         ("train", "--method bec --regularizer as_released", {"regularizer": "as_released"}),
         ("train", "--method bec --regularizer none", {"regularizer": "none"}),
         ("train", "--method bec --regularizer {kind:\u00a0align}", {"regularizer": {"kind": "align"}}),
-        ("trajectory", "--method bec --steps 2 --regularizers none {kind:\u00a0both}", {"regularizers": ("none", {"kind": "both"})}),
+        (
+            "trajectory", "--method bec --steps 2 --regularizers none {kind:\u00a0both}",
+            {"regularizers": ("none", {"kind": "both"})},
+        ),
         ("finetune", "--task cola --debiasing {method:\u00a0bec}", {"debiasing": Debiasing(method="bec")}),
         ("finetune", "--task cola --debiasing none", {"debiasing": None}),
     ],

@@ -54,7 +54,8 @@ TEXTS = ["She met him.", "  ", "Two\u2028lines.\nOne text."]
 
 def test_a_file_of_objects_is_a_corpus(tmp_path):
     path = tmp_path / "mine.jsonl"
-    path.write_text("\n".join(json.dumps({"id": 1, "text": text}, ensure_ascii=False) for text in TEXTS) + "\n\n", encoding="utf-8")
+    lines = [json.dumps({"id": 1, "text": text}, ensure_ascii=False) for text in TEXTS]
+    path.write_text("\n".join(lines) + "\n\n", encoding="utf-8")
     assert list(corpora.load(str(path))["text"]) == ["She met him.", "Two\u2028lines.\nOne text."]
     with pytest.raises(FairNCError, match="it has no split 'test'"):
         corpora.load(str(path), "test")

@@ -78,7 +78,8 @@ def written(folder, content):
 
 
 def test_a_file_is_a_list_with_groups(tmp_path, tokenizer):
-    path = written(tmp_path, "\ufeffgroup,note,word\r\ncare,, nurse \r\n\r\ncraft,x,farmer\r\ncare,,nurse\r\ncraft,,unhelpfulness\r\n")
+    lines = ["group,note,word", "care,, nurse ", "", "craft,x,farmer", "care,,nurse", "craft,,unhelpfulness", ""]
+    path = written(tmp_path, "\ufeff" + "\r\n".join(lines))
     mine = words.load(path, tokenizer)
     assert (mine.name, mine.words, mine.groups) == (path, ("nurse", "farmer"), ("care", "craft"))
     assert mine.dropped == {"unhelpfulness": "not a single token"}

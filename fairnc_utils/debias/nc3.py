@@ -42,13 +42,18 @@ def label(
     return replace(plain, words=unusual)
 
 
+def require(method: Method) -> None:
+    """Raise ``FairNCError`` for a method that cannot take NC3."""
+    if method.without_nc3:
+        raise FairNCError(f"method {method.name} cannot take NC3: {method.without_nc3}")
+
+
 def options(label: RegularizerLabel, method: Method) -> NC3Options | None:
     """Options of the regularizer, None for ``none``. Raises ``FairNCError`` for a value that an option cannot have, and where
     the method cannot take NC3 or has no released script."""
     if label.preset == "none":
         return None
-    if method.without_nc3:
-        raise FairNCError(f"method {method.name} cannot take NC3: {method.without_nc3}")
+    require(method)
     preset = as_released(method.name) if label.preset == "as_released" else corrected()
     return replace(preset, **dict(label.changes))
 

@@ -9,18 +9,13 @@ from torch import Tensor, nn
 from fairnc_utils import training
 from fairnc_utils.debias import nc3 as nc3_of
 from fairnc_utils.debias.base import Method
-from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.regularizer import NC3Options, NC3Regularizer
 
 
 def require_masked(lm: LanguageModel, method: str) -> None:
     """Raise ``FairNCError`` for a model that no method takes; ``method``: the name of the one that was asked for."""
-    if lm.kind != "masked":
-        raise FairNCError(
-            f"method {method} takes masked language models; {lm.name} is {lm.kind}: "
-            "choose one such as BERT, RoBERTa or DistilBERT"
-        )
+    lm.require_masked(f"method {method} takes masked language models")
 
 
 def train(
@@ -48,8 +43,8 @@ def train(
     take NC3.
     """
     require_masked(lm, method.name)
-    if nc3 and method.without_nc3:
-        raise FairNCError(f"method {method.name} cannot take NC3: {method.without_nc3}")
+    if nc3:
+        nc3_of.require(method)
     recipe, size = method.recipe, batch_size or method.recipe.batch_size
     rows = _examples(method, lm, texts)
     steps = steps or (epochs or recipe.epochs) * -(-len(rows) // size)

@@ -15,12 +15,11 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel
 
 from fairnc_utils import _io
 from fairnc_utils._atomic import require_folder
-from fairnc_utils._registry import plug_ins
+from fairnc_utils._registry import plug_ins, warn_left_out
 from fairnc_utils.errors import FairNCError, FairNCWarning, brief
 from fairnc_utils.runs import flags
 from fairnc_utils.runs import options as schemas
@@ -186,11 +185,7 @@ def _print(run, as_json: bool) -> None:
 
 def _read(path: str) -> object:
     """What a YAML file holds."""
-    content = _io.user_text(path)
-    try:
-        return yaml.safe_load(content)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a number or date that is none
-        raise FairNCError(f"{path}: {error}") from error
+    return flags.parsed(_io.user_text(path), path)
 
 
 def _options(path: str, schema: type[BaseModel]) -> dict:
@@ -220,8 +215,7 @@ def _parser() -> flags.Parser:
     fetch.add_argument("names", nargs="*", help="wheels of assets.lock (default: all)")
     for point in plug_ins("fairnc.commands"):
         if point.name in COMMANDS:
-            message = f"the command {point.name!r} of the package {point.dist.name} is left out: the name is taken"
-            warnings.warn(message, FairNCWarning, stacklevel=2)
+            warn_left_out("command", point, "the name is taken")
         else:
             commands.add_parser(point.name, help=f"Of the package {point.dist.name}", add_help=False)
     return parser

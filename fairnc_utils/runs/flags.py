@@ -84,14 +84,19 @@ def _value(field: FieldInfo, value: Any, name: str) -> Any:
     if isinstance(value, list) and value in [[word] for word in words]:
         return value[0]  # all, where the rest are numbers
     if Any in kinds or any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds):
-        return _yaml(value, name)
+        return _option(value, name)
     if tuple[Any, ...] in kinds:
-        return [_yaml(part, name) for part in value]
+        return [_option(part, name) for part in value]
     return value
 
 
-def _yaml(text: str, name: str) -> Any:
+def _option(text: str, name: str) -> Any:
+    return parsed(text, f"option {name}", hint="; write e.g. '{kind: align}'")
+
+
+def parsed(text: str, place: str, *, hint: str = "") -> Any:
+    """What YAML text holds. Raises ``FairNCError`` that names the ``place`` where it is none."""
     try:
         return yaml.safe_load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a number or date that is none
-        raise FairNCError(f"option {name}: {error}; write e.g. '{{kind: align}}'") from error
+        raise FairNCError(f"{place}: {error}{hint}") from error

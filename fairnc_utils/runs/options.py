@@ -56,7 +56,9 @@ class Config(BaseModel):
     """Options common to all runs; unknown names and bad values are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    model: str = Field("models/minilm-mlm", description="folder, hub name, smollm2 or random (an untrained one, for trials)")
+    model: str = Field(
+        "models/minilm-mlm", description="folder, hub name, smollm2 or random (an untrained one, for trials)"
+    )
     device: str = Field("auto", description="auto (a GPU if there is one), cpu, cuda, …")
     profile: str = Field("adhoc", description="name that goes into the rows, of what this run belongs to")
     seed: int = Field(0, ge=0, description="of everything that is drawn")
@@ -86,8 +88,12 @@ class MeasureConfig(TextConfig):
     words: tuple[MeasuredWords, ...] = Field(
         ("gender", "random", "matched", "vocabulary"), min_length=1, description=f"word lists, {_LISTS}"
     )
-    space: Literal[catalog.SPACES] = Field("head", description="where features are taken: before the classifier, or the last layer")
-    labels: Literal["aligned", "shifted"] = Field("aligned", description="class of a position; shifted: as the released code")
+    space: Literal[catalog.SPACES] = Field(
+        "head", description="where features are taken: before the classifier, or the last layer"
+    )
+    labels: Literal["aligned", "shifted"] = Field(
+        "aligned", description="class of a position; shifted: as the released code"
+    )
     variants: tuple[Literal[catalog.VARIANTS], ...] = Field(
         catalog.VARIANTS, min_length=1, description="how the metrics are computed: as this book or as the released code"
     )
@@ -122,7 +128,9 @@ class ScoreConfig(Config):
     benchmark: BenchmarkName = Field(description="as `fairnc list benchmarks` names them")
     split: str | None = Field(None, description="split of the benchmark; by default its last")
     axis: str = Field("all", description="bias type of the benchmark, e.g. gender, race, religion")
-    gender_scale: float | None = Field(None, description="scale of the classifier's gender direction (positive control)")
+    gender_scale: float | None = Field(
+        None, description="scale of the classifier's gender direction (positive control)"
+    )
     method: str = Field("base", description="how the model was trained; goes into the rows")
     regularizer: str = Field("none", description="likewise")
 
@@ -146,7 +154,9 @@ class Debiasing(Length):
     nc3_words: TrainedWords | None = Field(
         None, description="words of NC3, a list or .csv file; by default released for as_released, else gender"
     )
-    frozen: Literal["none", "embeddings"] = Field("none", description="what is not trained, beside the method's own choice")
+    frozen: Literal["none", "embeddings"] = Field(
+        "none", description="what is not trained, beside the method's own choice"
+    )
     texts: PositiveInt | None = Field(None, description=_SOURCE_TEXTS)
 
 
@@ -171,10 +181,13 @@ class FinetuneConfig(Length, Config):
 
     task: TaskName = Field(description="as `fairnc list tasks` names them")
     debiasing: Debiasing | None = Field(
-        None, description="what is done to the model before, e.g. {method: bec, regularizer: corrected}; by default nothing"
+        None,
+        description="what is done to the model before, e.g. {method: bec, regularizer: corrected}; by default nothing",
     )
     benchmarks: tuple[RequestedBenchmark, ...] = Field((), description=f"scored afterwards: {_REQUESTED}")
-    items: PositiveInt | None = Field(None, description="about so many items of each benchmark, whole units; by default all")
+    items: PositiveInt | None = Field(
+        None, description="about so many items of each benchmark, whole units; by default all"
+    )
     lr: float | None = Field(None, gt=0, description="peak learning rate; by default as published")
     texts: PositiveInt | None = Field(None, description="training items, drawn by the seed; by default all")
     log_every: PositiveInt = Field(10, description="steps between rows of the learning curve")
