@@ -184,8 +184,8 @@ def test_options_are_listed_with_their_meaning():
 
     lines = ["One benchmark."]
     sphinx_api.plain_docstring(None, "class", "ScoreConfig", ScoreConfig, None, lines)
-    assert ":param benchmark: required" in lines
-    assert ":param split: None: the benchmark's last; default ``None``" in lines
+    assert ":param benchmark: as `fairnc list benchmarks` names them; required" in lines
+    assert ":param split: split of the benchmark; by default its last; default ``None``" in lines
 
 
 # The status page
