@@ -14,10 +14,12 @@ It is therefore a sum over tokens, not divided by their number.
 import datasets
 import numpy as np
 import pandas as pd
+import torch
 
 from fairnc_utils import _io, stats
 from fairnc_utils.benchmarks.base import Benchmark
 from fairnc_utils.benchmarks.scoring import log_probabilities, masked_log_probabilities
+from fairnc_utils.duality import Slots
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel, single_token_id
 
@@ -92,6 +94,21 @@ def _causal(lm: LanguageModel, sentences: list[str]) -> np.ndarray:
             owners += [2 * row + column] * (len(ids) - start)
     values = log_probabilities(lm, queries, description="occupations")
     return np.bincount(owners, values, 2 * len(sentences)).reshape(-1, 2)
+
+
+def slots(lm: LanguageModel, split: str = "bls") -> Slots:
+    """Features of a masked model at the blank, their mean for each occupation: what the slope is a function of."""
+    lm.require_masked("slots of occupations are those of a masked model")
+    items = load(split).to_pandas()
+    texts = [text.replace(BLANK, lm.tokenizer.mask_token) for text in items["sentence"]]
+    batch = lm.tokenizer(texts, padding=True, return_tensors="pt").to(lm.device)
+    with torch.no_grad():
+        features = lm.features(batch["input_ids"], batch["attention_mask"])
+    at_blank = features[batch["input_ids"] == lm.tokenizer.mask_token_id]
+    # An occupation's sentences stand one behind the other, as many for each.
+    means = at_blank.unflatten(0, (-1, len(TEMPLATES))).mean(1)
+    share = torch.tensor(items["share"][:: len(TEMPLATES)].to_list(), dtype=means.dtype, device=means.device)
+    return Slots(means, share - 0.5)
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
