@@ -8,8 +8,8 @@ import pandas as pd
 from fairnc_book import tables
 from fairnc_utils import corpora, stats
 from fairnc_utils.runs import rows as records
-from fairnc_utils.runs.grid import chosen_lambdas
 from fairnc_utils.runs.rows import Run, select
+from fairnc_utils.runs.weight import chosen_lambdas
 
 #: Metric → the rows of a run that hold it: collapse, fairness with its sensitive companions, language.
 MEASURES = {

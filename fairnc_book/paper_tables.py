@@ -13,8 +13,8 @@ from fairnc_book.measures import TABLES
 from fairnc_utils import corpora, stats, tasks
 from fairnc_utils.debias import CONTROLS, DEBIASING
 from fairnc_utils.regularizer import RELEASED_WEIGHTS
-from fairnc_utils.runs import grid
 from fairnc_utils.runs import rows as records
+from fairnc_utils.runs.weight import chosen_lambdas
 
 METHODS = ("base", *CONTROLS, *DEBIASING)
 REGULARIZERS = ("none", "corrected", "as_released")
@@ -45,7 +45,7 @@ class Sources:
     @cached_property
     def chosen(self) -> dict[str, float]:
         """Method → its λ of the corrected NC3, chosen on StereoSet dev, if it was recorded with NC3 and without."""
-        return grid.chosen_lambdas(self.recorded, METHODS[1:])
+        return chosen_lambdas(self.recorded, METHODS[1:])
 
     @cached_property
     def missing(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ from fairnc_book.claims.data import CONTRASTS, Measure
 from fairnc_utils import benchmarks, stats
 from fairnc_utils.debias import CONTROLS, DEBIASING
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs.grid import chosen_lambdas
+from fairnc_utils.runs.weight import chosen_lambdas
 
 #: Metrics of collapse as functions of the NC3 cosine of each word; the global mean stays as it is.
 COLLAPSE = {"nc3": np.mean, "unc3": partial(np.std, ddof=1)}

@@ -123,18 +123,9 @@ def lacking(source: Path) -> str:
     found = grid.lacking(plan, json.loads(file.read_text())["runs"], rows)
     return markdown([
         {"sweep": name, "cells": number, "recorded": number - len(cells),
-         "not run": ", ".join(f"{what} ({times})" for what, times in Counter(map(_called, cells)).items()) or "–"}
+         "not run": ", ".join(f"{what} ({times})" for what, times in Counter(cell.label for cell in cells).items()) or "–"}
         for name, (number, cells) in found.items()
     ])  # fmt: skip
-
-
-def _called(cell: dict) -> str:
-    """A cell without its seed: task, method, NC3 and λ."""
-    what = cell.get("debiasing") or cell
-    nc3 = what["regularizer"]
-    nc3 = " ".join(f"{key}={value}" for key, value in nc3.items()) if isinstance(nc3, dict) else nc3
-    lam = f" λ = {what['lam']:g}" if what["lam"] is not None else ""
-    return " ".join(filter(None, [cell.get("task"), what["method"], "" if nc3 == "none" else nc3])) + lam
 
 
 def saved(source: Path) -> str:

@@ -138,24 +138,10 @@ def _record(*, folder: str, to: str | None) -> int:
     return 0
 
 
-def _study(
-    *, config: str, sweeps: list[str] | None, jobs: int, device: str | None, out: str, record: bool, again: bool
-) -> int:
-    """Run what is left of a study, or add what is there to the recorded one; exit status 1 if a cell failed."""
-    import pandas as pd
+def _study(*, config: str, **options) -> int:
+    from fairnc_utils.runs import study
 
-    from fairnc_utils.runs import grid, recording, rows
-
-    plan, folder = grid.plan(_read(config)), Path(out).resolve()
-    if record:
-        print(f"recorded {len(recording.record(*recording.at_home(), folder)['runs'])} runs", file=sys.stderr)
-        return 0
-    known = [rows.recorded(), *([rows.load(folder)] if any(folder.rglob("results.parquet")) else [])]
-    cells = grid.cells(plan, sweeps, results=pd.concat(known))
-    failed = grid.run(grid.without(cells, {} if again else recording.runs()), folder, jobs=jobs, device=device)
-    for cell, why in failed.items():
-        print(f"cell {cell}: {why}", file=sys.stderr)
-    return 1 if failed else 0
+    return study.command(_read(config), **options)
 
 
 COMMANDS = {name: _make_run(name) for name in RUNS} | {
@@ -240,11 +226,12 @@ def _add_list(parser: flags.Parser) -> None:
 
 def _add_study(parser: flags.Parser) -> None:
     parser.add_argument("--config", required=True, metavar="PROFILE.YAML", help="e.g. config/full.yaml")
-    parser.add_argument("--out", required=True, help="folder of the runs; a study that was stopped goes on there")
+    parser.add_argument("--out", metavar="FOLDER", help="folder of the runs; a study that was stopped goes on there")
     parser.add_argument("--sweeps", nargs="+", metavar="SWEEP", help="only these (default: all)")
-    parser.add_argument("--jobs", type=int, default=1, help="processes side by side (default: 1)")
+    parser.add_argument("--part", metavar="K/N", help="only this part of the cells, e.g. 2/4: parts can run side by side")
     parser.add_argument("--device", help="instead of the cells' own")
     parser.add_argument("--again", action="store_true", help="also cells that are recorded with the book")
+    parser.add_argument("--missing", action="store_true", help="run nothing; list what is left, sweep by sweep")
     parser.add_argument("--record", action="store_true", help="run nothing; gather the runs in book/recorded/study")
 
 

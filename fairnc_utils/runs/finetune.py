@@ -53,8 +53,7 @@ def finetune(**options) -> Run:
     }
     tables.append(curves.items({}, classifier.curve).assign(axis=""))
     rows = [columns | row for row in rows]
-    recorded = config.model_dump(mode="json")
-    return records.make(recorded, rows, pd.concat(tables), device=lm.device, evidence=evidence)
+    return records.make(config, rows, pd.concat(tables), device=lm.device, evidence=evidence)
 
 
 def _evaluated(

@@ -1,43 +1,35 @@
 """The study as a grid: sweeps of a configuration → cells, each one run of ``train`` or ``finetune``.
 
-A sweep is options and, under ``grid``, options with several values; its cells are all combinations. Each cell is saved, when
-it ends, in a folder named after its options: a study that was stopped goes on where it was.
+A sweep is options and, under ``grid``, options with several values; its cells are all combinations.
 """
 
 import hashlib
 import itertools
 import json
-import math
-import multiprocessing
-import os
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from fairnc_utils._progress import progress
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import rows as records
+from fairnc_utils.runs import identity
 from fairnc_utils.runs.finetune import finetune
-from fairnc_utils.runs.options import FinetuneConfig, TrainConfig, configured
+from fairnc_utils.runs.options import Debiasing, FinetuneConfig, TrainConfig, configured
+from fairnc_utils.runs.rows import Run, select
 from fairnc_utils.runs.train import train
+from fairnc_utils.runs.weight import chosen_lambda
 
 #: What a cell can be → its options, and what runs it.
-RUNS = {"train": (TrainConfig, train), "finetune": (FinetuneConfig, finetune)}
+RUNS: dict[str, tuple[type[BaseModel], Callable[..., Run]]] = {
+    "train": (TrainConfig, train),
+    "finetune": (FinetuneConfig, finetune),
+}
 
-#: λ may cost this many points of StereoSet's LM at most.
-LM_LOSS = 1.0
-
-#: Seeds that a λ needs to be chosen.
-SWEPT = 3
-
-Cells = dict[str, tuple[str, dict]]
+#: Options that change no number, or only its last digits.
+WITHOUT_EFFECT = ("device", *identity.PLACES)
 
 
 class Plan(BaseModel):
@@ -46,6 +38,7 @@ class Plan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     sweeps: dict[str, dict] = Field(min_length=1)
     lengths: dict[str, dict] = Field(default_factory=dict)
+    parts: PositiveInt | None = Field(None, description="jobs that the workflow divides a sweep into")
 
 
 class Sweep(BaseModel):
@@ -57,6 +50,55 @@ class Sweep(BaseModel):
     grid: dict[str, list] = Field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study: what it is (a key of ``RUNS``), and its options."""
+
+    kind: str
+    config: TrainConfig | FinetuneConfig
+
+    @property
+    def id(self) -> str:
+        """The name of its folder, made of its options."""
+        return _digest([self.kind, identity.hashed(self.config)])
+
+    @property
+    def debiasing(self) -> Debiasing | None:
+        """What is done to the model."""
+        return self.config.debiasing if self.kind == "finetune" else self.config
+
+    @property
+    def label(self) -> str:
+        """The cell without its seed: task, method, NC3 and λ."""
+        words = [self.config.task] if self.kind == "finetune" else []
+        if (debiasing := self.debiasing) is None:
+            return " ".join([*words, "base"])
+        nc3 = debiasing.regularizer
+        if isinstance(nc3, dict):
+            nc3 = " ".join(f"{key}={value}" for key, value in nc3.items())
+        lam = [] if debiasing.lam is None else [f"λ = {debiasing.lam:g}"]
+        return " ".join([*words, debiasing.method, *([] if nc3 == "none" else [nc3]), *lam])
+
+    @property
+    def shares(self) -> tuple[str, ...]:
+        """Cells that agree in the first three share texts; those that agree in all share what they fine-tune."""
+        method = self.debiasing.method if self.debiasing else "base"
+        tuned = f"{self.debiasing!r} {self.config.seed}" if self.kind == "finetune" else self.id
+        return (self.kind, self.config.model, method, tuned)
+
+    def is_in(self, folder: Path) -> bool:
+        """Whether it was run into this folder."""
+        return any((folder / self.id).glob("*/provenance.json"))
+
+    def run(self, *, device: str | None = None) -> Run:
+        """``device``: instead of its own."""
+        options = self.config.model_dump() | ({"device": device} if device else {})
+        return RUNS[self.kind][1](**options)
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.label}, seed {self.config.seed}"
+
+
 def plan(config: object) -> Plan:
     """The study of a whole configuration, as it was read from its file. Raises ``FairNCError`` if it has none."""
     if not isinstance(config, dict) or not isinstance(config.get("study"), dict):
@@ -64,160 +106,109 @@ def plan(config: object) -> Plan:
     return configured(Plan, config["study"])
 
 
-def cells(plan: Plan, only: Sequence[str] | None = None, *, results: pd.DataFrame | None = None) -> Cells:
-    """Cell name → (kind of run, its complete options), sweep by sweep; equal cells once.
+def names(plan: Plan, only: Sequence[str] | None = None) -> list[str]:
+    """The sweeps of a plan, or these of them. Raises ``FairNCError`` if it has not."""
+    if unknown := sorted(set(only or ()) - set(plan.sweeps)):
+        raise FairNCError(
+            f"the study has no sweep {', '.join(unknown)}; it has {', '.join(plan.sweeps)}"
+        )
+    return list(only or plan.sweeps)
+
+
+def cells(
+    plan: Plan, only: Sequence[str] | None = None, *, results: pd.DataFrame | None = None
+) -> dict[str, Cell]:
+    """The cells by id, sweep by sweep; equal ones once.
 
     ``only``: names of sweeps; ``results``: rows that choose λ where a sweep says ``lam: chosen``. Raises ``FairNCError`` on a
     bad plan.
     """
-    sweeps, found = plan.sweeps, {}
-    if unknown := sorted(set(only or ()) - set(sweeps)):
-        raise FairNCError(f"the study has no sweep {', '.join(unknown)}; it has {', '.join(sweeps)}")
-    for name in only or sweeps:
-        sweep = configured(Sweep, sweeps[name])
+    by_id: dict[str, Cell] = {}
+    for name in names(plan, only):
+        sweep = configured(Sweep, plan.sweeps[name])
         for values in itertools.product(*sweep.grid.values()):
             options = _nested(sweep.options | dict(zip(sweep.grid, values, strict=True)))
-            inside = options if sweep.run == "train" else options.get("debiasing", {})
-            method = inside.get("method")
-            inside |= {**plan.lengths.get(method, {}), **inside}
-            if inside.get("lam") == "chosen":
-                inside["lam"] = chosen_lambda(_of_model(results, options), method)
-            config = configured(RUNS[sweep.run][0], options).model_dump(mode="json")
-            cell = hashlib.sha256(json.dumps([sweep.run, config], sort_keys=True).encode()).hexdigest()[:12]
-            found.setdefault(cell, (sweep.run, config))
-    return found
+            _complete(options if sweep.run == "train" else options.get("debiasing"), plan, options, results)
+            cell = Cell(sweep.run, configured(RUNS[sweep.run][0], options))
+            by_id.setdefault(cell.id, cell)
+    return by_id
 
 
-def chosen_lambdas(results: pd.DataFrame, methods: Iterable[str]) -> dict[str, float]:
-    """Method → its ``chosen_lambda``, for those whose rows tell one."""
-    found = {}
-    for method in methods:
-        with suppress(FairNCError):  # no sweep of it was run: whoever asks says so
-            found[method] = chosen_lambda(results, method)
-    return found
-
-
-def lacking(plan: Plan, runs: Mapping[str, dict], results: pd.DataFrame) -> dict[str, tuple[int, list[dict]]]:
-    """Sweep → number of its cells, and the options of those that no run has.
-
-    ``runs``: provenance by run id, as ``recording.record`` writes it; ``results``: its rows, which choose λ.
-    """
-    found = {name: cells(plan, [name], results=results) for name in plan.sweeps}
-    return {name: (len(own), [config for _, config in without(own, runs).values()]) for name, own in found.items()}
-
-
-def without(chosen: Cells, runs: Mapping[str, dict]) -> Cells:
-    """The cells that no run of a provenance has."""
-    there = {_same(told["config"]) for told in runs.values()}
-    return {cell: (kind, config) for cell, (kind, config) in chosen.items() if _same(config) not in there}
-
-
-def _same(config: Mapping) -> str:
-    """A configuration without what does not change its numbers, or only their last digits."""
-    kept = {key: value for key, value in config.items() if key not in ("device", "checkpoint", "output")}
-    return json.dumps(kept, sort_keys=True)
-
-
-def _of_model(results: pd.DataFrame | None, options: Mapping) -> pd.DataFrame | None:
-    model = options.get("model", TrainConfig.model_fields["model"].default)
-    return results if results is None else records.select(results, model=model)
+def _complete(debiasing: dict | None, plan: Plan, options: dict, results: pd.DataFrame | None) -> None:
+    """Put the length and the weight that the plan leaves open into the options of a debiasing."""
+    if not isinstance(debiasing, dict):  # nothing, or what validation refuses
+        return
+    method = debiasing.get("method")
+    for name, value in plan.lengths.get(method, {}).items():
+        debiasing.setdefault(name, value)
+    if debiasing.get("lam") == "chosen":
+        model = options.get("model", TrainConfig.model_fields["model"].default)
+        rows = results if results is None else select(results, model=model)
+        debiasing["lam"] = chosen_lambda(rows, method)
 
 
 def _nested(options: Mapping) -> dict:
     """``{"a.b": 1}`` → ``{"a": {"b": 1}}``, all else as it is."""
-    found: dict = {}
+    nested: dict = {}
     for key, value in options.items():
-        first, dot, rest = key.partition(".")
-        found[first] = {**found.get(first, {}), rest: value} if dot else dict(value) if isinstance(value, dict) else value
-    return found
+        outer, dot, inner = key.partition(".")
+        if dot:
+            nested[outer] = {**nested.get(outer, {}), inner: value}
+        else:
+            nested[outer] = dict(value) if isinstance(value, dict) else value
+    return nested
 
 
-def chosen_lambda(results: pd.DataFrame | None, method: str) -> float:
-    """λ of the corrected NC3 for a method: the mean log ratio on StereoSet *development*, gender, nearest to 0.
+# ---------------------------------------------------------------- which are left
 
-    Among those whose LM there is at most one point below the same method's without NC3. Every λ with ``SWEPT`` seeds (or with
-    most) is a candidate, and all are compared on the seeds that they share: none is chosen for its luck, and further seeds of
-    the chosen one do not change the choice. Raises ``FairNCError`` if no row tells.
+
+def lacking(
+    plan: Plan, runs: Mapping[str, dict], results: pd.DataFrame
+) -> dict[str, tuple[int, list[Cell]]]:
+    """Sweep → number of its cells, and those that no run has.
+
+    ``runs``: provenance by run id, as ``recording.record`` writes it; ``results``: its rows, which choose λ.
     """
-    if results is None or results.empty:
-        raise FairNCError("λ cannot be chosen: no run is recorded; run the study's sweep over λ first")
-    rows = records.select(results, method=method, benchmark="stereoset_intra", split="dev", axis="gender")
-    rows = records.select(rows, metric=["LM", "log_ratio"])
-    table = rows.pivot_table(index=["regularizer", "lam", "seed"], columns="metric", values="value")
-    if not {"none", "corrected"} <= set(table.index.get_level_values("regularizer")):
-        raise FairNCError(f"λ cannot be chosen for {method}: StereoSet dev is not recorded with and without NC3")
-    without, swept = table.loc[("none", 0.0)], table.loc["corrected"]
-    seeds = {lam: set(part.index.get_level_values("seed")) & set(without.index) for lam, part in swept.groupby("lam")}
-    enough = min(SWEPT, max(map(len, seeds.values())))
-    candidates = {lam: found for lam, found in seeds.items() if len(found) >= enough}
-    shared = sorted(set.intersection(*candidates.values()))
-    if not shared:
-        raise FairNCError(f"λ cannot be chosen for {method}: no seed is recorded without NC3 and with every λ")
-    means = swept[swept.index.get_level_values("seed").isin(shared)].groupby("lam").mean().loc[sorted(candidates)]
-    loss = without.loc[shared, "LM"].mean() - means["LM"]
-    return float(means["log_ratio"][loss <= max(LM_LOSS, loss.min())].abs().idxmin())
+    sweeps = {name: cells(plan, [name], results=results) for name in plan.sweeps}
+    return {name: (len(sweep), list(without(sweep, runs).values())) for name, sweep in sweeps.items()}
 
 
-# ---------------------------------------------------------------- running
+def without(cells: Mapping[str, Cell], runs: Mapping[str, dict]) -> dict[str, Cell]:
+    """The cells that no run of a provenance has, whatever device it was made on."""
+    kinds = {identity.name(schema): kind for kind, (schema, _) in RUNS.items()}
+    recorded = set()
+    for run_id, run in runs.items():
+        by_options = "FinetuneConfig" if "task" in run["config"] else "TrainConfig"
+        kind = kinds.get(run.get("schema", {}).get("name", by_options))
+        if kind:  # else a run of another command
+            recorded.add(_same(identity.read(RUNS[kind][0], run_id, run)))
+    return {name: cell for name, cell in cells.items() if _same(cell.config) not in recorded}
 
 
-def run(chosen: Cells, folder: str | Path, *, jobs: int = 1, device: str | None = None) -> dict[str, str]:
-    """Run the cells that ``folder`` lacks, ``jobs`` processes at a time; cell → why it failed, for those that did.
+def _same(config: BaseModel) -> str:
+    """Equal for configurations whose numbers are."""
+    return _digest(config.model_dump(mode="json", exclude=set(WITHOUT_EFFECT)))
 
-    ``device``: instead of the cells' own.
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+# ---------------------------------------------------------------- parts
+
+
+def part(cells: Mapping[str, Cell], number: int, of: int) -> dict[str, Cell]:
+    """The cells of one of ``of`` parts, about equally large, to be run one after another.
+
+    ``number`` counts from 1. What shares texts is in as few parts as possible, and what fine-tunes one debiased model in one.
+    The parts depend on the plan alone, not on what was run: any number of machines agree on them.
     """
-    folder = Path(folder)
-    left = {cell: value for cell, value in chosen.items() if not any((folder / cell).glob("*/provenance.json"))}
-    parts = _parts(left, max(1, math.ceil(len(left) / (2 * jobs))))
-    os.environ.setdefault("TQDM_DISABLE", "1")  # of the workers: one bar is enough
-    context, failed = multiprocessing.get_context("forkserver"), {}
-    context.set_forkserver_preload(["fairnc_utils.runs"])
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    pool = ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1)  # what one part breaks, the next does not see
-    with pool, progress(total=len(left), desc="study", unit="cell") as bar:
-        pending = {pool.submit(_run_part, part, folder, threads, device) for part in parts}
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for job in done:
-                number, why, rest = job.result()
-                failed |= why
-                bar.update(number)
-                if rest:
-                    pending.add(pool.submit(_run_part, rest, folder, threads, device))
-    return failed
-
-
-def _parts(left: Cells, size: int) -> list[Cells]:
-    """The cells in parts of about ``size`` for a process each: of one method, which shares its text, and never apart what
-    fine-tunes one model, so that it is debiased once."""
-    models = {cell: (_method(kind, config), str(config.get("debiasing") or cell), config["seed"])
-              for cell, (kind, config) in left.items()}  # fmt: skip
-    parts: list[Cells] = []
-    for _, own in itertools.groupby(sorted(left, key=models.get), key=lambda cell: models[cell][0]):
-        parts.append({})
-        for _, group in itertools.groupby(own, key=models.get):
-            if len(parts[-1]) >= size:
-                parts.append({})
-            parts[-1].update({cell: left[cell] for cell in group})
-    return parts
-
-
-def _method(kind: str, config: dict) -> str:
-    return kind + (config if kind == "train" else config["debiasing"] or {"method": "base"})["method"]
-
-
-def _run_part(part: Cells, folder: Path, threads: int, device: str | None) -> tuple[int, dict[str, str], Cells]:
-    """Run cells until one breaks → how many were run, why the last failed if it did, and those that are left."""
-    torch.set_num_threads(threads)
-    left = dict(part)
-    for cell, (kind, config) in part.items():
-        del left[cell]
-        started, why = time.perf_counter(), {}
-        try:
-            RUNS[kind][1](**config | ({"device": device} if device else {})).save(folder / cell)
-        except Exception as error:  # a GPU that has failed once fails from then on: the others need a process of their own
-            why = {cell: f"{type(error).__name__}: {error}"}
-        print(f"{cell} {_method(kind, config)} {time.perf_counter() - started:.1f} s {why.get(cell, '')}", flush=True)
-        if why:
-            break
-    return len(part) - len(left), why, left
+    ordered = sorted(cells.values(), key=lambda cell: (cell.shares, cell.id))
+    place, members = 0, []
+    for _, group in itertools.groupby(ordered, key=lambda cell: cell.shares):
+        together = list(group)
+        middle = place + len(together) / 2
+        if int(middle * of / len(ordered)) == number - 1:
+            members += together
+        place += len(together)
+    return {cell.id: cell for cell in members}

@@ -42,7 +42,7 @@ def measure(**options) -> Run:
         text = config.model_dump(include={"corpus", "split", "texts", "space", "labels"})
         rows += _layer_rows(reading.lm, lists, least, config.variants, config.layers, **text)
     return records.make(
-        config.model_dump(mode="json"), _complete(rows, reading, least),
+        config, _complete(rows, reading, least),
         pd.concat(items, ignore_index=True).assign(split=reading.split), device=reading.lm.device,
         evidence={"reading": reading.fingerprint, "words": measurement.report(reading, lists, min_count=least)} | foreign,
     )  # fmt: skip
@@ -128,7 +128,7 @@ def geometry(**options) -> Run:
         tables.append(classes.assign(benchmark=method, item_id=item_id, score_a=x, score_b=y, score_c=classes["score_a"]))
     common = {"benchmark": "geometry", "words": "+".join(config.words), "min_count": config.min_count, "n": 2 * len(classes)}
     return records.make(
-        config.model_dump(mode="json"), [common | reading.columns | row for row in metrics],
+        config, [common | reading.columns | row for row in metrics],
         pd.concat(tables).assign(split=reading.split), device=reading.lm.device,
         evidence={"reading": reading.fingerprint} | foreign,
     )  # fmt: skip

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow
+from pydantic import BaseModel
 
 from fairnc_utils import assets
 from fairnc_utils._atomic import replacing
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import identity
 from fairnc_utils.stats import Estimate
 
 #: Columns of the results table: one row a number.
@@ -77,15 +79,23 @@ class Run:
         return select(self.results, **columns)
 
 
-def make(config: dict, rows: list[dict], items: pd.DataFrame | None, *, device: str, evidence: dict) -> Run:
+def make(
+    config: BaseModel | dict, rows: list[dict], items: pd.DataFrame | None, *, device: str, evidence: dict
+) -> Run:
     """Complete result ``rows`` and ``items`` to the contract's columns.
 
-    ``config``: everything that the numbers depend on (it makes the run id); ``evidence``: fingerprints for provenance.
+    ``config``: everything that the numbers depend on; with ``evidence``, the fingerprints of what was read, it makes the run
+    id. Options by their schema make it as ``identity`` says, a mapping as it is.
     """
     import torch  # both take seconds, and reading results needs neither
     import transformers
 
-    run_id = hashlib.sha256(json.dumps([config, evidence], sort_keys=True, default=str).encode()).hexdigest()[:12]
+    schema, hashed = {}, config
+    if isinstance(config, BaseModel):
+        schema = {"schema": {"name": identity.name(type(config)), "version": identity.VERSION}}
+        hashed = identity.hashed(config, leaving_out=identity.PLACES)
+        config = config.model_dump(mode="json", exclude=set(identity.PLACES))
+    run_id = hashlib.sha256(json.dumps([hashed, evidence], sort_keys=True, default=str).encode()).hexdigest()[:12]
     common = {
         "run_id": run_id, "method": "base", "regularizer": "none", "lam": 0.0, "seed": 0, "origin": "live", "layer": "last",
         "device": str(device), "torch": torch.__version__, "transformers": transformers.__version__,
@@ -96,7 +106,7 @@ def make(config: dict, rows: list[dict], items: pd.DataFrame | None, *, device: 
     results = _typed(pd.DataFrame([common | known | row for row in rows]), RESULT_COLUMNS)
     items = _typed((pd.DataFrame() if items is None else items).assign(run_id=run_id), ITEM_COLUMNS)
     pins = {pin.name: f"{pin.version} sha256:{pin.sha256}" for pin in assets.pins().values()}
-    provenance = {"config": config, "evidence": evidence, "assets": pins} | {
+    provenance = schema | {"config": config, "evidence": evidence, "assets": pins} | {
         key: common[key] for key in ("run_id", "device", "torch", "transformers", "package_version", "git_commit", "created")
     }
     return Run(run_id, results, items, provenance)

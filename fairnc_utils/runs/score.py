@@ -25,7 +25,7 @@ def score(**options) -> Run:
         regularizer=config.regularizer,
     )  # fmt: skip
     evidence = {"model": lm.fingerprint, "items": corpora.fingerprint(items["item_id"])}
-    return records.make(config.model_dump(mode="json"), rows, items, device=lm.device, evidence=evidence)
+    return records.make(config, rows, items, device=lm.device, evidence=evidence)
 
 
 def requested(wanted: str, kind: str) -> tuple[benchmarks.Benchmark, str, str]:
@@ -61,7 +61,7 @@ def perplexity(**options) -> Run:
         {"benchmark": "perplexity", "corpus": name.removesuffix("_perplexity"), "metric": "masked_perplexity", "value": value}
         for name, value in measured.items()
     ]
-    return records.make(config.model_dump(mode="json"), rows, None, device=lm.device, evidence={"model": lm.fingerprint})
+    return records.make(config, rows, None, device=lm.device, evidence={"model": lm.fingerprint})
 
 
 # ---------------------------------------------------------------- training

@@ -59,7 +59,7 @@ def train(**options) -> Run:
     for measured, items in _measured(trained, config, asked):
         rows += [treatment.columns | row for row in measured]
         tables.append(items)
-    return records.make(recorded, rows, pd.concat(tables), device=lm.device, evidence=evidence)
+    return records.make(config, rows, pd.concat(tables), device=lm.device, evidence=evidence)
 
 
 def _require_folders(config: TrainConfig, treatment: Treatment) -> None:

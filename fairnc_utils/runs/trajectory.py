@@ -86,7 +86,7 @@ def trajectory(**options) -> Run:
         snapshots += watch.snapshots
     rows, items = _mapped(snapshots, lm, groups, config)
     return records.make(
-        config.model_dump(mode="json"), rows, items, device=lm.device,
+        config, rows, items, device=lm.device,
         evidence={"model": fingerprint} | treatment.evidence | foreign,
     )
 

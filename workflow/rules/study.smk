@@ -1,53 +1,83 @@
-"""The study of a profile, cell by cell: `make study`. No part of the book, which shows what was recorded."""
+"""The study of a profile, part by part: `make study`. No part of the book, which shows what was recorded."""
 
-STUDY = config.get("study", {"sweeps": {}})
+import math
+
+STUDY = config.get("study", {"sweeps": {}, "parts": 1})
 RUNS = BUILD / "study" / "runs"
 
-# λ is chosen from these; a sweep that says `chosen` waits for them.
-CHOOSING = [sweep for sweep in ("plain", "lambda", "lambda-between") if sweep in STUDY["sweeps"]]
+
+def says_chosen(options):
+    """Whether a λ somewhere in a sweep's options is chosen from other sweeps."""
+    inside = options.values() if isinstance(options, dict) else options if isinstance(options, list) else []
+    return options == "chosen" or any(map(says_chosen, inside))
 
 
-# As with `parameters`, the file changes with its content.
+def parts(*sweeps):
+    """The files that say that all parts of these sweeps are done."""
+    return [
+        BUILD / "study" / "done" / f"{sweep}-{part}-of-{number}"
+        for sweep in sweeps
+        # A part has at least one cell, as far as the grid can tell.
+        for number in [min(STUDY["parts"], math.prod(map(len, STUDY["sweeps"][sweep].get("grid", {}).values())))]
+        for part in range(1, number + 1)
+    ]
+
+
+# λ is chosen from all that does not wait for it.
+CHOOSING = [sweep for sweep, options in STUDY["sweeps"].items() if not says_chosen(options)]
+
+
+wildcard_constraints:
+    sweep="|".join(STUDY["sweeps"]) or "(?!)",
+    part="[0-9]+",
+    number="[0-9]+",
+
+
+# As with `parameters`, the file changes with its content: that of a sweep only when the sweep does.
 rule plan:
     output:
-        file=BUILD / "study" / "plan.yaml",
+        file=BUILD / "study" / "plans" / "{sweep}.yaml",
     log:
-        BUILD / "logs" / "plan.log",
+        BUILD / "logs" / "plan-{sweep}.log",
     localrule: True
     params:
-        yaml=yaml.safe_dump({"study": STUDY}, sort_keys=False),
+        yaml=lambda wildcards: yaml.safe_dump(
+            {"study": {**STUDY, "sweeps": {wildcards.sweep: STUDY["sweeps"][wildcards.sweep]}}}, sort_keys=False
+        ),
     message:
-        "Writing the plan of the study."
+        "Writing the plan of the sweep {wildcards.sweep}."
     shell:
         "printf %s {params.yaml:q} > {output.file:q} 2> {log:q}"
 
 
-# Cells that are there already stay: a sweep that was stopped, or grew, runs only what it lacks.
-rule sweep:
+# Cells of one part run one after another in one process. Those that are there already stay: a part that was stopped, or a
+# sweep that grew, runs only what it lacks. One that fails names the cell and does not stop the others.
+rule part:
     input:
         plan=rules.plan.output.file,
         assets=expand(BUILD / "assets" / "{wheel}", wheel=config["assets"]),
-        chosen=lambda wildcards: expand(
-            BUILD / "study" / "{sweep}.done",
-            sweep=CHOOSING if "chosen" in str(STUDY["sweeps"][wildcards.sweep]) else [],
-        ),
+        chosen=lambda wildcards: parts(*CHOOSING) if wildcards.sweep not in CHOOSING else [],
     output:
-        done=touch(BUILD / "study" / "{sweep}.done"),
+        done=touch(BUILD / "study" / "done" / "{sweep}-{part}-of-{number}"),
     log:
-        BUILD / "logs" / "study-{sweep}.log",
-    threads: workflow.cores or 1
+        BUILD / "logs" / "study-{sweep}-{part}-of-{number}.log",
+    threads: 1
+    resources:
+        gpu_parts=1,  # profiles/default says how many may share the GPU of this machine
+        mem_mb=4000,
+        runtime=240,  # minutes; both are for clusters
     params:
         runs=RUNS,
         device=config["common"]["device"],
     message:
-        "Running the sweep {wildcards.sweep} of the study."
+        "Running part {wildcards.part} of {wildcards.number} of the sweep {wildcards.sweep}."
     shell:
-        "{sys.executable:q} -m fairnc_utils.runs.cli study --config {input.plan:q} --sweeps {wildcards.sweep:q}"
-        " --out {params.runs:q} --jobs {threads} --device {params.device:q} > {log:q} 2>&1"
+        "TQDM_DISABLE=1 {sys.executable:q} -m fairnc_utils.runs.cli study --config {input.plan:q} --out {params.runs:q}"
+        " --part {wildcards.part}/{wildcards.number} --device {params.device:q} > {log:q} 2>&1"
 
 
 rule study:
     input:
-        expand(rules.sweep.output.done, sweep=STUDY["sweeps"]),
+        parts(*STUDY["sweeps"]),
     message:
         f"The study is complete: `fairnc study --record --config ... --out {RUNS}` keeps it with the book."
