@@ -1,7 +1,8 @@
-"""The grid of the study: cells of a plan, the choice of λ, runs that fail or go on, and the recording of them all."""
+"""The grid of the study: cells of a plan, the choice of λ, parts, runs that fail or go on, and the recording of them all."""
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import yaml
 
 from fairnc_utils import assets, benchmarks
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import cli, grid, recording
+from fairnc_utils.runs import cli, grid, recording, study, weight
 from fairnc_utils.runs import rows as records
 
 CONFIG = assets.project_root() / "config"
@@ -47,20 +48,26 @@ def test_cells_are_all_combinations_and_equal_ones_are_one():
         a={"options": SMALL, "grid": {"method": ["mlm", "bec"], "seed": [0, 1]}},
         b={"options": SMALL | {"method": "bec"}, "grid": {"seed": [1, 2]}},
     ))  # fmt: skip
-    assert sorted((config["method"], config["seed"]) for _, config in found.values()) == [
+    assert sorted((cell.config.method, cell.config.seed) for cell in found.values()) == [
         ("bec", 0), ("bec", 1), ("bec", 2), ("mlm", 0), ("mlm", 1)
     ]  # fmt: skip
-    assert list(grid.cells(plan(b={"options": SMALL | {"method": "bec"}, "grid": {"seed": [1]}}))) == [
-        cell for cell, (_, config) in found.items() if (config["method"], config["seed"]) == ("bec", 1)
+    assert list(
+        grid.cells(plan(b={"options": SMALL | {"method": "bec"}, "grid": {"seed": [1]}}))
+    ) == [
+        name for name, cell in found.items() if (cell.config.method, cell.config.seed) == ("bec", 1)
     ]
 
 
 def test_a_dot_reaches_inside_and_lengths_belong_to_a_method():
     sweeps = {"t": {"run": "finetune", "options": {"task": "cola", "debiasing": {"method": "bec"}},
                     "grid": {"debiasing.regularizer": ["none", "corrected"]}}}  # fmt: skip
-    found = grid.cells(grid.plan({"study": {"sweeps": sweeps, "lengths": {"bec": {"steps": 7, "regularizer": "x"}}}}))
-    assert [config["debiasing"]["regularizer"] for _, config in found.values()] == ["none", "corrected"]
-    assert {config["debiasing"]["steps"] for _, config in found.values()} == {7}
+    found = grid.cells(
+        grid.plan(
+            {"study": {"sweeps": sweeps, "lengths": {"bec": {"steps": 7, "regularizer": "x"}}}}
+        )
+    )
+    assert [cell.debiasing.regularizer for cell in found.values()] == ["none", "corrected"]
+    assert {cell.debiasing.steps for cell in found.values()} == {7}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +78,20 @@ def test_a_dot_reaches_inside_and_lengths_belong_to_a_method():
         ({"study": {"sweeps": {"a": {"wrong": 1}}}}, "wrong"),
         ({"study": {"sweeps": {"a": {"options": {"method": "bec", "stps": 1}}}}}, "stps"),
         ({"study": {"sweeps": {"a": {"run": "measure"}}}}, "run = 'measure'"),
-        ({"study": {"sweeps": {"a": {"options": {"method": "bec", "lam": "chosen"}}}}}, "λ cannot be chosen"),
+        (
+            {
+                "study": {
+                    "sweeps": {
+                        "a": {"run": "finetune", "options": {"task": "cola", "debiasing": "bec"}}
+                    }
+                }
+            },
+            "debiasing = 'bec'",
+        ),
+        (
+            {"study": {"sweeps": {"a": {"options": {"method": "bec", "lam": "chosen"}}}}},
+            "λ cannot be chosen",
+        ),
     ],
 )
 def test_a_bad_plan_is_one_error(config, message):
@@ -89,42 +109,49 @@ def test_the_plans_of_the_profiles_hold(profile, least):
     config = yaml.safe_load((CONFIG / f"{profile}.yaml").read_text())
     models = {"tiny": ["random"], "paper": ["bert-base-uncased", "bert-base-cased", "roberta-base"]}
     methods = ("mlm", "bec", "cda", "dropout", "mabel", "mabel_nli", "ase", "adept")
-    known = [swept(methods=methods).assign(model=model) for model in models.get(profile, ["models/minilm-mlm"])]
+    known = [
+        swept(methods=methods).assign(model=model)
+        for model in models.get(profile, ["models/minilm-mlm"])
+    ]
     found = grid.cells(grid.plan(config), results=pd.concat(known))
     assert len(found) >= least
-    for kind, settings in found.values():
-        assert settings["profile"] == profile
-        assert settings["model"] != "models/minilm-mlm" or profile == "full"
-        for name in settings["benchmarks"]:
+    for cell in found.values():
+        assert cell.config.profile == profile
+        assert cell.config.model != "models/minilm-mlm" or profile == "full"
+        for name in cell.config.benchmarks:
             benchmark, split, axis = (*name.split(":"), "", "")[:3]
             known = benchmarks.get(benchmark)
             known.check(split=split or known.splits[-1], axis=axis or "all")
-        assert kind == "finetune" or settings["method"] in ("base", *methods)
+        assert cell.kind == "finetune" or cell.config.method in ("base", *methods)
 
 
 # ---------------------------------------------------------------- λ
 
 
 def test_lambda_is_nearest_to_fair_among_those_that_keep_the_language():
-    assert grid.chosen_lambda(swept(ratio={10: 0.1, 100: -0.2}), "bec") == 100  # −.1 on three seeds, against 0.2 and .5
-    assert grid.chosen_lambda(swept(ratio={10: 0.1, 100: -0.2}, lm={100: 78.9}), "bec") == 10
-    assert grid.chosen_lambda(swept(lm={1: 70, 10: 72, 100: 71}), "bec") == 10  # none keeps it: the one that loses least
+    assert (
+        weight.chosen_lambda(swept(ratio={10: 0.1, 100: -0.2}), "bec") == 100
+    )  # −.1 on three seeds, against 0.2 and .5
+    assert weight.chosen_lambda(swept(ratio={10: 0.1, 100: -0.2}, lm={100: 78.9}), "bec") == 10
+    assert (
+        weight.chosen_lambda(swept(lm={1: 70, 10: 72, 100: 71}), "bec") == 10
+    )  # none keeps it: the one that loses least
 
 
 def test_lambda_is_compared_on_shared_seeds_and_needs_enough_of_them():
     lucky = swept(ratio={10: 0.3})
     one_seed = (lucky["lam"] == 100) & (lucky["seed"] > 0)
     lucky.loc[(lucky["lam"] == 100), "value"] = lucky["value"].where(lucky["metric"] == "LM", 0.0)
-    assert grid.chosen_lambda(lucky[~one_seed], "bec") == 10  # 100 was run once
-    assert grid.chosen_lambda(lucky, "bec") == 100
+    assert weight.chosen_lambda(lucky[~one_seed], "bec") == 10  # 100 was run once
+    assert weight.chosen_lambda(lucky, "bec") == 100
 
 
 def test_without_rows_lambda_is_an_error():
     for rows in (None, swept()[:0]):
         with pytest.raises(FairNCError, match="no run is recorded"):
-            grid.chosen_lambda(rows, "bec")
+            weight.chosen_lambda(rows, "bec")
     with pytest.raises(FairNCError, match="for ase: StereoSet dev"):
-        grid.chosen_lambda(swept(), "ase")
+        weight.chosen_lambda(swept(), "ase")
 
 
 # ---------------------------------------------------------------- running and recording
@@ -132,58 +159,150 @@ def test_without_rows_lambda_is_an_error():
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A study of four cells, one of which cannot be run, gone through twice."""
+    """A study of four cells, the first of which is refused, gone through twice → folder, cells, both exit statuses, …"""
     folder = tmp_path_factory.mktemp("study")
+    scored = SMALL | {"benchmarks": ["stereoset_intra:dev:gender"]}
     chosen = grid.cells(plan(
-        base={"options": SMALL | {"method": "base", "benchmarks": ["stereoset_intra:dev:gender"], "collapse": ["gender"]}},
-        bec={"options": SMALL | {"method": "bec", "benchmarks": ["stereoset_intra:dev:gender"]}, "grid": {"seed": [0, 1]}},
         bad={"options": SMALL | {"method": "bec", "min_count": 10_000}},
+        base={"options": scored | {"method": "base", "collapse": ["gender"]}},
+        bec={"options": scored | {"method": "bec"}, "grid": {"seed": [0, 1]}},
     ))  # fmt: skip
-    first = grid.run(chosen, folder, jobs=1)
+    first = study.run(chosen, folder)
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("provenance.json")}
-    return folder, chosen, first, times, grid.run(chosen, folder, jobs=1)
+    return folder, chosen, first, times, study.run(study.left(chosen, {}, folder), folder)
 
 
-def test_what_fails_is_told_and_the_rest_is_run_once(done):
+def test_what_is_refused_is_named_and_the_rest_is_run_once(done):
     folder, chosen, first, times, second = done
-    bad = next(cell for cell, (_, config) in chosen.items() if config["min_count"] == 10_000)
-    assert set(first) == set(second) == {bad}
-    assert first[bad].startswith("FairNCError: ")
+    (bad,) = [name for name, cell in chosen.items() if cell.config.min_count == 10_000]
+    assert (first, second) == (1, 1)
+    assert (folder / bad / study.UNFINISHED).read_text().startswith("FairNCError: ")
+    assert [path.parent.name for path in folder.rglob(study.UNFINISHED)] == [bad]
     assert {path.parent.parent.name for path in times} == set(chosen) - {bad}
     assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("provenance.json")}
 
 
-def test_what_fine_tunes_one_model_stays_together_and_a_method_by_itself():
+class Broken:
+    """Stands for a device: the run with seed 1 breaks it, and nothing runs on it from then on, in this process."""
+
+    def __init__(self):
+        self.begun, self.broken = [], False
+
+    def __call__(self, *, seed, **options):
+        self.begun.append(seed)
+        self.broken |= seed == 1
+        if self.broken:
+            raise RuntimeError("illegal memory access")
+        return records.make(
+            {"seed": seed}, [{"metric": "loss", "value": 0.0}], None, device="cpu", evidence={}
+        )
+
+
+def test_an_error_that_may_be_the_devices_ends_the_process_and_the_next_one_goes_on(
+    tmp_path, monkeypatch, capsys
+):
+    four = grid.cells(
+        plan(a={"options": SMALL | {"method": "bec"}, "grid": {"seed": [0, 1, 2, 3]}})
+    )
+
+    def process() -> list[int]:
+        monkeypatch.setitem(grid.RUNS, "train", (grid.TrainConfig, device := Broken()))
+        assert study.run(study.left(four, {}, tmp_path), tmp_path) == 1
+        return device.begun
+
+    assert process() == [0, 1]
+    said = capsys.readouterr().err
+    assert "bec, seed 1: RuntimeError: illegal memory access" in said
+    assert "the same command goes on with the other 2 cells" in said
+    assert process() == [2, 3, 1]  # the one that did not end comes last
+    (left,) = study.left(four, {}, tmp_path).values()
+    assert left.config.seed == 1
+    assert study.missing_lines(plan(a={"options": SMALL | {"method": "bec"}, "grid": {"seed": [0, 1, 2, 3]}}), None, {},
+                               tmp_path, swept()) == [
+        "a: 1 of 4 missing", "  bec, seed 1 (RuntimeError: illegal memory access)"
+    ]  # fmt: skip
+
+
+def test_no_further_cell_is_computed_for_a_folder_that_cannot_be_written(
+    tmp_path, monkeypatch, capsys
+):
+    two = grid.cells(plan(a={"options": SMALL | {"method": "bec"}, "grid": {"seed": [0, 2]}}))
+    monkeypatch.setitem(grid.RUNS, "train", (grid.TrainConfig, device := Broken()))
+
+    def full(*_):
+        raise FairNCError("results cannot be saved (No space left on device)")
+
+    monkeypatch.setattr(records.Run, "save", full)
+    assert study.run(two, tmp_path) == 1
+    assert device.begun == [0]
+    assert "No space left on device" in capsys.readouterr().err
+
+
+def tuned_and_trained() -> dict[str, grid.Cell]:
+    """18 fine-tuned cells of 6 debiased models, and 6 trained ones; 2 methods each."""
     tuned = {"run": "finetune", "grid": {"task": ["cola", "rte", "sst2"], "seed": [0, 1], "debiasing": [
         {"method": "mlm"}, {"method": "bec"}, {"method": "bec", "regularizer": "corrected"}]}}  # fmt: skip
-    chosen = grid.cells(plan(tuned=tuned, plain={"options": SMALL, "grid": {"method": ["mlm", "bec"], "seed": [0, 1, 2]}}))
-    for size in (1, 2, 100):
-        parts = grid._parts(chosen, size)
-        assert sorted(cell for part in parts for cell in part) == sorted(chosen)
-        assert all(len({grid._method(*value) for value in part.values()}) == 1 for part in parts)
-        models = [{(str(config["debiasing"]), config["seed"]) for kind, config in part.values() if kind == "finetune"}
-                  for part in parts]  # fmt: skip
-        assert sum(map(len, models)) == len(set().union(*models)) == 6
-    assert len(grid._parts(chosen, 100)) == 4
-    assert len(grid._parts(chosen, 1)) == 6 + 6
+    return grid.cells(
+        plan(
+            tuned=tuned,
+            plain={"options": SMALL, "grid": {"method": ["mlm", "bec"], "seed": [0, 1, 2]}},
+        )
+    )
+
+
+@pytest.mark.parametrize("number", [1, 2, 4, 12, 50])
+def test_each_cell_is_in_one_part_and_what_fine_tunes_one_model_too(number):
+    chosen = tuned_and_trained()
+    parts = [grid.part(chosen, place, number) for place in range(1, number + 1)]
+    assert sorted(cell for part in parts for cell in part) == sorted(chosen)
+    models = [
+        {
+            (str(cell.debiasing), cell.config.seed)
+            for cell in part.values()
+            if cell.kind == "finetune"
+        }
+        for part in parts
+    ]
+    assert sum(map(len, models)) == len(set().union(*models)) == 6
+    assert max(map(len, parts)) <= len(chosen) / number + 3  # as even as groups of three allow
+    if number == 4:  # as many as there are kinds of text
+        assert [len({cell.shares[:3] for cell in part.values()}) for part in parts] == [1, 1, 1, 2]
+
+
+def test_parts_depend_on_nothing_but_the_cells():
+    chosen = tuned_and_trained()
+    shuffled = dict(reversed(chosen.items()))
+    assert [list(grid.part(shuffled, place, 3)) for place in (1, 2, 3)] == [
+        list(grid.part(chosen, place, 3)) for place in (1, 2, 3)
+    ]
 
 
 def test_recording_keeps_rows_units_and_provenance(done, tmp_path):
     folder, chosen, *_ = done
     told = recording.record(folder, target=tmp_path / "a")
     assert len(told["runs"]) == len(chosen) - 1
-    results, units = (pd.read_parquet(tmp_path / "a" / f"{name}.parquet") for name in ("results", "units"))
+    results, units = (
+        pd.read_parquet(tmp_path / "a" / f"{name}.parquet") for name in ("results", "units")
+    )
     assert list(units.columns) == list(records.UNIT_COLUMNS)
     assert list(results.columns) == list(records.RESULT_COLUMNS)
     assert set(results["origin"]) == {"recorded"}
-    assert results[results["method"] == "base"]["run_id"].nunique() == 1  # each run has measured the untrained model
+    assert (
+        results[results["method"] == "base"]["run_id"].nunique() == 1
+    )  # each run has measured the untrained model
     for run_id in told["runs"]:
-        rows = records.select(results, run_id=run_id, benchmark="stereoset_intra").set_index("metric")["value"]
+        rows = records.select(results, run_id=run_id, benchmark="stereoset_intra").set_index(
+            "metric"
+        )["value"]
         own = units[(units["run_id"] == run_id) & (units["benchmark"] == "stereoset_intra")]
         table = own.pivot(index="unit", columns="column", values="value").astype(float)
         for metric, (columns, statistic) in benchmarks.get("stereoset_intra").statistics.items():
-            assert statistic(*(table[c].to_numpy() for c in columns), axis=-1) == pytest.approx(rows[metric], abs=1e-4)
-    assert set(units[units["benchmark"] == "collapse"]["column"]) == set(recording.CLASS_SCORES.values())
+            assert statistic(*(table[c].to_numpy() for c in columns), axis=-1) == pytest.approx(
+                rows[metric], abs=1e-4
+            )
+    assert set(units[units["benchmark"] == "collapse"]["column"]) == set(
+        recording.CLASS_SCORES.values()
+    )
     assert {"loss", "seconds_per_step"} <= set(units[units["benchmark"] == "training"]["column"])
 
 
@@ -197,7 +316,9 @@ def test_recorded_studies_join_and_a_second_recording_changes_nothing(done, tmp_
     for name in ("results", "units"):
         tables = [pd.read_parquet(tmp_path / place / f"{name}.parquet") for place in "ab"]
         columns = list(tables[0].columns[:6]) + (["metric"] if name == "results" else ["column"])
-        ordered = [table.sort_values(columns, kind="stable").reset_index(drop=True) for table in tables]
+        ordered = [
+            table.sort_values(columns, kind="stable").reset_index(drop=True) for table in tables
+        ]
         pd.testing.assert_frame_equal(*ordered)
     texts = [json.loads((tmp_path / place / "provenance.json").read_text()) for place in "ab"]
     assert texts[0] == texts[1]
@@ -208,9 +329,11 @@ def test_what_is_lacking_is_told_by_sweep(done):
     runs = recording.record(folder, target=folder.parent / "kept")["runs"]
     assert len(grid.without(chosen, runs)) == 1
     options = SMALL | {"method": "bec", "benchmarks": ["stereoset_intra:dev:gender"]}
-    two = plan(bec={"options": options, "grid": {"seed": [1, 2]}})
-    (number, cells), = grid.lacking(two, runs, swept()).values()
-    assert (number, [config["seed"] for config in cells]) == (2, [2])
+    two = plan(
+        bec={"options": options | {"device": "auto"}, "grid": {"seed": [1, 2]}}
+    )  # the device is no difference
+    ((number, cells),) = grid.lacking(two, runs, swept()).values()
+    assert (number, [cell.config.seed for cell in cells]) == (2, [2])
 
 
 def test_a_folder_without_runs_is_an_error(tmp_path):
@@ -219,13 +342,74 @@ def test_a_folder_without_runs_is_an_error(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_the_command_runs_a_study(tmp_path, capfd):
+@pytest.fixture
+def profile(tmp_path):
+    """A profile whose study has two cells, and one whose λ is to be chosen."""
     file = tmp_path / "plan.yaml"
-    file.write_text(yaml.safe_dump({"study": {"sweeps": {"one": {"options": SMALL | {"method": "base"}}}}}))
-    assert cli.main(["study", "--config", str(file), "--out", str(tmp_path / "runs")]) == 0
-    assert len(list((tmp_path / "runs").glob("*/*/results.parquet"))) == 1
-    assert cli.main(["study", "--config", str(file), "--out", str(tmp_path / "runs"), "--sweeps", "two"]) == 2
-    assert "no sweep two" in capfd.readouterr().err
+    sweeps = {"one": {"options": SMALL | {"method": "base"}, "grid": {"seed": [0, 1]}},
+              "two": {"options": SMALL | {"method": "bec", "regularizer": "corrected", "lam": "chosen"}}}  # fmt: skip
+    file.write_text(yaml.safe_dump({"study": {"sweeps": sweeps}}))
+    return str(file)
+
+
+def test_the_command_runs_a_study_by_parts(profile, tmp_path, capfd):
+    one, runs = (
+        ["study", "--config", profile, "--out", str(tmp_path / "runs"), "--sweeps", "one"],
+        tmp_path / "runs",
+    )
+    assert cli.main([*one, "--part", "2/2"]) == 0
+    assert len(list(runs.glob("*/*/results.parquet"))) == 1
+    assert cli.main(one) == 0
+    assert len(list(runs.glob("*/*/results.parquet"))) == 2
+    assert "1 of 1: " in capfd.readouterr().err.splitlines()[-1]  # the other was there
+
+
+def test_the_command_lists_what_is_missing(profile, tmp_path, capsys):
+    command = ["study", "--config", profile, "--missing"]
+    assert cli.main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["one: 2 of 2 missing", "  base, seed 0, 1"]
+    assert lines[2].startswith(
+        "two: not known before the sweeps that choose λ are run (λ cannot be chosen"
+    )
+    grid_of_one = grid.cells(grid.plan(yaml.safe_load(Path(profile).read_text())), ["one"])
+    (tmp_path / "runs" / next(iter(grid_of_one)) / "some-run").mkdir(parents=True)
+    (tmp_path / "runs" / next(iter(grid_of_one)) / "some-run" / "provenance.json").touch()
+    assert cli.main([*command, "--sweeps", "one", "--out", str(tmp_path / "runs")]) == 0
+    assert capsys.readouterr().out.splitlines() == ["one: 1 of 2 missing", "  base, seed 1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "runs", "--sweeps", "three"], "the study has no sweep three; it has one, two"),
+        (["--missing", "--sweeps", "three"], "the study has no sweep three; it has one, two"),
+        ([], "name the folder of the runs: --out runs"),
+        *(
+            (["--out", "runs", "--part", part], f"part {part!r}: write which of how many")
+            for part in ("5/4", "0/4", "2", "a/b")
+        ),
+    ],
+)
+def test_a_bad_study_command_is_one_line(
+    arguments, message, profile, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        cli.main(
+            [
+                "study",
+                "--config",
+                profile,
+                *(["--sweeps", "one"] if "three" not in arguments else []),
+                *arguments,
+            ]
+        )
+        == 2
+    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not (tmp_path / "runs").exists()
 
 
 # ---------------------------------------------------------------- the paper's models
@@ -236,14 +420,21 @@ def test_the_papers_study_runs_on_local_checkpoints(tmp_path, tiny):
     plan = grid.plan(yaml.safe_load((CONFIG / "paper.yaml").read_text()))
     models = plan.sweeps["published"]["grid"]["model"]
     for name in models:
-        lm = tiny("roberta" if "roberta" in name.lower() or "fairberta" in name.lower() else "bert", **{})
+        lm = tiny(
+            "roberta" if "roberta" in name.lower() or "fairberta" in name.lower() else "bert", **{}
+        )
         lm.model.save_pretrained(tmp_path / name)
         lm.tokenizer.save_pretrained(tmp_path / name)
     small = {"evaluation_texts": 40, "min_count": 1, "precision": "fp32", "collapse": ["vocabulary"], "device": "cpu",
              "benchmarks": ["occupation_slope:bls"]}  # fmt: skip
     sweep = plan.sweeps["published"]
-    here = {"options": sweep["options"] | small, "grid": {"model": [str(tmp_path / name) for name in models]}}
-    for cell, (kind, config) in grid.cells(grid.plan({"study": {"sweeps": {"published": here}}})).items():
-        rows = grid.RUNS[kind][1](**config).results
-        assert {"collapse", "occupation_slope", "perplexity", "training"} <= set(rows["benchmark"]), cell
+    here = {
+        "options": sweep["options"] | small,
+        "grid": {"model": [str(tmp_path / name) for name in models]},
+    }
+    for cell in grid.cells(grid.plan({"study": {"sweeps": {"published": here}}})).values():
+        rows = cell.run().results
+        assert {"collapse", "occupation_slope", "perplexity", "training"} <= set(
+            rows["benchmark"]
+        ), cell
         assert np.isfinite(rows[rows["metric"] == "slope"]["value"]).all()

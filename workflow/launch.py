@@ -33,7 +33,9 @@ def complaint(arguments: list[str]) -> str | None:
         if not Path(name).is_file():
             return f"There is no {name}; profiles are {', '.join(map(str, sorted(Path('config').glob('*.yaml'))))}."
         if "study" in others and "study" not in yaml.safe_load(Path(name).read_text()):
-            return f"{name} has no section `study`; config/full.yaml has one: make study PROFILE=full."
+            return (
+                f"{name} has no section `study`; config/full.yaml has one: make study PROFILE=full."
+            )
     return None
 
 
@@ -90,7 +92,10 @@ def main(arguments: list[str]) -> int:
         return 1
     lock = take_lock()
     if lock is None:
-        print("Another run of the workflow is going on in this folder: wait for it or stop it first.", file=sys.stderr)
+        print(
+            "Another run of the workflow is going on in this folder: wait for it or stop it first.",
+            file=sys.stderr,
+        )
         return 1
     end_jobs()  # of a run that was killed together with its launcher
     pipe, end = os.pipe()
@@ -106,7 +111,10 @@ def main(arguments: list[str]) -> int:
         os.close(end)
         os.waitpid(child, 0)
         status = 130  # as shells have it
-        print("\nInterrupted. What was done is kept; the same command goes on from there.", file=sys.stderr)
+        print(
+            "\nInterrupted. What was done is kept; the same command goes on from there.",
+            file=sys.stderr,
+        )
     end_jobs()
     return abs(status)
 

@@ -38,7 +38,9 @@ class Plan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     sweeps: dict[str, dict] = Field(min_length=1)
     lengths: dict[str, dict] = Field(default_factory=dict)
-    parts: PositiveInt | None = Field(None, description="jobs that the workflow divides a sweep into")
+    parts: PositiveInt | None = Field(
+        None, description="jobs that the workflow divides a sweep into"
+    )
 
 
 class Sweep(BaseModel):
@@ -128,13 +130,20 @@ def cells(
         sweep = configured(Sweep, plan.sweeps[name])
         for values in itertools.product(*sweep.grid.values()):
             options = _nested(sweep.options | dict(zip(sweep.grid, values, strict=True)))
-            _complete(options if sweep.run == "train" else options.get("debiasing"), plan, options, results)
+            _complete(
+                options if sweep.run == "train" else options.get("debiasing"),
+                plan,
+                options,
+                results,
+            )
             cell = Cell(sweep.run, configured(RUNS[sweep.run][0], options))
             by_id.setdefault(cell.id, cell)
     return by_id
 
 
-def _complete(debiasing: dict | None, plan: Plan, options: dict, results: pd.DataFrame | None) -> None:
+def _complete(
+    debiasing: dict | None, plan: Plan, options: dict, results: pd.DataFrame | None
+) -> None:
     """Put the length and the weight that the plan leaves open into the options of a debiasing."""
     if not isinstance(debiasing, dict):  # nothing, or what validation refuses
         return
@@ -170,7 +179,9 @@ def lacking(
     ``runs``: provenance by run id, as ``recording.record`` writes it; ``results``: its rows, which choose λ.
     """
     sweeps = {name: cells(plan, [name], results=results) for name in plan.sweeps}
-    return {name: (len(sweep), list(without(sweep, runs).values())) for name, sweep in sweeps.items()}
+    return {
+        name: (len(sweep), list(without(sweep, runs).values())) for name, sweep in sweeps.items()
+    }
 
 
 def without(cells: Mapping[str, Cell], runs: Mapping[str, dict]) -> dict[str, Cell]:

@@ -70,4 +70,6 @@ def read(schema: type[BaseModel], run_id: str, run: Mapping) -> BaseModel:
     except FairNCError as error:
         made = run.get("schema", {}).get("version", 1)
         advice = f"; it was made by a newer version of this package (options {made}, here {VERSION}): update it"
-        raise FairNCError(f"recorded run {run_id}: {error}{advice if made > VERSION else ''}") from error
+        raise FairNCError(
+            f"recorded run {run_id}: {error}{advice if made > VERSION else ''}"
+        ) from error

@@ -50,7 +50,7 @@ def command(
         print("\n".join(missing_lines(plan, sweeps, runs, folder, results)))
         return 0
     cells = grid.part(grid.cells(plan, sweeps, results=results), *_numbers(part or "1/1"))
-    return run(_left(cells, runs, folder), folder, device=device)
+    return run(left(cells, runs, folder), folder, device=device)
 
 
 def run(cells: Mapping[str, Cell], folder: Path, *, device: str | None = None) -> int:
@@ -77,8 +77,8 @@ def run(cells: Mapping[str, Cell], folder: Path, *, device: str | None = None) -
             with suppress(OSError):
                 assets.write_atomic(note, f"{reason}\n")
             if not refused:
-                left = len(order) - place
-                print(f"the same command goes on with the other {left} cells", file=sys.stderr)
+                others = len(order) - place
+                print(f"the same command goes on with the other {others} cells", file=sys.stderr)
                 break
         else:
             seconds = time.perf_counter() - started
@@ -104,11 +104,11 @@ def missing_lines(
         except NotChosen as error:
             lines.append(f"{name}: not known before the sweeps that choose λ are run ({error})")
             continue
-        left = _left(cells, runs, folder)
-        lines.append(f"{name}: {len(left)} of {len(cells)} missing")
+        open_cells = left(cells, runs, folder)
+        lines.append(f"{name}: {len(open_cells)} of {len(cells)} missing")
         several = len({cell.config.model for cell in cells.values()}) > 1
         seeds: dict[str, list[str]] = {}
-        for cell in left.values():
+        for cell in open_cells.values():
             what = f"{cell.config.model} {cell.label}" if several else cell.label
             seeds.setdefault(what, []).append(f"{cell.config.seed}{_reason(cell, folder)}")
         lines += [f"  {what}, seed {', '.join(numbers)}" for what, numbers in seeds.items()]
@@ -121,7 +121,7 @@ def _reason(cell: Cell, folder: Path | None) -> str:
     return f" ({note.read_text().strip()})" if note and note.exists() else ""
 
 
-def _left(
+def left(
     cells: Mapping[str, Cell], runs: Mapping[str, dict], folder: Path | None
 ) -> dict[str, Cell]:
     """The cells that neither a recorded run nor the folder has."""

@@ -37,7 +37,9 @@ def chosen_lambda(results: pd.DataFrame | None, method: str) -> float:
     ``NotChosen`` if no row tells.
     """
     if results is None or results.empty:
-        raise NotChosen("λ cannot be chosen: no run is recorded; run the study's sweep over λ first")
+        raise NotChosen(
+            "λ cannot be chosen: no run is recorded; run the study's sweep over λ first"
+        )
     rows = select(
         results,
         method=method,
