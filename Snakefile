@@ -1,5 +1,6 @@
 """The book as a graph: data and parameters → executed notebooks → one table of results → one site."""
 
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,10 @@ try:
 except WorkflowError as error:  # its text is the whole schema; the cause says what is wrong and where
     cause = error.__context__
     raise WorkflowError(f"Configuration, at {cause.json_path}: {cause.message}") from None
+
+# A terminal sends Ctrl-C to every process, and each would say where it was. workflow/launch.py hears it and ends the jobs.
+if "FAIRNC_WORKFLOW" in os.environ:
+    shell.prefix("set -euo pipefail; trap '' INT; ")
 
 BUILD = Path(config["build"])
 RESULTS = BUILD / "results"

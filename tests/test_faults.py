@@ -184,7 +184,8 @@ def kill(project: Path, tally: Tally, moment: float) -> None:
 
 def interrupt(project: Path, tally: Tally, moment: float) -> None:
     """Start the workflow, start it once more, then press Ctrl-C, which a terminal sends to the whole group."""
-    with started(project, TABLE_OF_ALL) as process:
+    said = project / "screen"
+    with said.open("w") as screen, started(project, TABLE_OF_ALL, screen=screen) as process:
         wait_for(lambda: processes_of(project))
         with tally.attempt("two `make book` at once"):
             second = run(project, TABLE_OF_ALL)
@@ -194,6 +195,10 @@ def interrupt(project: Path, tally: Tally, moment: float) -> None:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(60)
         wait_for(lambda: not processes_of(project), seconds=20)
+        assert process.returncode == -signal.SIGINT
+    *before, last = said.read_text().splitlines()
+    assert last == "Interrupted: what is complete is kept, and the same command goes on from there."
+    assert not [line for line in before if "Traceback" in line or "Error" in line]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from test_faults import SAVE, STEMS, TABLE_OF_ALL, scratch, tidy
-from test_workflow import ROOT, copy, planned, run
+from test_workflow import ROOT, copy, planned, run, started, wait_for
 
 from fairnc_utils.runs import rows as records
 
@@ -40,7 +40,7 @@ def slurm(monkeypatch):
 
 ON_THIS_NODE = [
     "--profile", "profiles/slurm", "--default-resources", "slurm_partition=main", "slurm_account=none", "mem_mb=500",
-    "--set-resources", "execute:gpu=0", "sweep:gpu=0", "--set-threads", "execute=1", "sweep=1", "--latency-wait", "10",
+    "--set-resources", "execute:gpu=0", "part:gpu=0", "--set-threads", "execute=1", "part=1", "--latency-wait", "10",
     "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2",
     "--seconds-between-status-checks", "2",
 ]  # fmt: skip
@@ -57,14 +57,39 @@ def test_small_workflow_runs_on_slurm(slurm, tmp_path):
     assert planned(project, TABLE_OF_ALL) == {}  # where it ran makes nothing out of date
 
 
+#: Result columns that say where and when.
+PLACE_AND_TIME = ["created", "git_commit"]
+
+
+def runs_of(project: Path) -> pd.DataFrame:
+    table = records.load(project / "build/tiny/study/runs").drop(columns=PLACE_AND_TIME)
+    return table.sort_values(list(table.columns), kind="stable", ignore_index=True)
+
+
+def saved(project: Path) -> dict[Path, int]:
+    """Runs of the study that are complete, and when they were."""
+    return {path: path.stat().st_mtime_ns for path in project.glob("build/tiny/study/runs/[!.]*/[!.]*/provenance.json")}
+
+
 @pytest.mark.slow
-def test_tiny_study_runs_on_slurm(slurm, tmp_path):
-    project = copy(tmp_path / "project")
-    done = run(project, "study", *ON_THIS_NODE)
+@pytest.mark.timeout(1800)
+def test_study_runs_on_slurm_by_parts_and_goes_on_after_a_kill(slurm, tmp_path):
+    killed, local = (copy(tmp_path / name) for name in ("killed", "local"))
+    with started(killed, "study", *ON_THIS_NODE) as process:
+        wait_for(lambda: saved(killed), seconds=300)
+        process.kill()
+        process.wait()
+    subprocess.run(["scancel", "--user", str(os.getuid())], check=True)  # as the page on running at scale says
+    wait_for(lambda: not subprocess.run(["squeue", "--noheader"], capture_output=True, check=True).stdout)
+    before = saved(killed)
+    assert 0 < len(before) < 4
+    done = run(killed, "study", *ON_THIS_NODE)
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = records.load(project / "build/tiny/study/runs")
-    cells = rows[["method", "regularizer", "lam", "seed"]].drop_duplicates()
-    assert sorted(map(tuple, cells.to_numpy())) == [
-        ("base", "none", 0, 0), ("base", "none", 0, 1), ("bec", "corrected", 1, 0), ("bec", "corrected", 1, 1),
-        ("bec", "none", 0, 0),
-    ]  # fmt: skip
+    assert before.items() <= saved(killed).items()  # what was there is not run again
+    jobs = {path.name for path in (killed / ".snakemake/slurm_logs/rule_part").iterdir()}
+    assert len([name for name in jobs if "plain" in name]) == 2  # one sweep, two jobs
+    done = run(local, "study")
+    assert done.returncode == 0, done.stderr[-3000:]
+    pd.testing.assert_frame_equal(runs_of(killed), runs_of(local))
+    assert len(saved(local)) == len(saved(killed)) == 4
+    assert planned(killed, "study") == planned(local, "study") == {"study": 1}

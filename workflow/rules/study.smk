@@ -18,7 +18,9 @@ def parts(*sweeps):
         BUILD / "study" / "done" / f"{sweep}-{part}-of-{number}"
         for sweep in sweeps
         # A part has at least one cell, as far as the grid can tell.
-        for number in [min(STUDY["parts"], math.prod(map(len, STUDY["sweeps"][sweep].get("grid", {}).values())))]
+        for number in [
+            min(STUDY["parts"], math.prod(map(len, STUDY["sweeps"][sweep].get("grid", {}).values())))
+        ]
         for part in range(1, number + 1)
     ]
 
@@ -42,7 +44,8 @@ rule plan:
     localrule: True
     params:
         yaml=lambda wildcards: yaml.safe_dump(
-            {"study": {**STUDY, "sweeps": {wildcards.sweep: STUDY["sweeps"][wildcards.sweep]}}}, sort_keys=False
+            {"study": {**STUDY, "sweeps": {wildcards.sweep: STUDY["sweeps"][wildcards.sweep]}}},
+            sort_keys=False,
         ),
     message:
         "Writing the plan of the sweep {wildcards.sweep}."
