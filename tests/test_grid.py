@@ -169,7 +169,13 @@ def done(tmp_path_factory):
     ))  # fmt: skip
     first = study.run(chosen, folder)
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("provenance.json")}
-    return folder, chosen, first, times, study.run(study.left(chosen, {}, folder), folder)
+    return (
+        folder,
+        chosen,
+        first,
+        times,
+        study.run(study.Progress({}, folder).missing(chosen), folder),
+    )
 
 
 def test_what_is_refused_is_named_and_the_rest_is_run_once(done):
@@ -198,29 +204,28 @@ class Broken:
         )
 
 
+FOUR = plan(a={"options": SMALL | {"method": "bec"}, "grid": {"seed": [0, 1, 2, 3]}})
+
+
 def test_an_error_that_may_be_the_devices_ends_the_process_and_the_next_one_goes_on(
     tmp_path, monkeypatch, capsys
 ):
-    four = grid.cells(
-        plan(a={"options": SMALL | {"method": "bec"}, "grid": {"seed": [0, 1, 2, 3]}})
-    )
+    four = grid.cells(FOUR)
 
     def process() -> list[int]:
         monkeypatch.setitem(grid.RUNS, "train", (grid.TrainConfig, device := Broken()))
-        assert study.run(study.left(four, {}, tmp_path), tmp_path) == 1
+        assert study.run(study.Progress({}, tmp_path).missing(four), tmp_path) == 1
         return device.begun
 
     assert process() == [0, 1]
     said = capsys.readouterr().err
     assert "bec, seed 1: RuntimeError: illegal memory access" in said
-    assert "the same command goes on with the other 2 cells" in said
+    assert "the same command goes on with the 2 cells after it" in said
     assert process() == [2, 3, 1]  # the one that did not end comes last
-    (left,) = study.left(four, {}, tmp_path).values()
+    (left,) = study.Progress({}, tmp_path).missing(four).values()
     assert left.config.seed == 1
-    assert study.missing_lines(plan(a={"options": SMALL | {"method": "bec"}, "grid": {"seed": [0, 1, 2, 3]}}), None, {},
-                               tmp_path, swept()) == [
-        "a: 1 of 4 missing", "  bec, seed 1 (RuntimeError: illegal memory access)"
-    ]  # fmt: skip
+    lines = study.missing_lines(FOUR, ["a"], study.Progress({}, tmp_path))
+    assert lines == ["a: 1 of 4 missing", "  bec, seed 1 (RuntimeError: illegal memory access)"]
 
 
 def test_no_further_cell_is_computed_for_a_folder_that_cannot_be_written(
@@ -236,6 +241,57 @@ def test_no_further_cell_is_computed_for_a_folder_that_cannot_be_written(
     assert study.run(two, tmp_path) == 1
     assert device.begun == [0]
     assert "No space left on device" in capsys.readouterr().err
+
+
+def scored(*, method, regularizer="none", lam=None, seed=0, **_) -> records.Run:
+    """A run whose log ratio on StereoSet dev is nearest to 0 at λ = 10."""
+    ratio = {None: 0.5, 1.0: 0.4, 10.0: 0.1}[lam]
+    rows = [
+        {
+            "benchmark": "stereoset_intra",
+            "split": "dev",
+            "axis": "gender",
+            "metric": metric,
+            "value": value,
+        }
+        | {"method": method, "regularizer": regularizer, "lam": lam or 0.0}
+        for metric, value in (("log_ratio", ratio), ("LM", 80.0))
+    ]
+    config = {
+        "model": "random",
+        "method": method,
+        "regularizer": regularizer,
+        "lam": lam,
+        "seed": seed,
+    }
+    return records.make(config, rows, None, device="cpu", evidence={})
+
+
+def test_sweeps_that_wait_for_lambda_come_last_and_when_all_parts_are_there(
+    tmp_path, monkeypatch, capsys
+):
+    corrected = SMALL | {"method": "bec", "regularizer": "corrected"}
+    whole = plan(
+        corrected={"options": corrected | {"lam": "chosen"}, "grid": {"seed": [0, 1, 2]}},
+        plain={"options": SMALL | {"method": "bec"}, "grid": {"seed": [0, 1]}},
+        weights={"options": corrected, "grid": {"lam": [1, 10], "seed": [0, 1]}},
+    )
+    monkeypatch.setitem(grid.RUNS, "train", (grid.TrainConfig, scored))
+    progress, names = study.Progress({}, tmp_path), list(whole.sweeps)
+
+    def weights() -> set[tuple]:
+        table = records.load(tmp_path)
+        return set(zip(table["lam"], table["seed"], strict=True))
+
+    assert study.run_sweeps(whole, names, (1, 2), progress) == 1
+    assert (
+        "corrected: λ is chosen when all other sweeps are complete, and 3 of their cells"
+        in capsys.readouterr().err
+    )
+    assert len(weights()) == 3
+    assert study.run_sweeps(whole, names, (2, 2), progress) == 0
+    assert study.run_sweeps(whole, names, (1, 2), progress) == 0
+    assert weights() == {(lam, seed) for lam in (0.0, 1.0, 10.0) for seed in (0, 1)} | {(10.0, 2)}
 
 
 def tuned_and_trained() -> dict[str, grid.Cell]:

@@ -1,6 +1,7 @@
 """The workflow on a cluster: a SLURM of one node, started for this test on the loopback interface."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -75,10 +76,13 @@ def saved(project: Path) -> dict[Path, int]:
 @pytest.mark.timeout(1800)
 def test_study_runs_on_slurm_by_parts_and_goes_on_after_a_kill(slurm, tmp_path):
     killed, local = (copy(tmp_path / name) for name in ("killed", "local"))
-    with started(killed, "study", *ON_THIS_NODE) as process:
+    said = tmp_path / "screen"
+    with said.open("w") as screen, started(killed, "study", *ON_THIS_NODE, screen=screen) as process:
         wait_for(lambda: saved(killed), seconds=300)
         process.kill()
         process.wait()
+    jobs = dict(re.findall(r"jobid (\d+) \(log: .*/rule_part/(\w+)/", said.read_text()))
+    assert {"plain_1_2", "plain_2_2"} < set(jobs.values())  # one sweep, two jobs
     subprocess.run(["scancel", "--user", str(os.getuid())], check=True)  # as the page on running at scale says
     wait_for(lambda: not subprocess.run(["squeue", "--noheader"], capture_output=True, check=True).stdout)
     before = saved(killed)
@@ -86,8 +90,6 @@ def test_study_runs_on_slurm_by_parts_and_goes_on_after_a_kill(slurm, tmp_path):
     done = run(killed, "study", *ON_THIS_NODE)
     assert done.returncode == 0, done.stderr[-3000:]
     assert before.items() <= saved(killed).items()  # what was there is not run again
-    jobs = {path.name for path in (killed / ".snakemake/slurm_logs/rule_part").iterdir()}
-    assert len([name for name in jobs if "plain" in name]) == 2  # one sweep, two jobs
     done = run(local, "study")
     assert done.returncode == 0, done.stderr[-3000:]
     pd.testing.assert_frame_equal(runs_of(killed), runs_of(local))

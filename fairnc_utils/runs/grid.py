@@ -117,6 +117,11 @@ def names(plan: Plan, only: Sequence[str] | None = None) -> list[str]:
     return list(only or plan.sweeps)
 
 
+def choosing(plan: Plan) -> list[str]:
+    """The sweeps that λ is chosen from: all that do not say ``lam: chosen`` somewhere themselves."""
+    return [name for name, sweep in plan.sweeps.items() if '"chosen"' not in json.dumps(sweep)]
+
+
 def cells(
     plan: Plan, only: Sequence[str] | None = None, *, results: pd.DataFrame | None = None
 ) -> dict[str, Cell]:

@@ -1,4 +1,4 @@
-"""What ``fairnc study`` does: run the cells that are not there yet, say which those are, or keep what was run with the book.
+"""What ``fairnc study`` does: run the cells that are not there yet, list them, or keep what was run with the book.
 
 Each cell is saved, when it ends, in a folder named after its options: a study that was stopped goes on where it was.
 """
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,34 @@ from fairnc_utils.runs.weight import NotChosen
 UNFINISHED = "unfinished.txt"
 
 
+@dataclass(frozen=True)
+class Progress:
+    """What of a study is there. ``recorded``: provenance of the runs that come with the book; ``folder``: where others are."""
+
+    recorded: Mapping[str, dict]
+    folder: Path | None
+
+    def missing(self, cells: Mapping[str, Cell]) -> dict[str, Cell]:
+        """The cells that have no run."""
+        cells = grid.without(cells, self.recorded)
+        return {
+            name: cell
+            for name, cell in cells.items()
+            if not (self.folder and cell.is_in(self.folder))
+        }
+
+    def results(self) -> pd.DataFrame:
+        """Rows of all runs, which choose λ."""
+        folder = self.folder
+        here = [rows.load(folder)] if folder and any(folder.rglob("results.parquet")) else []
+        return pd.concat([rows.recorded(), *here])
+
+    def reason(self, cell: Cell) -> str:
+        """Why a cell did not end, if it was begun."""
+        note = self.folder and self.folder / cell.id / UNFINISHED
+        return note.read_text().strip() if note and note.exists() else ""
+
+
 def command(
     config: object,
     *,
@@ -32,11 +61,12 @@ def command(
     missing: bool = False,
     record: bool = False,
 ) -> int:
-    """Exit status of ``fairnc study``, 1 if a cell failed.
+    """Exit status of ``fairnc study``: 1 if a cell failed, or has to wait for others.
 
     ``config``: a whole profile, as it was read from its file. Raises ``FairNCError`` on a bad plan or option.
     """
     plan = grid.plan(config)
+    names, numbers = grid.names(plan, sweeps), _numbers(part or "1/1")
     if not out and not missing:
         raise FairNCError("name the folder of the runs: --out runs")
     folder = Path(out).resolve() if out else None
@@ -44,13 +74,55 @@ def command(
         number = len(recording.record(*recording.at_home(), folder)["runs"])
         print(f"recorded {number} runs", file=sys.stderr)
         return 0
-    results = pd.concat([rows.recorded(), *_rows(folder)])
-    runs = {} if again else recording.runs()
+    progress = Progress({} if again else recording.runs(), folder)
     if missing:
-        print("\n".join(missing_lines(plan, sweeps, runs, folder, results)))
+        print("\n".join(missing_lines(plan, names, progress)))
         return 0
-    cells = grid.part(grid.cells(plan, sweeps, results=results), *_numbers(part or "1/1"))
-    return run(left(cells, runs, folder), folder, device=device)
+    return run_sweeps(plan, names, numbers, progress, device=device)
+
+
+def _numbers(part: str) -> tuple[int, int]:
+    """``"2/4"`` → (2, 4)."""
+    number, _, of = part.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise FairNCError(f"part {brief(part)}: write which of how many, as in --part 2/4")
+    return int(number), int(of)
+
+
+# ---------------------------------------------------------------- running
+
+
+def run_sweeps(
+    plan: grid.Plan,
+    names: Sequence[str],
+    part: tuple[int, int],
+    progress: Progress,
+    *,
+    device: str | None = None,
+) -> int:
+    """Run what is missing of sweeps, or of one part (number, of how many) of them; exit status.
+
+    Those that wait for λ come last, and only when every cell that it is chosen from is there: neither λ nor the parts depend on
+    how far the others have come.
+    """
+    choosing = grid.choosing(plan)
+    at_once = [name for name in names if name in choosing]
+    waiting = [name for name in names if name not in choosing]
+    status = 0
+    if at_once:
+        cells = grid.part(grid.cells(plan, at_once), *part)
+        status = run(progress.missing(cells), progress.folder, device=device)
+    if not waiting:
+        return status
+    if choosing and (others := progress.missing(grid.cells(plan, choosing))):
+        print(
+            f"{', '.join(waiting)}: λ is chosen when all other sweeps are complete, and {len(others)} of their cells are"
+            " missing; run them, then this again",
+            file=sys.stderr,
+        )
+        return 1
+    cells = grid.part(grid.cells(plan, waiting, results=progress.results()), *part)
+    return run(progress.missing(cells), progress.folder, device=device)
 
 
 def run(cells: Mapping[str, Cell], folder: Path, *, device: str | None = None) -> int:
@@ -73,69 +145,40 @@ def run(cells: Mapping[str, Cell], folder: Path, *, device: str | None = None) -
         except Exception as error:
             status, refused = 1, isinstance(error, FairNCError) and made is None
             reason = f"{type(error).__name__}: {error}"
-            print(f"cell {cell}: {reason}", file=sys.stderr, flush=True)
+            _say(f"cell {cell}: {reason}")
             with suppress(OSError):
                 assets.write_atomic(note, f"{reason}\n")
             if not refused:
-                others = len(order) - place
-                print(f"the same command goes on with the other {others} cells", file=sys.stderr)
+                _say(f"the same command goes on with the {len(order) - place} cells after it")
                 break
         else:
-            seconds = time.perf_counter() - started
-            print(f"{place} of {len(order)}: {cell}: {seconds:.1f} s", file=sys.stderr, flush=True)
+            _say(f"{place} of {len(order)}: {cell}: {time.perf_counter() - started:.1f} s")
     return status
 
 
-def missing_lines(
-    plan: grid.Plan,
-    sweeps: Sequence[str] | None,
-    runs: Mapping[str, dict],
-    folder: Path | None,
-    results: pd.DataFrame,
-) -> list[str]:
-    """What is left of each sweep: a line with the number, and a line for each kind of cell with its seeds.
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
-    ``runs``: provenance of recorded runs; ``folder``: where others are; ``results``: rows that choose λ.
-    """
-    lines = []
-    for name in grid.names(plan, sweeps):
+
+# ---------------------------------------------------------------- listing
+
+
+def missing_lines(plan: grid.Plan, names: Sequence[str], progress: Progress) -> list[str]:
+    """What is left of each sweep: a line with the number, and a line for each kind of cell with its seeds."""
+    lines, results = [], progress.results()
+    for name in names:
         try:
             cells = grid.cells(plan, [name], results=results)
         except NotChosen as error:
             lines.append(f"{name}: not known before the sweeps that choose λ are run ({error})")
             continue
-        open_cells = left(cells, runs, folder)
-        lines.append(f"{name}: {len(open_cells)} of {len(cells)} missing")
+        missing = progress.missing(cells)
+        lines.append(f"{name}: {len(missing)} of {len(cells)} missing")
         several = len({cell.config.model for cell in cells.values()}) > 1
         seeds: dict[str, list[str]] = {}
-        for cell in open_cells.values():
-            what = f"{cell.config.model} {cell.label}" if several else cell.label
-            seeds.setdefault(what, []).append(f"{cell.config.seed}{_reason(cell, folder)}")
-        lines += [f"  {what}, seed {', '.join(numbers)}" for what, numbers in seeds.items()]
+        for cell in missing.values():
+            kind = f"{cell.config.model} {cell.label}" if several else cell.label
+            reason = progress.reason(cell)
+            seeds.setdefault(kind, []).append(f"{cell.config.seed}" + f" ({reason})" * bool(reason))
+        lines += [f"  {kind}, seed {', '.join(numbers)}" for kind, numbers in seeds.items()]
     return lines
-
-
-def _reason(cell: Cell, folder: Path | None) -> str:
-    """Why a cell did not end, if it was begun."""
-    note = folder and folder / cell.id / UNFINISHED
-    return f" ({note.read_text().strip()})" if note and note.exists() else ""
-
-
-def left(
-    cells: Mapping[str, Cell], runs: Mapping[str, dict], folder: Path | None
-) -> dict[str, Cell]:
-    """The cells that neither a recorded run nor the folder has."""
-    cells = grid.without(cells, runs)
-    return {name: cell for name, cell in cells.items() if not (folder and cell.is_in(folder))}
-
-
-def _rows(folder: Path | None) -> list[pd.DataFrame]:
-    return [rows.load(folder)] if folder and any(folder.rglob("results.parquet")) else []
-
-
-def _numbers(part: str) -> tuple[int, int]:
-    """``"2/4"`` → (2, 4)."""
-    number, _, of = part.partition("/")
-    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise FairNCError(f"part {brief(part)}: write which of how many, as in --part 2/4")
-    return int(number), int(of)

@@ -1,15 +1,10 @@
 """The study of a profile, part by part: `make study`. No part of the book, which shows what was recorded."""
 
+import json
 import math
 
 STUDY = config.get("study", {"sweeps": {}, "parts": 1})
 RUNS = BUILD / "study" / "runs"
-
-
-def says_chosen(options):
-    """Whether a λ somewhere in a sweep's options is chosen from other sweeps."""
-    inside = options.values() if isinstance(options, dict) else options if isinstance(options, list) else []
-    return options == "chosen" or any(map(says_chosen, inside))
 
 
 def parts(*sweeps):
@@ -25,8 +20,8 @@ def parts(*sweeps):
     ]
 
 
-# λ is chosen from all that does not wait for it.
-CHOOSING = [sweep for sweep, options in STUDY["sweeps"].items() if not says_chosen(options)]
+# A sweep with `lam: chosen` somewhere waits for all that have none: λ is chosen from them.
+CHOOSING = [name for name, sweep in STUDY["sweeps"].items() if '"chosen"' not in json.dumps(sweep)]
 
 
 wildcard_constraints:
