@@ -9,11 +9,7 @@ from fairnc_utils import assets
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import grid, identity, options, recording, rows
 
-SCHEMAS = [
-    schema
-    for schema in vars(options).values()
-    if isinstance(schema, type) and issubclass(schema, options.BaseModel)
-]
+SCHEMAS = [getattr(options, name) for name in identity.FIRST]
 
 #: Options that the schemas did not have in version 1 → their defaults. Write a new one here and count the version up. A default
 #: never changes: it is what runs had that were made before the option came.
