@@ -186,7 +186,7 @@ def interrupt(project: Path, tally: Tally, moment: float) -> None:
     """Start the workflow, start it once more, then press Ctrl-C, which a terminal sends to the whole group."""
     said = project / "screen"
     with said.open("w") as screen, started(project, TABLE_OF_ALL, screen=screen) as process:
-        wait_for(lambda: processes_of(project))
+        wait_for(said.read_text)  # Snakemake speaks
         with tally.attempt("two `make book` at once"):
             second = run(project, TABLE_OF_ALL)
             assert second.returncode == 1

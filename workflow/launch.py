@@ -77,6 +77,7 @@ def interrupted(*_) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run Snakemake → its exit status; 1 if there is no such profile or another run goes on. Ends by SIGINT after Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing yet to be kept
     if why := complaint(arguments):
         print(why, file=sys.stderr)
         return 1
@@ -87,14 +88,11 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    end_jobs()  # of a run that was killed
     os.environ[MARK] = str(Path.cwd())
+    sys.argv[1:] = ["--nolock", *arguments]  # ours is held
     signal.signal(signal.SIGINT, interrupted)
-    sys.argv[1:] = [
-        "--nolock",
-        *arguments,
-    ]  # ours is held, and none is left by a run that was killed
     try:
+        end_jobs()  # of a run that was killed
         runpy.run_module("snakemake", run_name="__main__")
     except (KeyboardInterrupt, SystemExit) as end:
         if signal.getsignal(signal.SIGINT) is interrupted:

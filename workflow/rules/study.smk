@@ -70,7 +70,7 @@ rule part:
     message:
         "Running part {wildcards.part} of {wildcards.number} of the sweep {wildcards.sweep}."
     shell:
-        "TQDM_DISABLE=1 {sys.executable:q} -m fairnc_utils.runs.cli study --config {input.plan:q} --out {params.runs:q}"
+        "{sys.executable:q} -m fairnc_utils.runs.cli study --config {input.plan:q} --out {params.runs:q}"
         " --part {wildcards.part}/{wildcards.number} --device {params.device:q} > {log:q} 2>&1"
 
 
