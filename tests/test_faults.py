@@ -29,7 +29,7 @@ from test_workflow import ROOT, check_failure, command, copy, plant, run, starte
 
 from fairnc_utils import _cache, measurement, models, training
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import rows as records
+from fairnc_utils.runs import rows
 
 RECORDING = os.environ.get("FAIRNC_FAULTS") == "record"
 TABLE = ROOT / "book/run/faults.csv"
@@ -152,8 +152,8 @@ def whole(build: Path) -> None:
         cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
         assert all(cell.execution_count for cell in cells), notebook
     if list(build.glob("results/*/*/results.parquet")):
-        records.load(build / "results")
-        records.load(build / "results", "items")
+        rows.load(build / "results")
+        rows.load(build / "results", "items")
     for table in build.glob("results.parquet"):
         pd.read_parquet(table)
 
@@ -215,12 +215,12 @@ def test_workflow_survives_what_ends_it(tmp_path, expected, tally):
                 whole(project / "build/tiny")
             finish(project, TABLE_OF_ALL)
             whole(project / "build/tiny")
-            assert tidy(pd.read_parquet(project / TABLE_OF_ALL)) == tidy(records.load(expected)), SEED
+            assert tidy(pd.read_parquet(project / TABLE_OF_ALL)) == tidy(rows.load(expected)), SEED
 
 
 def found_in(project: Path) -> list[str]:
     """Rows of a project's chapters. A trained model is named by its folder, which is another one in each copy."""
-    table = records.load(project / "build/tiny/results").drop(columns=["run_id", "created", "git_commit"])
+    table = rows.load(project / "build/tiny/results").drop(columns=["run_id", "created", "git_commit"])
     return sorted(table.to_csv(index=False).replace(str(project), "").splitlines())
 
 
@@ -285,7 +285,7 @@ def test_full_disk_is_said_and_loses_nothing(tmp_path, expected, tally):
             logs = [(project / name).read_text() for name in ("first.log", "second.log") if (project / name).exists()]
             assert done.returncode == 0, (room, done.stderr, logs)
             assert "No space left on device" in logs[0]
-            assert tidy(records.load(project / "found")) == tidy(records.load(expected / STEMS[0]))
+            assert tidy(rows.load(project / "found")) == tidy(rows.load(expected / STEMS[0]))
             shutil.rmtree(project / "found")
 
 
@@ -297,8 +297,8 @@ def test_notebook_that_raises_runs_again_when_it_is_mended(tmp_path, expected, t
         check_failure(project, ONE_CHAPTER, "AssertionError: planted")
         mended.touch()
         finish(project, ONE_CHAPTER)
-        found = records.load(project / "build/tiny/results")
-        assert tidy(found) == tidy(records.load(expected / STEMS[0]))
+        found = rows.load(project / "build/tiny/results")
+        assert tidy(found) == tidy(rows.load(expected / STEMS[0]))
 
 
 # ------------------------------------------------------------------------------------------------------ runs and training
@@ -332,9 +332,9 @@ def test_runs_are_whole_whenever_saving_is_killed(tmp_path, tally):
             process.wait()
             assert list(folder.iterdir())  # it had begun
             for run_folder in folder.glob("[!.]*"):
-                assert records.load(folder)["value"].nunique() == records.load(folder, "items")["score_a"].nunique() == 1
+                assert rows.load(folder)["value"].nunique() == rows.load(folder, "items")["score_a"].nunique() == 1
                 whole_number = json.loads((run_folder / "provenance.json").read_text())["number"]
-                assert set(records.load(folder)["value"]) == {whole_number % 2}, SEED
+                assert set(rows.load(folder)["value"]) == {whole_number % 2}, SEED
 
 
 def test_damaged_results_are_named(tmp_path, tally):
@@ -347,7 +347,7 @@ def test_damaged_results_are_named(tmp_path, tally):
                 tally.attempt("damaged results"),
                 pytest.raises(FairNCError, match=f"{file.name} cannot be read .*: delete its folder and run what made it"),
             ):
-                records.load(tmp_path, file.stem)
+                rows.load(tmp_path, file.stem)
         file.write_bytes(content)
 
 

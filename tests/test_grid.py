@@ -12,7 +12,7 @@ import yaml
 from fairnc_utils import assets, benchmarks
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import cli, grid, recording, study, weight
-from fairnc_utils.runs import rows as records
+from fairnc_utils.runs.rows import RESULT_COLUMNS, UNIT_COLUMNS, Run, load, make, select
 
 CONFIG = assets.project_root() / "config"
 SMALL = {
@@ -37,7 +37,7 @@ def swept(lams=(1, 10, 100), seeds=3, methods=("mlm", "bec"), ratio=None, lm=Non
                       "axis": "gender"}  # fmt: skip
             rows += [common | {"metric": "log_ratio", "value": ratio[lam] + 0.1 * seed},
                      common | {"metric": "LM", "value": lm[lam] - seed}]  # fmt: skip
-    return pd.DataFrame(rows).reindex(columns=list(records.RESULT_COLUMNS))
+    return pd.DataFrame(rows).reindex(columns=list(RESULT_COLUMNS))
 
 
 # ---------------------------------------------------------------- cells
@@ -97,6 +97,28 @@ def test_a_dot_reaches_inside_and_lengths_belong_to_a_method():
 def test_a_bad_plan_is_one_error(config, message):
     with pytest.raises(FairNCError, match=message):
         grid.cells(grid.plan(config))
+
+
+def test_what_does_not_go_together_is_refused_before_anything_is_run():
+    sweep = {"options": SMALL | {"method": "bec"}, "grid": {"regularizer": ["none", "nc4"]}}
+    with pytest.raises(FairNCError, match="regularizer = 'nc4'"):
+        grid.cells(plan(a=sweep))
+
+
+def test_a_label_tells_cells_apart_as_rows_do():
+    sweep = {
+        "options": SMALL | {"method": "bec", "regularizer": "corrected", "lam": 100},
+        "grid": {"nc3_words": ["gender", "random"], "frozen": ["none", "embeddings"]},
+    }
+    tuned = {"run": "finetune", "options": {"task": "cola"}}
+    labels = [cell.label for cell in grid.cells(plan(a=sweep, b=tuned)).values()]
+    assert labels == [
+        "bec corrected λ = 100",
+        "bec corrected,frozen=embeddings λ = 100",
+        "bec corrected,words=random λ = 100",
+        "bec corrected,words=random,frozen=embeddings λ = 100",
+        "cola base",
+    ]
 
 
 def test_an_unknown_sweep_is_named():
@@ -174,7 +196,7 @@ def done(tmp_path_factory):
         chosen,
         first,
         times,
-        study.run(study.Progress({}, folder).missing(chosen), folder),
+        study.run(study.Finished({}, folder).missing(chosen), folder),
     )
 
 
@@ -199,7 +221,7 @@ class Broken:
         self.broken |= seed == 1
         if self.broken:
             raise RuntimeError("illegal memory access")
-        return records.make(
+        return make(
             {"seed": seed}, [{"metric": "loss", "value": 0.0}], None, device="cpu", evidence={}
         )
 
@@ -214,7 +236,7 @@ def test_an_error_that_may_be_the_devices_ends_the_process_and_the_next_one_goes
 
     def process() -> list[int]:
         monkeypatch.setitem(grid.RUNS, "train", (grid.TrainConfig, device := Broken()))
-        assert study.run(study.Progress({}, tmp_path).missing(four), tmp_path) == 1
+        assert study.run(study.Finished({}, tmp_path).missing(four), tmp_path) == 1
         return device.begun
 
     assert process() == [0, 1]
@@ -222,9 +244,9 @@ def test_an_error_that_may_be_the_devices_ends_the_process_and_the_next_one_goes
     assert "bec, seed 1: RuntimeError: illegal memory access" in said
     assert "the same command goes on with the 2 cells after it" in said
     assert process() == [2, 3, 1]  # the one that did not end comes last
-    (left,) = study.Progress({}, tmp_path).missing(four).values()
+    (left,) = study.Finished({}, tmp_path).missing(four).values()
     assert left.config.seed == 1
-    lines = study.missing_lines(FOUR, ["a"], study.Progress({}, tmp_path))
+    lines = study.missing_lines(FOUR, ["a"], study.Finished({}, tmp_path))
     assert lines == ["a: 1 of 4 missing", "  bec, seed 1 (RuntimeError: illegal memory access)"]
 
 
@@ -237,13 +259,13 @@ def test_no_further_cell_is_computed_for_a_folder_that_cannot_be_written(
     def full(*_):
         raise FairNCError("results cannot be saved (No space left on device)")
 
-    monkeypatch.setattr(records.Run, "save", full)
+    monkeypatch.setattr(Run, "save", full)
     assert study.run(two, tmp_path) == 1
     assert device.begun == [0]
     assert "No space left on device" in capsys.readouterr().err
 
 
-def scored(*, method, regularizer="none", lam=None, seed=0, **_) -> records.Run:
+def scored(*, method, regularizer="none", lam=None, seed=0, **_) -> Run:
     """A run whose log ratio on StereoSet dev is nearest to 0 at λ = 10."""
     ratio = {None: 0.5, 1.0: 0.4, 10.0: 0.1}[lam]
     rows = [
@@ -264,7 +286,7 @@ def scored(*, method, regularizer="none", lam=None, seed=0, **_) -> records.Run:
         "lam": lam,
         "seed": seed,
     }
-    return records.make(config, rows, None, device="cpu", evidence={})
+    return make(config, rows, None, device="cpu", evidence={})
 
 
 def test_sweeps_that_wait_for_lambda_come_last_and_when_all_parts_are_there(
@@ -277,20 +299,20 @@ def test_sweeps_that_wait_for_lambda_come_last_and_when_all_parts_are_there(
         weights={"options": corrected, "grid": {"lam": [1, 10], "seed": [0, 1]}},
     )
     monkeypatch.setitem(grid.RUNS, "train", (grid.TrainConfig, scored))
-    progress, names = study.Progress({}, tmp_path), list(whole.sweeps)
+    finished, names = study.Finished({}, tmp_path), list(whole.sweeps)
 
     def weights() -> set[tuple]:
-        table = records.load(tmp_path)
+        table = load(tmp_path)
         return set(zip(table["lam"], table["seed"], strict=True))
 
-    assert study.run_sweeps(whole, names, (1, 2), progress) == 1
+    assert study.run_sweeps(whole, names, (1, 2), finished) == 1
     assert (
         "corrected: λ is chosen when all other sweeps are complete, and 3 of their cells"
         in capsys.readouterr().err
     )
     assert len(weights()) == 3
-    assert study.run_sweeps(whole, names, (2, 2), progress) == 0
-    assert study.run_sweeps(whole, names, (1, 2), progress) == 0
+    assert study.run_sweeps(whole, names, (2, 2), finished) == 0
+    assert study.run_sweeps(whole, names, (1, 2), finished) == 0
     assert weights() == {(lam, seed) for lam in (0.0, 1.0, 10.0) for seed in (0, 1)} | {(10.0, 2)}
 
 
@@ -340,16 +362,16 @@ def test_recording_keeps_rows_units_and_provenance(done, tmp_path):
     results, units = (
         pd.read_parquet(tmp_path / "a" / f"{name}.parquet") for name in ("results", "units")
     )
-    assert list(units.columns) == list(records.UNIT_COLUMNS)
-    assert list(results.columns) == list(records.RESULT_COLUMNS)
+    assert list(units.columns) == list(UNIT_COLUMNS)
+    assert list(results.columns) == list(RESULT_COLUMNS)
     assert set(results["origin"]) == {"recorded"}
     assert (
         results[results["method"] == "base"]["run_id"].nunique() == 1
     )  # each run has measured the untrained model
     for run_id in told["runs"]:
-        rows = records.select(results, run_id=run_id, benchmark="stereoset_intra").set_index(
-            "metric"
-        )["value"]
+        rows = select(results, run_id=run_id, benchmark="stereoset_intra").set_index("metric")[
+            "value"
+        ]
         own = units[(units["run_id"] == run_id) & (units["benchmark"] == "stereoset_intra")]
         table = own.pivot(index="unit", columns="column", values="value").astype(float)
         for metric, (columns, statistic) in benchmarks.get("stereoset_intra").statistics.items():
@@ -380,15 +402,15 @@ def test_recorded_studies_join_and_a_second_recording_changes_nothing(done, tmp_
     assert texts[0] == texts[1]
 
 
-def test_what_is_lacking_is_told_by_sweep(done):
+def test_what_is_missing_is_told_by_sweep(done):
     folder, chosen, *_ = done
     runs = recording.record(folder, target=folder.parent / "kept")["runs"]
-    assert len(grid.without(chosen, runs)) == 1
+    assert len(grid.missing(chosen, runs)) == 1
     options = SMALL | {"method": "bec", "benchmarks": ["stereoset_intra:dev:gender"]}
     two = plan(
         bec={"options": options | {"device": "auto"}, "grid": {"seed": [1, 2]}}
     )  # the device is no difference
-    ((number, cells),) = grid.lacking(two, runs, swept()).values()
+    ((number, cells),) = grid.missing_by_sweep(two, runs, swept()).values()
     assert (number, [cell.config.seed for cell in cells]) == (2, [2])
 
 
@@ -396,6 +418,20 @@ def test_a_folder_without_runs_is_an_error(tmp_path):
     with pytest.raises(FairNCError, match="no run below"):
         recording.record(tmp_path, target=tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+def test_a_run_that_was_killed_while_it_was_saved_is_neither_read_nor_recorded(done, tmp_path):
+    folder, cells, *_ = done
+    saved = next(folder.glob("*/*/provenance.json"))
+    half = tmp_path / saved.parts[-3] / f".{saved.parts[-2]}.x" / saved.parts[-2]
+    half.mkdir(parents=True)
+    for name in ("provenance.json", "results.parquet"):
+        (half / name).write_bytes(saved.with_name(name).read_bytes()[:-20])
+    finished = study.Finished({}, tmp_path)
+    assert finished.missing(cells) == cells
+    assert not set(finished.results()["profile"]) & {"test"}
+    with pytest.raises(FairNCError, match="no run below"):
+        recording.record(tmp_path, target=tmp_path / "kept")
 
 
 @pytest.fixture
@@ -441,6 +477,7 @@ def test_the_command_lists_what_is_missing(profile, tmp_path, capsys):
         (["--out", "runs", "--sweeps", "three"], "the study has no sweep three; it has one, two"),
         (["--missing", "--sweeps", "three"], "the study has no sweep three; it has one, two"),
         ([], "name the folder of the runs: --out runs"),
+        (["--missing", "--record"], "argument --record: not allowed with argument --missing"),
         *(
             (["--out", "runs", "--part", part], f"part {part!r}: write which of how many")
             for part in ("5/4", "0/4", "2", "a/b")
@@ -451,18 +488,8 @@ def test_a_bad_study_command_is_one_line(
     arguments, message, profile, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    assert (
-        cli.main(
-            [
-                "study",
-                "--config",
-                profile,
-                *(["--sweeps", "one"] if "three" not in arguments else []),
-                *arguments,
-            ]
-        )
-        == 2
-    )
+    sweeps = [] if "three" in arguments else ["--sweeps", "one"]
+    assert cli.main(["study", "--config", profile, *sweeps, *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert not (tmp_path / "runs").exists()

@@ -74,13 +74,13 @@ def test_a_new_option_changes_no_id_and_no_completeness(results, request):
     cells = grid.cells(plan(), results=results)
     assert list(cells) == before
     assert {cell.config.dose for cell in cells.values() if cell.kind == "train"} == {None}
-    assert grid.without(cells, recording.runs()) == {}
+    assert grid.missing(cells, recording.runs()) == {}
 
 
 def test_a_new_option_that_is_used_makes_another_cell(results, grown):
     used = {"base": {"dose": 0.3}, "inference": {"patience": 4}}
     before, after = grid.cells(plan(), results=results), grid.cells(plan(**used), results=results)
-    assert list(grid.without(after, recording.runs())) == [
+    assert list(grid.missing(after, recording.runs())) == [
         name for name in after if name not in before
     ]
     assert len(set(after) - set(before)) == 1 + 40  # base, inference
@@ -133,9 +133,9 @@ def test_a_recorded_option_that_the_schema_does_not_know_is_refused():
         FairNCError,
         match=r"^recorded run abc: option dose = 0.3: Extra inputs are not permitted; options are [^;]*$",
     ):
-        grid.without(cells, {"abc": run})
+        grid.missing(cells, {"abc": run})
     with pytest.raises(FairNCError, match="made by a newer version of this package"):
-        grid.without(
+        grid.missing(
             cells,
             {"abc": run | {"schema": {"name": "TrainConfig", "version": identity.VERSION + 1}}},
         )
@@ -144,4 +144,4 @@ def test_a_recorded_option_that_the_schema_does_not_know_is_refused():
 def test_a_recorded_run_of_another_command_is_no_cell():
     run = made(options.MeasureConfig(), {}).provenance
     cells = grid.cells(grid.plan({"study": {"sweeps": {"a": {"options": {"method": "bec"}}}}}))
-    assert grid.without(cells, {"abc": run}) == cells
+    assert grid.missing(cells, {"abc": run}) == cells

@@ -10,9 +10,18 @@ from test_workflow import ROOT
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--configfile", "config/nope.yaml"], "There is no config/nope.yaml; profiles are config/full.yaml"),
-        (["study", "--configfile", "config/nope.yaml"], "There is no config/nope.yaml; profiles are"),
-        (["study", "--configfile", "config/quick.yaml"], "config/quick.yaml has no section `study`; config/full.yaml has one"),
+        (
+            ["--configfile", "config/nope.yaml"],
+            "There is no config/nope.yaml; profiles are config/full.yaml",
+        ),
+        (
+            ["study", "--configfile", "config/nope.yaml"],
+            "There is no config/nope.yaml; profiles are",
+        ),
+        (
+            ["study", "--configfile", "config/quick.yaml"],
+            "config/quick.yaml has no section `study`; config/full.yaml has one",
+        ),
     ],
 )
 def test_a_profile_that_cannot_be_run_is_one_line(arguments, message):

@@ -10,9 +10,9 @@ from scipy import stats
 
 from fairnc_utils import assets, benchmarks
 from fairnc_utils.runs import grid
-from fairnc_utils.runs import rows as records
+from fairnc_utils.runs.rows import RECORDED, recorded, recorded_units, select
 
-STUDY = assets.project_root() / records.RECORDED / "study"
+STUDY = assets.project_root() / RECORDED / "study"
 KEYS = ["method", "benchmark", "split", "axis", "words", "layer", "variant", "metric"]
 
 #: How far a metric may lie from its recorded value, relative to 1 and to its size: an untrained model is measured in float32 on
@@ -38,8 +38,7 @@ def rerun(run_id: str, **changes) -> pd.DataFrame:
     config = provenance()[run_id]["config"] | {"device": "cpu"} | changes
     kind = "finetune" if "task" in config else "train"
     rows = grid.RUNS[kind][1](**config).results
-    recorded = records.select(records.recorded(), run_id=run_id)
-    both = recorded.merge(rows, on=KEYS, suffixes=("", "_new"))
+    both = select(recorded(), run_id=run_id).merge(rows, on=KEYS, suffixes=("", "_new"))
     assert len(both)
     assert not both.duplicated(KEYS).any()
     return both
@@ -60,7 +59,7 @@ def over_seeds(run_id: str, both: pd.DataFrame) -> pd.DataFrame:
     """Recorded values of the run's configuration with every seed, beside the rows of ``both``."""
     configs = {key: {**told["config"], "seed": None} for key, told in provenance().items()}
     alike = [key for key, config in configs.items() if config == configs[run_id]]
-    rows = records.select(records.recorded(), run_id=alike)
+    rows = select(recorded(), run_id=alike)
     return both[KEYS].join(rows.pivot_table(index=KEYS, columns="seed", values="value"), on=KEYS).drop(columns=KEYS)
 
 
@@ -78,7 +77,7 @@ def test_a_whole_recorded_run_is_made_again_on_a_cpu():
     wanted = os.environ["FAIRNC_RERUN"]
     run_id = base_run() if wanted == "base" else wanted
     both = rerun(run_id)
-    assert len(both) >= 0.99 * len(records.select(records.recorded(), run_id=run_id))
+    assert len(both) >= 0.99 * len(select(recorded(), run_id=run_id))
     if run_id == base_run():
         assert_close(both, UNTRAINED)
     else:
@@ -98,16 +97,16 @@ def test_a_rerun_may_lie_where_another_seed_would_and_no_further():
 
 
 def test_recorded_units_give_the_recorded_metrics():
-    units, rows = records.recorded_units(), records.recorded()
+    units, rows = recorded_units(), recorded()
     checked = 0
     for (run_id, name, split, axis), part in units[units["benchmark"].isin(["stereoset_intra", "bec_pro"])].groupby(
         ["run_id", "benchmark", "split", "axis"]
     ):
         table = part.pivot(index="unit", columns="column", values="value").astype(float)
-        recorded = records.select(rows, run_id=run_id, benchmark=name, split=split, axis=axis).set_index("metric")["value"]
+        metrics = select(rows, run_id=run_id, benchmark=name, split=split, axis=axis).set_index("metric")["value"]
         for metric, (columns, statistic) in benchmarks.get(name).statistics.items():
             value = statistic(*(table[column].to_numpy() for column in columns), axis=-1)
-            np.testing.assert_allclose(value, recorded[metric], atol=1e-4, rtol=1e-4)
+            np.testing.assert_allclose(value, metrics[metric], atol=1e-4, rtol=1e-4)
         checked += 1
         if checked == 200:
             break
@@ -115,7 +114,7 @@ def test_recorded_units_give_the_recorded_metrics():
 
 
 def test_every_recorded_row_has_a_run_and_its_origin_is_said():
-    rows, runs = records.select(records.recorded(), profile="full"), provenance()
+    rows, runs = select(recorded(), profile="full"), provenance()
     rows = rows[~rows["benchmark"].isin(["trajectory"])]
     assert set(rows["origin"]) == {"recorded"}
     assert set(rows["run_id"]) == set(runs)

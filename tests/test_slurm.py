@@ -13,7 +13,7 @@ import pytest
 from test_faults import SAVE, STEMS, TABLE_OF_ALL, scratch, tidy
 from test_workflow import ROOT, copy, planned, run, started, wait_for
 
-from fairnc_utils.runs import rows as records
+from fairnc_utils.runs import rows
 
 SCRIPT = ROOT / ".ci/slurm"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue")
@@ -54,7 +54,7 @@ def test_small_workflow_runs_on_slurm(slurm, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     for stem in STEMS:
         exec(SAVE, {"results": str(tmp_path / "expected" / stem)})
-    assert tidy(pd.read_parquet(project / TABLE_OF_ALL)) == tidy(records.load(tmp_path / "expected"))
+    assert tidy(pd.read_parquet(project / TABLE_OF_ALL)) == tidy(rows.load(tmp_path / "expected"))
     assert planned(project, TABLE_OF_ALL) == {}  # where it ran makes nothing out of date
 
 
@@ -63,7 +63,7 @@ PLACE_AND_TIME = ["created", "git_commit"]
 
 
 def runs_of(project: Path) -> pd.DataFrame:
-    table = records.load(project / "build/tiny/study/runs").drop(columns=PLACE_AND_TIME)
+    table = rows.load(project / "build/tiny/study/runs").drop(columns=PLACE_AND_TIME)
     return table.sort_values(list(table.columns), kind="stable", ignore_index=True)
 
 

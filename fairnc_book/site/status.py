@@ -120,7 +120,7 @@ def lacking(source: Path) -> str:
         return markdown([])
     plan = grid.plan(yaml.safe_load((assets.project_root() / "config" / "full.yaml").read_text()))
     rows = pd.read_parquet(file.with_name("results.parquet"))
-    found = grid.lacking(plan, json.loads(file.read_text())["runs"], rows)
+    found = grid.missing_by_sweep(plan, json.loads(file.read_text())["runs"], rows)
     return markdown([
         {"sweep": name, "cells": number, "recorded": number - len(cells),
          "not run": ", ".join(f"{what} ({times})" for what, times in Counter(cell.label for cell in cells).items()) or "–"}

@@ -231,8 +231,9 @@ def _add_study(parser: flags.Parser) -> None:
     parser.add_argument("--part", metavar="K/N", help="only this part of the cells, e.g. 2/4: parts can run side by side")
     parser.add_argument("--device", help="instead of the cells' own")
     parser.add_argument("--again", action="store_true", help="also cells that are recorded with the book")
-    parser.add_argument("--missing", action="store_true", help="run nothing; list what is left, sweep by sweep")
-    parser.add_argument("--record", action="store_true", help="run nothing; gather the runs in book/recorded/study")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--missing", action="store_true", help="run nothing; list what is left, sweep by sweep")
+    instead.add_argument("--record", action="store_true", help="run nothing; gather the runs in book/recorded/study")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ from fairnc_utils import corpora, finetuning, models, stats, tasks
 from fairnc_utils.finetuning import Classifier
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.runs import curve as curves
-from fairnc_utils.runs import rows as records
 from fairnc_utils.runs.options import FinetuneConfig, configured
-from fairnc_utils.runs.rows import Run
+from fairnc_utils.runs.rows import Run, make, metric_rows
 from fairnc_utils.runs.score import requested, scored
 from fairnc_utils.runs.treatment import Treatment
 from fairnc_utils.tasks.base import Task
@@ -53,7 +52,7 @@ def finetune(**options) -> Run:
     }
     tables.append(curves.items({}, classifier.curve).assign(axis=""))
     rows = [columns | row for row in rows]
-    return records.make(config, rows, pd.concat(tables), device=lm.device, evidence=evidence)
+    return make(config, rows, pd.concat(tables), device=lm.device, evidence=evidence)
 
 
 def _evaluated(
@@ -76,7 +75,7 @@ def _evaluated(
         if task.labels:
             estimates["majority_accuracy"] = finetuning.majority_accuracy(label)
         common = {"benchmark": task.name, "split": split}
-        rows += records.metric_rows(estimates, corpus=task.corpus, variant="corrected", **common)
+        rows += metric_rows(estimates, corpus=task.corpus, variant="corrected", **common)
         tables.append(items.assign(**common))
     return rows, tables
 

@@ -18,8 +18,9 @@ from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import identity
 from fairnc_utils.runs.finetune import finetune
 from fairnc_utils.runs.options import Debiasing, FinetuneConfig, TrainConfig, configured
-from fairnc_utils.runs.rows import Run, select
+from fairnc_utils.runs.rows import Run, run_files, select
 from fairnc_utils.runs.train import train
+from fairnc_utils.runs.treatment import Treatment
 from fairnc_utils.runs.weight import chosen_lambda
 
 #: What a cell can be → its options, and what runs it.
@@ -65,32 +66,34 @@ class Cell:
         return _digest([self.kind, identity.hashed(self.config)])
 
     @property
-    def debiasing(self) -> Debiasing | None:
-        """What is done to the model."""
-        return self.config.debiasing if self.kind == "finetune" else self.config
+    def debiasing(self) -> Debiasing:
+        """What is done to the model, ``base`` for nothing."""
+        if self.kind == "finetune":
+            return self.config.debiasing or Debiasing(method="base")
+        return self.config
 
     @property
     def label(self) -> str:
-        """The cell without its seed: task, method, NC3 and λ."""
+        """The cell without its seed: task, and what rows call its treatment.
+
+        Raises ``FairNCError`` for a method and a regularizer that do not go together.
+        """
+        columns = Treatment.of(self.debiasing).columns
         words = [self.config.task] if self.kind == "finetune" else []
-        if (debiasing := self.debiasing) is None:
-            return " ".join([*words, "base"])
-        nc3 = debiasing.regularizer
-        if isinstance(nc3, dict):
-            nc3 = " ".join(f"{key}={value}" for key, value in nc3.items())
-        lam = [] if debiasing.lam is None else [f"λ = {debiasing.lam:g}"]
-        return " ".join([*words, debiasing.method, *([] if nc3 == "none" else [nc3]), *lam])
+        words.append(columns["method"])
+        if columns["regularizer"] != "none":
+            words.append(f"{columns['regularizer']} λ = {columns['lam']:g}")
+        return " ".join(words)
 
     @property
     def shares(self) -> tuple[str, ...]:
         """Cells that agree in the first three share texts; those that agree in all share what they fine-tune."""
-        method = self.debiasing.method if self.debiasing else "base"
         tuned = f"{self.debiasing!r} {self.config.seed}" if self.kind == "finetune" else self.id
-        return (self.kind, self.config.model, method, tuned)
+        return (self.kind, self.config.model, self.debiasing.method, tuned)
 
     def is_in(self, folder: Path) -> bool:
         """Whether it was run into this folder."""
-        return any((folder / self.id).glob("*/provenance.json"))
+        return bool(run_files(folder / self.id, "provenance.json"))
 
     def run(self, *, device: str | None = None) -> Run:
         """``device``: instead of its own."""
@@ -142,6 +145,7 @@ def cells(
                 results,
             )
             cell = Cell(sweep.run, configured(RUNS[sweep.run][0], options))
+            Treatment.of(cell.debiasing)  # what it refuses is refused before anything is run
             by_id.setdefault(cell.id, cell)
     return by_id
 
@@ -173,10 +177,10 @@ def _nested(options: Mapping) -> dict:
     return nested
 
 
-# ---------------------------------------------------------------- which are left
+# ---------------------------------------------------------------- which are missing
 
 
-def lacking(
+def missing_by_sweep(
     plan: Plan, runs: Mapping[str, dict], results: pd.DataFrame
 ) -> dict[str, tuple[int, list[Cell]]]:
     """Sweep → number of its cells, and those that no run has.
@@ -185,20 +189,27 @@ def lacking(
     """
     sweeps = {name: cells(plan, [name], results=results) for name in plan.sweeps}
     return {
-        name: (len(sweep), list(without(sweep, runs).values())) for name, sweep in sweeps.items()
+        name: (len(sweep), list(missing(sweep, runs).values())) for name, sweep in sweeps.items()
     }
 
 
-def without(cells: Mapping[str, Cell], runs: Mapping[str, dict]) -> dict[str, Cell]:
+def missing(cells: Mapping[str, Cell], runs: Mapping[str, dict]) -> dict[str, Cell]:
     """The cells that no run of a provenance has, whatever device it was made on."""
-    kinds = {identity.name(schema): kind for kind, (schema, _) in RUNS.items()}
-    recorded = set()
-    for run_id, run in runs.items():
-        by_options = "FinetuneConfig" if "task" in run["config"] else "TrainConfig"
-        kind = kinds.get(run.get("schema", {}).get("name", by_options))
-        if kind:  # else a run of another command
-            recorded.add(_same(identity.read(RUNS[kind][0], run_id, run)))
+    recorded = {
+        _same(config) for run_id, run in runs.items() if (config := recorded_options(run_id, run))
+    }
     return {name: cell for name, cell in cells.items() if _same(cell.config) not in recorded}
+
+
+def recorded_options(run_id: str, run: Mapping) -> BaseModel | None:
+    """The options of a recorded run as today's schema reads them; None for a run of another command.
+
+    ``run``: its provenance. Raises ``FairNCError`` if the schema does not know an option or a value of it.
+    """
+    by_options = "FinetuneConfig" if "task" in run["config"] else "TrainConfig"
+    name = run.get("schema", {}).get("name", by_options)
+    schemas = {identity.name(schema): schema for schema, _ in RUNS.values()}
+    return identity.read(schemas[name], run_id, run) if name in schemas else None
 
 
 def _same(config: BaseModel) -> str:

@@ -10,9 +10,8 @@ from fairnc_utils.catalog import CONTROLS
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.measurement import Reading
 from fairnc_utils.models import LanguageModel
-from fairnc_utils.runs import rows as records
 from fairnc_utils.runs.options import GeometryConfig, MeasureConfig, TextConfig, configured
-from fairnc_utils.runs.rows import Run, metric_rows
+from fairnc_utils.runs.rows import Run, make, metric_rows
 from fairnc_utils.words import WordList
 
 
@@ -41,7 +40,7 @@ def measure(**options) -> Run:
     if config.layers:
         text = config.model_dump(include={"corpus", "split", "texts", "space", "labels"})
         rows += _layer_rows(reading.lm, lists, least, config.variants, config.layers, **text)
-    return records.make(
+    return make(
         config, _complete(rows, reading, least),
         pd.concat(items, ignore_index=True).assign(split=reading.split), device=reading.lm.device,
         evidence={"reading": reading.fingerprint, "words": measurement.report(reading, lists, min_count=least)} | foreign,
@@ -127,7 +126,7 @@ def geometry(**options) -> Run:
         item_id = classes["item_id"] + f":{kind}"
         tables.append(classes.assign(benchmark=method, item_id=item_id, score_a=x, score_b=y, score_c=classes["score_a"]))
     common = {"benchmark": "geometry", "words": "+".join(config.words), "min_count": config.min_count, "n": 2 * len(classes)}
-    return records.make(
+    return make(
         config, [common | reading.columns | row for row in metrics],
         pd.concat(tables).assign(split=reading.split), device=reading.lm.device,
         evidence={"reading": reading.fingerprint} | foreign,

@@ -3,93 +3,108 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from fairnc_utils import assets, benchmarks
-from fairnc_utils._atomic import require_folder
+from fairnc_utils._atomic import require_folder, write_atomic
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import rows as records
+from fairnc_utils.runs.rows import RECORDED, UNIT_COLUMNS, run_files
 
 #: What the provenance of every run of one study has in common; it is written once for each value.
 _SHARED = ("assets", "device", "torch", "transformers", "package_version", "git_commit")
 
-#: Names of the class items' scores (see ``study.measure``) in the unit table.
+#: Names of the class items' scores (see ``runs.measure``) in the unit table.
 CLASS_SCORES = {"score_a": "cosine", "score_b": "count", "score_c": "spread"}
+
+#: Files of a recorded study.
+_FILES = ("provenance.json", "results.parquet", "units.parquet")
+
+
+class _Runs(NamedTuple):
+    """Result rows and unit scores of some runs, and their provenance by run id."""
+
+    results: pd.DataFrame
+    units: pd.DataFrame
+    provenance: dict[str, dict]
 
 
 def record(*folders: str | Path, target: str | Path | None = None) -> dict:
     """Gather the runs below ``folders`` into ``target`` (``book/recorded/study``), marked as recorded → the provenance.
 
     ``results.parquet``: every row, but the untrained model's only from its own run; ``units.parquet``: see
-    ``records.UNIT_COLUMNS``; ``provenance.json``: what the runs share, and under ``runs`` each one's configuration and
+    ``rows.UNIT_COLUMNS``; ``provenance.json``: what the runs share, and under ``runs`` each one's configuration and
     evidence. A folder may hold single runs or a recorded study; of two runs with one id the later stays. Name ``target``
     among ``folders`` to add to it. Raises ``FairNCError`` if there is no run.
     """
-    target = Path(target or assets.project_root() / records.RECORDED / "study")
+    target = Path(target or assets.project_root() / RECORDED / "study")
     _require_study(target)
-    parts = [_read(file.parent) for folder in folders for file in sorted(Path(folder).rglob("provenance.json"))]
-    if not parts:
-        raise FairNCError(f"no run below {', '.join(map(str, folders))}: run the study first")
-    runs = {run_id: told for *_, found in parts for run_id, told in found.items()}
-    last = {run_id: place for place, (*_, found) in enumerate(parts) for run_id in found}
-    tables = [
-        pd.concat([part[kind][part[kind]["run_id"].map(last) == place] for place, part in enumerate(parts)], ignore_index=True)
-        for kind in (0, 1)
+    sources = [
+        _read(file.parent) for folder in folders for file in run_files(folder, "provenance.json")
     ]
+    if not sources:
+        raise FairNCError(f"no run below {', '.join(map(str, folders))}: run the study first")
+    runs = {run_id: run for source in sources for run_id, run in source.provenance.items()}
     provenance = _provenance(runs)
     target.mkdir(parents=True, exist_ok=True)
-    results, units = tables
-    results = results.sort_values(list(results.columns[:6]), kind="stable").to_parquet(index=False, compression="zstd")
-    assets.write_atomic(target / "results.parquet", results)
-    assets.write_atomic(target / "units.parquet", _packed(units))
-    assets.write_atomic(target / "provenance.json", json.dumps(provenance, indent=1, sort_keys=True) + "\n")
+    results = _latest(sources, "results")
+    results = results.sort_values(list(results.columns[:6]), kind="stable")
+    write_atomic(target / "results.parquet", results.to_parquet(index=False, compression="zstd"))
+    write_atomic(target / "units.parquet", _packed(_latest(sources, "units")))
+    text = json.dumps(provenance, indent=1, sort_keys=True) + "\n"
+    write_atomic(target / "provenance.json", text)
     return provenance
-
-
-def _require_study(target: Path) -> None:
-    """Raise ``FairNCError`` where files would be replaced that are not those of a recorded study."""
-    require_folder(target, "target")
-    files = [file for name in ("provenance.json", "results.parquet", "units.parquet") if (file := target / name).exists()]
-    if files and not (files[0].name == "provenance.json" and "runs" in json.loads(files[0].read_text())):
-        raise FairNCError(f"{files[0]} is of something else than a recorded study: choose a new or empty folder as target")
-
-
-def _packed(units: pd.DataFrame) -> bytes:
-    """The unit table as parquet, a third as large as by its usual options: like beside like, numbers byte by byte."""
-    *names, value = records.UNIT_COLUMNS
-    order = ["benchmark", "split", "axis", "column", "run_id", "unit"]
-    return units.sort_values(order, kind="stable").to_parquet(
-        index=False, compression="zstd", compression_level=15, use_dictionary=names,
-        column_encoding={value: "BYTE_STREAM_SPLIT"},
-    )  # fmt: skip
 
 
 def at_home() -> list[Path]:
     """The folder of the study that is recorded with the book, if there is one."""
-    folder = assets.project_root() / records.RECORDED / "study"
+    folder = assets.project_root() / RECORDED / "study"
     return [folder] if (folder / "provenance.json").exists() else []
 
 
 def runs() -> dict[str, dict]:
     """Provenance of the runs that are recorded with the book, by run id."""
-    told = [json.loads((folder / "provenance.json").read_text()) for folder in at_home()]
-    return {run_id: run for study in told for run_id, run in study["runs"].items()}
+    studies = [json.loads((folder / "provenance.json").read_text()) for folder in at_home()]
+    return {run_id: run for study in studies for run_id, run in study["runs"].items()}
 
 
-def _read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, dict]]:
-    """Results, units and provenance by run, of one saved run or of a recorded study."""
-    told = json.loads((folder / "provenance.json").read_text())
-    if "runs" in told:
-        results, units = (pd.read_parquet(folder / f"{name}.parquet") for name in ("results", "units"))
-        return results, units, {run_id: run | told["shared"][run["shared"]] for run_id, run in told["runs"].items()}
+def _require_study(target: Path) -> None:
+    """Raise ``FairNCError`` where files would be replaced that are not those of a recorded study."""
+    require_folder(target, "target")
+    there = [file for name in _FILES if (file := target / name).exists()]
+    if not there:
+        return
+    if there[0].name != "provenance.json" or "runs" not in json.loads(there[0].read_text()):
+        raise FairNCError(
+            f"{there[0]} is of something else than a recorded study: choose a new or empty folder as target"
+        )
+
+
+# ---------------------------------------------------------------- reading
+
+
+def _read(folder: Path) -> _Runs:
+    """One saved run, or all of a recorded study."""
+    provenance = json.loads((folder / "provenance.json").read_text())
+    if "runs" in provenance:
+        results, units = (
+            pd.read_parquet(folder / f"{name}.parquet") for name in ("results", "units")
+        )
+        shared = provenance["shared"]
+        runs = {run_id: run | shared[run["shared"]] for run_id, run in provenance["runs"].items()}
+        return _Runs(results, units, runs)
     results, items = (pd.read_parquet(folder / f"{name}.parquet") for name in ("results", "items"))
-    config = told["config"]
-    if config["method"] != "base":  # each run has measured the untrained model; its own run is enough
+    run_id, config = provenance["run_id"], provenance["config"]
+    if (
+        config["method"] != "base"
+    ):  # each run has measured the untrained model; its own run is enough
         results = results[results["method"] != "base"]
-    units = pd.concat([pd.DataFrame(columns=list(records.UNIT_COLUMNS)), *_units(items, config)], ignore_index=True)
-    units = units.assign(run_id=told["run_id"])[list(records.UNIT_COLUMNS)].astype({"value": "float32"})
-    return results.assign(origin="recorded"), units, {told["run_id"]: told}
+    units = pd.concat(
+        [pd.DataFrame(columns=list(UNIT_COLUMNS)), *_units(items, config)], ignore_index=True
+    )
+    units = units.assign(run_id=run_id)[list(UNIT_COLUMNS)].astype({"value": "float32"})
+    return _Runs(results.assign(origin="recorded"), units, {run_id: provenance})
 
 
 def _units(items: pd.DataFrame, config: dict) -> Iterator[pd.DataFrame]:
@@ -97,12 +112,17 @@ def _units(items: pd.DataFrame, config: dict) -> Iterator[pd.DataFrame]:
     for (name, split, axis), rows in items.groupby(["benchmark", "split", "axis"], sort=False):
         common = {"benchmark": name, "split": split, "axis": axis}
         if name == "training":
-            yield rows.rename(columns={"unit": "column", "item_id": "unit", "score_a": "value"}).assign(**common)
-        elif name == "collapse" and config["seed"] == 0 and axis not in ("vocabulary", "random", "matched"):
-            yield _long(rows.set_index("unit")[list(CLASS_SCORES)].rename(columns=CLASS_SCORES)).assign(**common)
+            columns = {"unit": "column", "item_id": "unit", "score_a": "value"}
+            yield rows.rename(columns=columns).assign(**common)
+        elif name == "collapse":
+            if config["seed"] == 0 and axis not in ("vocabulary", "random", "matched"):
+                scores = rows.set_index("unit")[list(CLASS_SCORES)].rename(columns=CLASS_SCORES)
+                yield _long(scores).assign(**common)
         elif name in benchmarks.BENCHMARKS and axis:  # a task of that name has none
             table = benchmarks.get(name).units(rows.reset_index(drop=True))
-            if all(pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes):  # else units are told by text, as in SEAT
+            if all(
+                pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes
+            ):  # not of text, as SEAT's
                 yield _long(table).assign(**common)
 
 
@@ -111,11 +131,39 @@ def _long(table: pd.DataFrame) -> pd.DataFrame:
     return table.melt("unit", var_name="column", value_name="value")
 
 
+# ---------------------------------------------------------------- writing
+
+
+def _latest(sources: list[_Runs], table: str) -> pd.DataFrame:
+    """One table of all sources, each run's rows from the last source that has it."""
+    last = {run_id: place for place, source in enumerate(sources) for run_id in source.provenance}
+    tables = [getattr(source, table) for source in sources]
+    kept = [rows[rows["run_id"].map(last) == place] for place, rows in enumerate(tables)]
+    return pd.concat(kept, ignore_index=True)
+
+
+def _packed(units: pd.DataFrame) -> bytes:
+    """The unit table as parquet, a third as large as by its usual options: like beside like, numbers byte by byte."""
+    *names, value = UNIT_COLUMNS
+    order = ["benchmark", "split", "axis", "column", "run_id", "unit"]
+    return units.sort_values(order, kind="stable").to_parquet(
+        index=False,
+        compression="zstd",
+        compression_level=15,
+        use_dictionary=names,
+        column_encoding={value: "BYTE_STREAM_SPLIT"},
+    )
+
+
 def _provenance(runs: dict[str, dict]) -> dict:
     """What is shared once under ``shared`` by number, each run's own under ``runs``."""
-    shared, own = {}, {}
-    for run_id, told in sorted(runs.items()):
-        common = {key: told[key] for key in _SHARED}
-        number = shared.setdefault(json.dumps(common, sort_keys=True), str(len(shared)))
-        own[run_id] = {key: value for key, value in told.items() if key not in _SHARED} | {"shared": number}
-    return {"shared": {number: json.loads(text) for text, number in shared.items()}, "runs": own}
+    numbers, by_id = {}, {}
+    for run_id, run in sorted(runs.items()):
+        common = json.dumps({key: run[key] for key in _SHARED}, sort_keys=True)
+        number = numbers.setdefault(common, str(len(numbers)))
+        by_id[run_id] = {key: value for key, value in run.items() if key not in _SHARED}
+        by_id[run_id]["shared"] = number
+    return {
+        "shared": {number: json.loads(common) for common, number in numbers.items()},
+        "runs": by_id,
+    }

@@ -15,7 +15,7 @@ import pyarrow
 from pydantic import BaseModel
 
 from fairnc_utils import assets
-from fairnc_utils._atomic import replacing
+from fairnc_utils._atomic import replacing, write_atomic
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import identity
 from fairnc_utils.stats import Estimate
@@ -130,14 +130,17 @@ def select(table: pd.DataFrame, **columns) -> pd.DataFrame:
 
 def load(folder: str | Path, name: str = "results") -> pd.DataFrame:
     """All ``results`` (or ``items``) rows of the runs below ``folder``, whatever the depth, ordered by run."""
-    files = _complete(folder, f"{name}.parquet")
+    files = run_files(folder, f"{name}.parquet")
     if not files:
         raise FairNCError(f"no run below {folder}: run a chapter or `fairnc measure --out {folder}` first")
     return pd.concat([_table(file) for file in files], ignore_index=True)
 
 
-def _complete(folder: str | Path, name: str) -> list[Path]:
-    """Files of this name in the runs below a folder; a hidden folder holds runs that are still written, or never were."""
+def run_files(folder: str | Path, name: str) -> list[Path]:
+    """Files of this name in the complete runs below a folder, whatever the depth.
+
+    A hidden folder holds a run that is still written, or that was never finished.
+    """
     inside = ((path, path.relative_to(folder).parts) for path in Path(folder).rglob(name))
     return sorted(path for path, parts in inside if not any(part.startswith(".") for part in parts))
 
@@ -155,17 +158,17 @@ def collect(folder: str | Path, target: str | Path, *more: str | Path) -> pd.Dat
 
     Both files are written atomically; a folder of ``more`` without a run is passed over.
     """
-    parts = [load(folder), *(load(other) for other in more if _complete(other, "results.parquet")), recorded()]
+    parts = [load(folder), *(load(other) for other in more if run_files(other, "results.parquet")), recorded()]
     table, target = pd.concat([part for part in parts if len(part)], ignore_index=True), Path(target)
-    assets.write_atomic(target.with_name(target.name + ".csv"), table.to_csv(index=False))
-    assets.write_atomic(target.with_name(target.name + ".parquet"), table.to_parquet(index=False))
+    write_atomic(target.with_name(target.name + ".csv"), table.to_csv(index=False))
+    write_atomic(target.with_name(target.name + ".parquet"), table.to_parquet(index=False))
     return table
 
 
 def recorded() -> pd.DataFrame:
     """Result rows of the full runs that come with the book, from ``book/recorded``; no rows if there is none."""
     folder = assets.project_root() / RECORDED
-    return load(folder) if _complete(folder, "results.parquet") else pd.DataFrame(columns=list(RESULT_COLUMNS))
+    return load(folder) if run_files(folder, "results.parquet") else pd.DataFrame(columns=list(RESULT_COLUMNS))
 
 
 def recorded_units() -> pd.DataFrame:
@@ -177,7 +180,7 @@ def recorded_units() -> pd.DataFrame:
 def record(folder: str | Path, target: str | Path | None = None) -> list[str]:
     """Copy all runs below ``folder`` to ``target`` (``book/recorded``) with origin ``recorded``; returns their ids."""
     target, done = Path(target or assets.project_root() / RECORDED), []
-    for file in _complete(folder, "provenance.json"):
+    for file in run_files(folder, "provenance.json"):
         provenance = json.loads(file.read_text())
         results, items = (_table(file.with_name(f"{name}.parquet")) for name in ("results", "items"))
         Run(provenance["run_id"], results.assign(origin="recorded"), items, provenance).save(target)

@@ -6,9 +6,8 @@ from fairnc_utils import benchmarks, corpora, models, pretraining
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.perplexity import masked_perplexity
-from fairnc_utils.runs import rows as records
 from fairnc_utils.runs.options import PerplexityConfig, ScoreConfig, configured
-from fairnc_utils.runs.rows import Run, metric_rows
+from fairnc_utils.runs.rows import Run, make, metric_rows
 
 
 def score(**options) -> Run:
@@ -25,7 +24,7 @@ def score(**options) -> Run:
         regularizer=config.regularizer,
     )  # fmt: skip
     evidence = {"model": lm.fingerprint, "items": corpora.fingerprint(items["item_id"])}
-    return records.make(config, rows, items, device=lm.device, evidence=evidence)
+    return make(config, rows, items, device=lm.device, evidence=evidence)
 
 
 def requested(wanted: str, kind: str) -> tuple[benchmarks.Benchmark, str, str]:
@@ -61,7 +60,7 @@ def perplexity(**options) -> Run:
         {"benchmark": "perplexity", "corpus": name.removesuffix("_perplexity"), "metric": "masked_perplexity", "value": value}
         for name, value in measured.items()
     ]
-    return records.make(config, rows, None, device=lm.device, evidence={"model": lm.fingerprint})
+    return make(config, rows, None, device=lm.device, evidence={"model": lm.fingerprint})
 
 
 # ---------------------------------------------------------------- training
@@ -86,4 +85,4 @@ def compare(first: Run, second: Run, *, axis: str = "all") -> Run:
     same = {key: of[key] for key in ("model", "method", "regularizer", "lam", "seed", "split", "profile")}
     rows = metric_rows(found, benchmark=benchmark.name, axis=axis, variant="difference", **same)
     config = {"first": first.run_id, "second": second.run_id, "axis": axis}
-    return records.make(config, rows, None, device=of["device"], evidence={})
+    return make(config, rows, None, device=of["device"], evidence={})

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from fairnc_utils import assets
+from fairnc_utils._atomic import write_atomic
 from fairnc_utils.errors import FairNCError, brief
-from fairnc_utils.runs import grid, recording, rows
+from fairnc_utils.runs import grid, recording
 from fairnc_utils.runs.grid import Cell
+from fairnc_utils.runs.rows import load, recorded, run_files
 from fairnc_utils.runs.weight import NotChosen
 
 #: In the folder of a cell that was begun and did not end: why.
@@ -23,26 +24,26 @@ UNFINISHED = "unfinished.txt"
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What of a study is there. ``recorded``: provenance of the runs that come with the book; ``folder``: where others are."""
+class Finished:
+    """The runs of a study that are there.
+
+    ``recorded``: provenance of those that come with the book, by run id; ``folder``: where others are.
+    """
 
     recorded: Mapping[str, dict]
     folder: Path | None
 
     def missing(self, cells: Mapping[str, Cell]) -> dict[str, Cell]:
         """The cells that have no run."""
-        cells = grid.without(cells, self.recorded)
-        return {
-            name: cell
-            for name, cell in cells.items()
-            if not (self.folder and cell.is_in(self.folder))
-        }
+        missing = grid.missing(cells, self.recorded)
+        if self.folder is None:
+            return missing
+        return {name: cell for name, cell in missing.items() if not cell.is_in(self.folder)}
 
     def results(self) -> pd.DataFrame:
         """Rows of all runs, which choose λ."""
-        folder = self.folder
-        here = [rows.load(folder)] if folder and any(folder.rglob("results.parquet")) else []
-        return pd.concat([rows.recorded(), *here])
+        here = self.folder and run_files(self.folder, "results.parquet")
+        return pd.concat([recorded(), *([load(self.folder)] if here else [])])
 
     def reason(self, cell: Cell) -> str:
         """Why a cell did not end, if it was begun."""
@@ -74,11 +75,11 @@ def command(
         number = len(recording.record(*recording.at_home(), folder)["runs"])
         print(f"recorded {number} runs", file=sys.stderr)
         return 0
-    progress = Progress({} if again else recording.runs(), folder)
+    finished = Finished({} if again else recording.runs(), folder)
     if missing:
-        print("\n".join(missing_lines(plan, names, progress)))
+        print("\n".join(missing_lines(plan, names, finished)))
         return 0
-    return run_sweeps(plan, names, numbers, progress, device=device)
+    return run_sweeps(plan, names, numbers, finished, device=device)
 
 
 def _numbers(part: str) -> tuple[int, int]:
@@ -96,7 +97,7 @@ def run_sweeps(
     plan: grid.Plan,
     names: Sequence[str],
     part: tuple[int, int],
-    progress: Progress,
+    finished: Finished,
     *,
     device: str | None = None,
 ) -> int:
@@ -111,18 +112,18 @@ def run_sweeps(
     status = 0
     if at_once:
         cells = grid.part(grid.cells(plan, at_once), *part)
-        status = run(progress.missing(cells), progress.folder, device=device)
+        status = run(finished.missing(cells), finished.folder, device=device)
     if not waiting:
         return status
-    if choosing and (others := progress.missing(grid.cells(plan, choosing))):
+    if choosing and (others := finished.missing(grid.cells(plan, choosing))):
         print(
             f"{', '.join(waiting)}: λ is chosen when all other sweeps are complete, and {len(others)} of their cells are"
-            " missing; run them, then this again",
+            " missing; run them, or take out of the plan what cannot be run, then this again",
             file=sys.stderr,
         )
         return 1
-    cells = grid.part(grid.cells(plan, waiting, results=progress.results()), *part)
-    return run(progress.missing(cells), progress.folder, device=device)
+    cells = grid.part(grid.cells(plan, waiting, results=finished.results()), *part)
+    return run(finished.missing(cells), finished.folder, device=device)
 
 
 def run(cells: Mapping[str, Cell], folder: Path, *, device: str | None = None) -> int:
@@ -138,7 +139,7 @@ def run(cells: Mapping[str, Cell], folder: Path, *, device: str | None = None) -
         started, made = time.perf_counter(), None
         note = folder / cell.id / UNFINISHED
         try:
-            assets.write_atomic(note, "begun, not ended\n")
+            write_atomic(note, "begun, not ended\n")
             made = cell.run(device=device)
             made.save(folder / cell.id)
             note.unlink()
@@ -147,7 +148,7 @@ def run(cells: Mapping[str, Cell], folder: Path, *, device: str | None = None) -
             reason = f"{type(error).__name__}: {error}"
             _say(f"cell {cell}: {reason}")
             with suppress(OSError):
-                assets.write_atomic(note, f"{reason}\n")
+                write_atomic(note, f"{reason}\n")
             if not refused:
                 _say(f"the same command goes on with the {len(order) - place} cells after it")
                 break
@@ -163,22 +164,22 @@ def _say(line: str) -> None:
 # ---------------------------------------------------------------- listing
 
 
-def missing_lines(plan: grid.Plan, names: Sequence[str], progress: Progress) -> list[str]:
+def missing_lines(plan: grid.Plan, names: Sequence[str], finished: Finished) -> list[str]:
     """What is left of each sweep: a line with the number, and a line for each kind of cell with its seeds."""
-    lines, results = [], progress.results()
+    lines, results = [], finished.results()
     for name in names:
         try:
             cells = grid.cells(plan, [name], results=results)
         except NotChosen as error:
             lines.append(f"{name}: not known before the sweeps that choose λ are run ({error})")
             continue
-        missing = progress.missing(cells)
+        missing = finished.missing(cells)
         lines.append(f"{name}: {len(missing)} of {len(cells)} missing")
         several = len({cell.config.model for cell in cells.values()}) > 1
         seeds: dict[str, list[str]] = {}
         for cell in missing.values():
             kind = f"{cell.config.model} {cell.label}" if several else cell.label
-            reason = progress.reason(cell)
+            reason = finished.reason(cell)
             seeds.setdefault(kind, []).append(f"{cell.config.seed}" + f" ({reason})" * bool(reason))
         lines += [f"  {kind}, seed {', '.join(numbers)}" for kind, numbers in seeds.items()]
     return lines

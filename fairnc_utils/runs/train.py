@@ -10,10 +10,9 @@ from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.perplexity import masked_perplexity
 from fairnc_utils.runs import curve as curves
-from fairnc_utils.runs import rows as records
 from fairnc_utils.runs.measure import collapse_of
 from fairnc_utils.runs.options import TrainConfig, configured
-from fairnc_utils.runs.rows import Run
+from fairnc_utils.runs.rows import Run, make
 from fairnc_utils.runs.score import gap_perplexity, requested, scored
 from fairnc_utils.runs.treatment import Treatment
 
@@ -59,7 +58,7 @@ def train(**options) -> Run:
     for measured, items in _measured(trained, config, asked):
         rows += [treatment.columns | row for row in measured]
         tables.append(items)
-    return records.make(config, rows, pd.concat(tables), device=lm.device, evidence=evidence)
+    return make(config, rows, pd.concat(tables), device=lm.device, evidence=evidence)
 
 
 def _require_folders(config: TrainConfig, treatment: Treatment) -> None:

@@ -12,9 +12,8 @@ from fairnc_utils.collapse import Collapse
 from fairnc_utils.debias import get as get_method
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
-from fairnc_utils.runs import rows as records
 from fairnc_utils.runs.options import Debiasing, TrajectoryConfig, configured
-from fairnc_utils.runs.rows import Run, metric_rows
+from fairnc_utils.runs.rows import RECORDED, Run, load, make, metric_rows, recorded, select
 from fairnc_utils.runs.treatment import Treatment
 
 #: What rows report of each snapshot.
@@ -85,7 +84,7 @@ def trajectory(**options) -> Run:
         treatment.apply(lm, seed=config.seed, evaluate=watch, evaluate_every=watch.every)
         snapshots += watch.snapshots
     rows, items = _mapped(snapshots, lm, groups, config)
-    return records.make(
+    return make(
         config, rows, items, device=lm.device,
         evidence={"model": fingerprint} | treatment.evidence | foreign,
     )
@@ -93,12 +92,12 @@ def trajectory(**options) -> Run:
 
 def recorded_trajectory() -> Run | None:
     """The latest run of ``trajectory`` that comes with the book; None if there is none."""
-    rows = records.select(records.recorded(), benchmark="trajectory").sort_values("created", kind="stable")
+    rows = select(recorded(), benchmark="trajectory").sort_values("created", kind="stable")
     for run_id in reversed(dict.fromkeys(rows["run_id"])):
-        folder = assets.project_root() / records.RECORDED / run_id
+        folder = assets.project_root() / RECORDED / run_id
         if (folder / "items.parquet").is_file():
             provenance = json.loads((folder / "provenance.json").read_text())
-            return Run(run_id, records.select(rows, run_id=run_id), records.load(folder, "items"), provenance)
+            return Run(run_id, select(rows, run_id=run_id), load(folder, "items"), provenance)
     return None
 
 

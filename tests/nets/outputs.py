@@ -50,17 +50,20 @@ def cells() -> pd.DataFrame:
     )
 
 
-def lacking() -> dict[str, list[dict]]:
-    """Sweep → options of its cells that the recorded study lacks."""
-    found = grid.lacking(plan(), recording.runs(), recorded())
-    return {name: configs for name, (_, configs) in found.items()}
+def lacking() -> dict[str, list[str]]:
+    """Sweep → its cells that the recorded study lacks."""
+    sweeps = grid.missing_by_sweep(plan(), recording.runs(), recorded())
+    return {name: list(map(str, cells)) for name, (_, cells) in sweeps.items()}
 
 
 def made_again() -> dict[str, str]:
     """Id of each recorded run → the id that its configuration and evidence make today."""
-    runs = {run_id: records.make(run["config"], [], None, device="cpu", evidence=run["evidence"])
-            for run_id, run in recording.runs().items()}  # fmt: skip
-    return {run_id: run.run_id for run_id, run in runs.items()}
+    ids = {}
+    for run_id, run in recording.runs().items():
+        options = grid.recorded_options(run_id, run)
+        again = records.make(options, [], None, device="cpu", evidence=run["evidence"])
+        ids[run_id] = again.run_id
+    return ids
 
 
 # ---------------------------------------------------------------- claims
