@@ -15,8 +15,9 @@ from torch.nn.functional import normalize
 
 @dataclass(frozen=True)
 class Slots:
-    """Mean features (N, D) of the slots of N occupations, and the share (N,) of women in each, minus one half."""
+    """N occupations: ``names``, mean ``features`` (N, D) of their slots, ``share`` (N,) of women in each, minus one half."""
 
+    names: tuple[str, ...]
     features: Tensor
     share: Tensor
 

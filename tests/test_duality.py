@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from fairnc_utils import collapse, measurement
+from fairnc_utils import collapse, measurement, runs
 from fairnc_utils.benchmarks import occupations
 from fairnc_utils.benchmarks.occupations import OCCUPATION_SLOPE
 from fairnc_utils.duality import slope_range, turned
+from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import single_token_id
 
 ANGLES = np.linspace(0, pi, 7)
@@ -102,3 +103,20 @@ def test_a_row_is_itself_at_its_own_angle():
             float((turned(rows, centred, kappa, angle)[row] - rows[row]).norm()) for angle in angles
         )
         assert nearest < 2e-3 * float(rows[row].norm())
+
+
+def test_the_run_turns_rows_and_keeps_what_nc3_sees():
+    run = runs.turning(model="models/minilm-mlm", device="cpu", texts=100, angles=3, min_count=5)
+    table = run.results.pivot(index="variant", columns="metric", values="value")
+    ways = table.loc[[name for name in table.index if not name.startswith("cosine")]]
+    assert set(ways.index) == {"model", "angle 0", "angle 90", "angle 180"}
+    assert np.ptp(ways["nc3"]) < 1e-6 and np.ptp(ways["unc3"]) < 1e-6
+    assert ways["slope"].idxmax() == "angle 0" and ways["slope"].idxmin() == "angle 180"
+    ends = table.loc["cosine 1"]
+    assert ends["slope_least"] == pytest.approx(ends["slope_greatest"], abs=1e-4)
+    assert len(run.items) == 4 * 60 and run.items["score_a"].notna().all()
+
+
+def test_the_run_says_what_it_needs():
+    with pytest.raises(FairNCError, match="she and he need 10000 samples"):
+        runs.turning(model="models/minilm-mlm", device="cpu", texts=20, min_count=10_000)

@@ -107,8 +107,9 @@ def slots(lm: LanguageModel, split: str = "bls") -> Slots:
     at_blank = features[batch["input_ids"] == lm.tokenizer.mask_token_id]
     # An occupation's sentences stand one behind the other, as many for each.
     means = at_blank.unflatten(0, (-1, len(TEMPLATES))).mean(1)
-    share = torch.tensor(items["share"][:: len(TEMPLATES)].to_list(), dtype=means.dtype, device=means.device)
-    return Slots(means, share - 0.5)
+    first = items[:: len(TEMPLATES)]
+    share = torch.tensor(first["share"].to_list(), dtype=means.dtype, device=means.device)
+    return Slots(tuple(first["occupation"]), means, share - 0.5)
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fairnc_utils.runs.score import compare, perplexity, score
     from fairnc_utils.runs.train import train
     from fairnc_utils.runs.trajectory import recorded_trajectory, trajectory
+    from fairnc_utils.runs.turning import turning
 
 __all__ = [
     "compare",
@@ -26,6 +27,7 @@ __all__ = [
     "score",
     "train",
     "trajectory",
+    "turning",
 ]
 
 #: Module → the functions that are found here.
@@ -35,6 +37,7 @@ _FUNCTIONS = {
     "score": ("compare", "perplexity", "score"),
     "train": ("train",),
     "trajectory": ("recorded_trajectory", "trajectory"),
+    "turning": ("turning",),
 }
 
 __getattr__ = lazy(

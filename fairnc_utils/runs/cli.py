@@ -33,6 +33,7 @@ RUNS: dict[str, tuple[type[BaseModel], dict]] = {
     "train": (schemas.TrainConfig, {}),
     "finetune": (schemas.FinetuneConfig, {}),
     "trajectory": (schemas.TrajectoryConfig, {}),
+    "turning": (schemas.TurningConfig, {}),
 }
 
 LISTS = ("benchmarks", "words", "methods", "tasks", "corpora", "models")

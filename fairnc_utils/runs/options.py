@@ -116,6 +116,14 @@ class GeometryConfig(TextConfig):
     neighbors: int = Field(15, ge=2, description="UMAP's neighbourhood, and the one of trustworthiness")
 
 
+class TurningConfig(TextConfig):
+    """Rows of she and he turned at constant NC3 and UNC3."""
+
+    shares: Literal["bls", "bergsma"] = Field("bls", description="source of the shares of women in occupations")
+    min_count: PositiveInt = Field(10, description="samples that a gender word needs")
+    angles: int = Field(37, ge=2, description="so many from the greatest slope to the least")
+
+
 class PerplexityConfig(Config):
     """Masked perplexity."""
 
