@@ -7,7 +7,7 @@ import yaml
 
 from fairnc_utils import assets
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import grid, identity, options, recording, rows
+from fairnc_utils.runs import cli, grid, identity, options, recording, rows
 
 SCHEMAS = [getattr(options, name) for name in identity.FIRST]
 
@@ -27,6 +27,10 @@ def test_later_options_are_known_and_keep_their_defaults():
             if name not in first
         }
     assert (later, identity.VERSION) == (LATER, VERSION)
+
+
+def test_the_schema_of_every_command_has_its_first_options():
+    assert {schema.__name__ for schema, _ in cli.RUNS.values()} <= set(identity.FIRST)
 
 
 class MoreDebiasing(options.Debiasing):

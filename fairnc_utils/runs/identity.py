@@ -1,7 +1,7 @@
 """Which configurations are the same: what ids hash, and how a recorded configuration is read.
 
-An id hashes the value of every option that version 1 of the schemas had, and of those added since only the values that differ
-from their default. So an option that is added with a default changes the id of no run that leaves it there. For this the
+An id hashes the value of every option that a schema had at first, and of those added since only the values that differ from
+their default. So an option that is added with a default changes the id of no run that leaves it there. For this the
 default of an added option is what runs made before it had, and never changes; what new runs should have stands in a preset or
 in a profile.
 """
@@ -16,7 +16,7 @@ from fairnc_utils.runs.options import configured
 #: Version of the schemas, written into provenance: count it up when an option is added. A provenance without one is of 1.
 VERSION = 1
 
-#: Schema → its options in version 1, without those that it inherits.
+#: Schema → its options in version 1, or in the version that brought the schema, without those that it inherits.
 FIRST: dict[str, frozenset[str]] = {
     schema: frozenset(options.split())
     for schema, options in {
@@ -24,6 +24,7 @@ FIRST: dict[str, frozenset[str]] = {
         "TextConfig": "corpus split texts",
         "MeasureConfig": "heldout_split words space labels variants min_counts draws layers",
         "GeometryConfig": "words min_count neighbors",
+        "TurningConfig": "shares min_count angles",
         "PerplexityConfig": "sample",
         "ScoreConfig": "benchmark split axis gender_scale method regularizer",
         "Debiasing": "method regularizer lam nc3_words frozen steps epochs batch_size texts precision",

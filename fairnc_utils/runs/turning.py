@@ -80,7 +80,7 @@ def turning(**options) -> Run:
         ]
     common = {"benchmark": "turning", "axis": "gender", "min_count": config.min_count}
     return make(
-        config.model_dump(mode="json"),
+        config,
         [reading.columns | common | {"words": "gender"} | row for row in results],
         pd.concat(items, ignore_index=True).assign(
             benchmark="turning", split=reading.split, axis="gender"
