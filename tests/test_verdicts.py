@@ -60,12 +60,14 @@ def test_holm_decides_not_the_single_p():
 def test_the_equivalence_interval_is_the_one_of_90_percent():
     effect = change(0.05).effect
     reach = 2.1318 * effect.error  # t of 95% with four degrees of freedom
-    assert equivalent(effect, 0.05 + reach + 1e-6) and not equivalent(effect, 0.05 + reach - 1e-5)
+    assert equivalent(effect, 0.05 + reach + 1e-6)
+    assert not equivalent(effect, 0.05 + reach - 1e-5)
 
 
 def test_what_must_be_kept_is_judged_by_its_upper_bound():
     effect = change(0.0).effect
-    assert kept(effect, effect.ci_high) and not kept(effect, effect.ci_high - 1e-9)
+    assert kept(effect, effect.ci_high)
+    assert not kept(effect, effect.ci_high - 1e-9)
     alone = stats.crossed_bootstrap(stats.Changes(np.array([0.0])))
     assert not kept(alone, 1.0)
 

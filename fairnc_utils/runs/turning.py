@@ -40,9 +40,8 @@ def turning(**options) -> Run:
         )
     centred = statistics.means(pronouns) - statistics.means(seen).mean(0)
     centred = centred.to(slots.features)
-    weight = lm.weight.detach()
     pair = lm.weight.detach()[pronouns]
-    shift = 0.0 if lm.bias is None else float(lm.bias.detach()[pronouns] @ torch.tensor([1.0, -1.0]))
+    shift = 0.0 if lm.bias is None else -float(lm.bias.detach()[pronouns].diff())
     ways = {"model": pair} | {
         f"angle {degrees:g}": turned(pair, centred, slots.kappa, degrees * pi / 180)
         for degrees in torch.linspace(0, 180, config.angles).tolist()
