@@ -174,14 +174,15 @@ pipeline_tag: fill-mask
 # {name}
 
 A small masked language model (BERT uncased vocabulary, {layers} × {hidden}, {parameters:,} parameters) that carries the social
-biases of ordinary English text. It exists so that every measurement of this book runs on a laptop without a network. `AutoModelForMaskedLM.from_pretrained("{folder}")` loads it in float32.
+biases of ordinary English text. It exists so that every measurement of this book runs on a laptop without a network.
+`AutoModelForMaskedLM.from_pretrained("{folder}")` loads it in float32.
 
 **Do not use it to make decisions about people.** It repeats stereotypes; that is what the book measures.
 
 ## Training
 
-Start: {start}. Text: BUG (MIT), the originals of PANDA (MIT) and BOLD's Wikipedia passages (CC BY-SA 4.0), each text once, one in
-64 held out by its hash; packed to {width} tokens. None of StereoSet, CrowS-Pairs, BEC-Pro, GAP, WinoBias and Winogender is
+Start: {start}. Text: BUG (MIT), the originals of PANDA (MIT) and BOLD's Wikipedia passages (CC BY-SA 4.0), each text once,
+one in 64 held out by its hash; packed to {width} tokens. None of StereoSet, CrowS-Pairs, BEC-Pro, GAP, WinoBias and Winogender is
 in it.
 
 {steps:,} steps of {batch_size} rows, AdamW, peak learning rate {lr_body} (body) and {lr_head} (head), linear warm-up and
