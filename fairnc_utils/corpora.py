@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import datasets
 import numpy as np
 import torch
 from torch import Tensor
 
 from fairnc_utils import _io, assets
+from fairnc_utils._extras import needs
 from fairnc_utils.catalog import CORPORA
 from fairnc_utils.errors import FairNCError, brief
+
+with needs("measure"):
+    import datasets
 
 
 def _gap(split: str) -> Iterable[str]:

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 from torch import Tensor
 
 from fairnc_utils import _cache, collapse, corpora, models, words
+from fairnc_utils._extras import needs
 from fairnc_utils._progress import progress
 from fairnc_utils.collapse import ClassStatistics, Collapse
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.words import WordList
+
+with needs("measure"):
+    import pandas as pd
 
 _CACHE_VERSION = 1
 _TOKENS = 4096  # padded tokens a batch

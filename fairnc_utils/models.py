@@ -13,18 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from importlib import resources
 
 import torch
+import transformers  # its names are looked up where they are used: each brings seconds of imports
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForNextSentencePrediction,
-    AutoTokenizer,
-)
-from transformers.modeling_outputs import BaseModelOutput
-from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from fairnc_utils import assets
 from fairnc_utils._onednn import adopt, linear
@@ -47,9 +40,9 @@ class _Answer(nn.Module):
         self.hidden = hidden
         self.asked = False
 
-    def forward(self, *arguments, **named) -> BaseModelOutput:
+    def forward(self, *arguments, **named) -> "transformers.modeling_outputs.BaseModelOutput":
         self.asked = True
-        return BaseModelOutput(last_hidden_state=self.hidden)
+        return transformers.modeling_outputs.BaseModelOutput(last_hidden_state=self.hidden)
 
     def __getattr__(self, name: str):
         """A part of the body, which some families (OPT) call in its stead, answers too."""
@@ -254,21 +247,23 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
     device = _usable_device(device)
     if name == "random":
         return wrap(adopt(random_model().to(device)), embedded_tokenizer(), name=name)
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
     where = assets.locate_model(name)
     try:
         where["trust_remote_code"] = False  # else a folder that brings code is asked about, on a terminal
-        config = AutoConfig.from_pretrained(**where)
+        config = transformers.AutoConfig.from_pretrained(**where)
         # A GGUF file, for one, names no architecture: families that can be masked language models are.
         masked_family = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
         architectures = config.architectures or ["ForMaskedLM" if masked_family else "ForCausalLM"]
         masked = any(arch.endswith(("ForMaskedLM", "BertForPreTraining")) for arch in architectures)
         if not masked and not any(arch.endswith(("ForCausalLM", "LMHeadModel")) for arch in architectures):
             raise FairNCError(f"{name}: {config.architectures} has no language modelling head")
-        auto = AutoModelForMaskedLM if masked else AutoModelForCausalLM
+        auto = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
         model, report = auto.from_pretrained(**where, dtype=dtype, output_loading_info=True)
         if missing := sorted(report["missing_keys"]):  # transformers would draw them at random
             raise ValueError(f"its weights lack {len(missing)} tensors, {missing[0]} for one")
-        tokenizer = AutoTokenizer.from_pretrained(**where)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
     except FairNCError:
         raise
     except Exception as error:  # transformers and the hub raise many types; the user needs one sentence
@@ -342,7 +337,7 @@ def next_sentence_head(lm: LanguageModel) -> nn.Module:
     remedy = "score it with stereoset_inter_likelihood"
     options = assets.locate_model(lm.name) | {"dtype": lm.weight.dtype, "output_loading_info": True}
     try:
-        head, report = AutoModelForNextSentencePrediction.from_pretrained(**options)
+        head, report = transformers.AutoModelForNextSentencePrediction.from_pretrained(**options)
     except (OSError, ValueError) as error:
         family = lm.model.config.model_type
         raise FairNCError(f"{lm.name}: no next-sentence head can be loaded for family {family!r}; {remedy}") from error
@@ -354,18 +349,19 @@ def next_sentence_head(lm: LanguageModel) -> nn.Module:
 
 def embedded_tokenizer():
     """The embedded model's tokenizer (BERT uncased vocabulary, 30,522 tokens)."""
-    return AutoTokenizer.from_pretrained(str(assets.project_root() / "models" / "minilm-mlm"))
+    with resources.as_file(resources.files("fairnc_utils").joinpath("data", "bert_uncased")) as folder:
+        return transformers.AutoTokenizer.from_pretrained(str(folder))
 
 
 def random_model(*, seed: int = 0, hidden_size: int = 32, layers: int = 2) -> nn.Module:
     """An untrained BERT over the embedded tokenizer: the chapters' trial model and null control."""
-    config = AutoConfig.for_model(
+    config = transformers.AutoConfig.for_model(
         "bert", vocab_size=30_522, hidden_size=hidden_size, num_hidden_layers=layers, num_attention_heads=2,
         intermediate_size=4 * hidden_size, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return AutoModelForMaskedLM.from_config(config)
+        return transformers.AutoModelForMaskedLM.from_config(config)
 
 
 def single_token_id(tokenizer, word: str) -> int | None:

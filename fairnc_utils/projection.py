@@ -1,16 +1,13 @@
 """Maps of high-dimensional points for the eye, each with a number that says how far to trust it; and a toy of collapse."""
 
 import warnings
-from importlib.util import find_spec
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
-from sklearn.manifold import trustworthiness
 from torch import Tensor
 
+from fairnc_utils._extras import needs
 from fairnc_utils.collapse import ClassStatistics, Collapse, measure
-from fairnc_utils.errors import FairNCError
 
 
 def shared_maps(
@@ -34,8 +31,13 @@ def planes(sets: Tensor, *, neighbors: int = 15, seed: int = 0) -> tuple[dict[st
     """S sets of K points (S, K, D), each centred and scaled to the unit sphere, in one plane by PCA and one by UMAP.
 
     UMAP takes ``neighbors`` of each set: more sets of the same classes do not make the neighbourhoods smaller. Returns
-    method → coordinates (S, K, 2), and metric rows: the trustworthiness of each map, PCA's explained variance.
+    method → coordinates (S, K, 2), and metric rows: the trustworthiness of each map, PCA's explained variance. Raises
+    ``MissingExtra`` where scikit-learn or UMAP is not installed.
     """
+    with needs("maps"):
+        from sklearn.decomposition import PCA
+        from sklearn.manifold import trustworthiness
+
     points = np.concatenate([_directions(x) for x in sets])
     near = min(neighbors * len(sets) // 2, len(points) // 2 - 1)
     pca = PCA(2, random_state=seed).fit(points)
@@ -51,12 +53,6 @@ def planes(sets: Tensor, *, neighbors: int = 15, seed: int = 0) -> tuple[dict[st
 def _directions(x: Tensor) -> np.ndarray:
     x = x.detach().float().cpu()
     return torch.nn.functional.normalize(x - x.mean(0), dim=1).numpy()
-
-
-def require_umap() -> None:
-    """Raise ``FairNCError`` at once where UMAP is not installed, and not after the work that comes before the map."""
-    if find_spec("umap") is None:
-        raise FairNCError("a map needs UMAP, which is not installed: `pip install umap-learn`")
 
 
 def _umap(points: np.ndarray, neighbors: int, seed: int) -> np.ndarray:

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, distributed, nn
-from transformers import TrainerCallback
 
 from fairnc_utils import models
 from fairnc_utils.collapse import duality_cosines
@@ -369,7 +368,7 @@ class NC3TrainerMixin:
         if not _shares_num_items(models.unwrapped(self.model)):
             self.model_accepts_loss_kwargs = False
         if nc3.options.reset_each_epoch:
-            self.add_callback(_EpochReset(nc3))
+            self.add_callback(_epoch_reset(nc3))
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The task's loss plus the regularizer's."""
@@ -409,15 +408,16 @@ class NC3TrainerMixin:
             )
 
 
-@dataclass
-class _EpochReset(TrainerCallback):
-    """Empties the memory as an epoch begins, but not where a run is resumed inside one."""
+def _epoch_reset(nc3: NC3Regularizer):
+    """A callback that empties the memory as an epoch begins, but not where a run is resumed inside one."""
+    from transformers import TrainerCallback  # its module brings seconds of imports, and only a Trainer needs it
 
-    nc3: NC3Regularizer
+    class EpochReset(TrainerCallback):
+        def on_epoch_begin(self, args, state, control, **kwargs):
+            if float(state.epoch or 0).is_integer():
+                nc3.reset()
 
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        if float(state.epoch or 0).is_integer():
-            self.nc3.reset()
+    return EpochReset()
 
 
 def _shares_num_items(model: nn.Module) -> bool:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.optimize
-import scipy.stats
+import scipy  # its parts are imported when they are first used
 
 from fairnc_utils.errors import FairNCError
 

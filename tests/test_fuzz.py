@@ -21,7 +21,7 @@ from fairnc_utils import assets, benchmarks, corpora, tasks, words
 from fairnc_utils.debias import mabel
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.regularizer import corrected
-from fairnc_utils.runs import cli, options
+from fairnc_utils.runs import checkout, cli, options
 from fairnc_utils.runs.score import requested
 from fairnc_utils.runs.treatment import Treatment
 from fairnc_utils.tasks import biographies
@@ -157,7 +157,7 @@ def test_corpus_names(name, monkeypatch):
 
 @pytest.fixture(scope="module")
 def published_lines():
-    return (assets.project_root() / published.FILE).read_text().splitlines()[:6]
+    return (checkout.root() / published.FILE).read_text().splitlines()[:6]
 
 
 @few

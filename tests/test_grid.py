@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from fairnc_utils import assets, benchmarks
+from fairnc_utils import benchmarks
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import cli, grid, recording, study, weight
+from fairnc_utils.runs import checkout, cli, grid, recording, study, weight
 from fairnc_utils.runs.rows import RESULT_COLUMNS, UNIT_COLUMNS, Run, load, make, select
 
-CONFIG = assets.project_root() / "config"
+CONFIG = checkout.root() / "config"
 SMALL = {
     "model": "random", "device": "cpu", "profile": "test", "steps": 1, "batch_size": 4, "texts": 16, "evaluation_texts": 60,
     "min_count": 2,

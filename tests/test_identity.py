@@ -5,9 +5,8 @@ import json
 import pytest
 import yaml
 
-from fairnc_utils import assets
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import cli, grid, identity, options, recording, rows
+from fairnc_utils.runs import checkout, cli, grid, identity, options, recording, rows
 
 SCHEMAS = [getattr(options, name) for name in identity.FIRST]
 
@@ -55,7 +54,7 @@ def grown(monkeypatch):
 
 def plan(**changes) -> grid.Plan:
     """Some sweeps of the recorded study, with further options."""
-    study = yaml.safe_load((assets.project_root() / "config/full.yaml").read_text())["study"]
+    study = yaml.safe_load((checkout.root() / "config/full.yaml").read_text())["study"]
     sweeps = study["sweeps"]
     kept = {
         name: sweeps[name] for name in ("base", "released", "switches-from-corrected", "inference")

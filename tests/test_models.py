@@ -1,5 +1,8 @@
 """Model adapters: the feature is what the classifier multiplies, in every family; specials are no classes."""
 
+from importlib import resources
+from pathlib import Path
+
 import pytest
 import torch
 from conftest import TINY
@@ -7,6 +10,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
 from fairnc_utils import models
 from fairnc_utils.errors import FairNCError
+
+ROOT = Path(__file__).resolve().parent.parent
 
 MASKED = [family for family, (_, kind, *_) in TINY.items() if kind == "masked"]
 CAUSAL = [family for family, (_, kind, *_) in TINY.items() if kind == "causal"]
@@ -263,3 +268,8 @@ def test_a_class_of_ones_own_is_what_it_derives_from(tiny):
     causal = tiny("gpt2")
     causal.model.__class__ = type("MyDecoder", (type(causal.model),), {})
     assert models.wrap(causal.model, causal.tokenizer, name="mine").kind == "causal"
+
+
+def test_the_packaged_tokenizer_is_the_embedded_models():
+    for packaged in resources.files("fairnc_utils").joinpath("data", "bert_uncased").iterdir():
+        assert packaged.read_bytes() == (ROOT / "models/minilm-mlm" / packaged.name).read_bytes()

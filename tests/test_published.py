@@ -8,12 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairnc_book import published, tables
-from fairnc_utils import assets, benchmarks
+from fairnc_utils import benchmarks
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import checkout
 
 HEADER = ",".join(published.COLUMNS)
 GOOD = "bert-base-uncased,MABEL+NC3,stereoset_intra,test,gender,ICAT,74.55,README of the released code"
-TEXT = (assets.project_root() / published.FILE).read_text()
+TEXT = (checkout.root() / published.FILE).read_text()
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from fairnc_utils import assets, benchmarks
-from fairnc_utils.runs import grid
+from fairnc_utils import benchmarks
+from fairnc_utils.runs import checkout, grid
 from fairnc_utils.runs.rows import RECORDED, recorded, recorded_units, select
 
-STUDY = assets.project_root() / RECORDED / "study"
+STUDY = checkout.root() / RECORDED / "study"
 KEYS = ["method", "benchmark", "split", "axis", "words", "layer", "variant", "metric"]
 
 #: How far a metric may lie from its recorded value, relative to 1 and to its size: an untrained model is measured in float32 on

@@ -59,6 +59,8 @@ def test_lock_satisfies_pyproject():
     lists = [PYPROJECT["build-system"]["requires"], project["dependencies"], *project["optional-dependencies"].values()]
     for text in chain.from_iterable(lists):
         needed = Requirement(text)
+        if needed.name == project["name"]:
+            continue  # an extra that takes in others
         assert needed.specifier.contains(versions[canonicalize_name(needed.name)]), text
 
 

@@ -1,7 +1,9 @@
 """Association tests: equal to plain loops, exact on hand-made vectors, fired by a planted association and silent without."""
 
 import copy
+import hashlib
 import itertools
+import json
 import math
 
 import numpy as np
@@ -63,6 +65,12 @@ def test_the_tests_are_the_published_ones():
     assert [words[ALL[f"weat{n}"].b] for n in (3, 4, 5, 6, 7, 8)] == [25, 25, 8, 8, 8, 8]
     assert [len(stimuli.sentences(name)) for name in ("male names", "male terms", "female terms", "career", "family")] == [
         64, 80, 80, 101, 112]  # fmt: skip
+
+
+def test_sentences_are_those_of_the_recorded_runs():
+    sentences = {name: stimuli.sentences(name) for name in stimuli.LISTS}
+    content = json.dumps([sentences, stimuli.TESTS]).encode()
+    assert hashlib.sha256(content).hexdigest()[:16] == "c34a1674906b0598"
 
 
 def test_items_are_the_targets_of_the_tests():

@@ -13,7 +13,8 @@ import scipy.stats
 from test_book import browser, needs_chromium
 
 from fairnc_book import measures, paper_tables, published, tables
-from fairnc_utils import assets, stats
+from fairnc_utils import stats
+from fairnc_utils.runs import checkout
 from fairnc_utils.runs import rows as records
 
 LM_OF, SS_OF = {"none": 84.0, "corrected": 83.5, "as_released": 80.0}, {"none": 55.0, "corrected": 52.0, "as_released": 54.0}
@@ -268,7 +269,7 @@ def test_heads_sort_by_keyboard_and_the_menu_picks_a_measure(shown, tmp_path):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 
-    script = (assets.project_root() / "book/_static/tables.js").read_text()
+    script = (checkout.root() / "book/_static/tables.js").read_text()
     page = tmp_path / "page.html"
     page.write_text(f"<!doctype html><meta charset=utf-8><title>t</title><script>{script}</script><main>{shown.html}</main>")
     with browser() as driver:

@@ -1,5 +1,7 @@
 """Trajectories: the same words at every snapshot, all in one map; rows that are the metrics of the snapshot."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -89,8 +91,8 @@ def test_a_recorded_trajectory_is_found(run, tmp_path, monkeypatch):
 
 
 def test_without_umap_nothing_is_trained(monkeypatch):
-    monkeypatch.setattr(projection, "find_spec", lambda name: None)
-    with pytest.raises(FairNCError, match="pip install umap-learn"):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(FairNCError, match=r"umap is not installed: pip install 'fairnc-utils\[maps\]'"):
         runs.trajectory(**TINY)
 
 

@@ -48,7 +48,7 @@ def copy(target: Path) -> Path:
     ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
     for name in ("workflow", "profiles", "config", "notebooks", "book", "fairnc_utils", "fairnc_book"):
         shutil.copytree(ROOT / name, target / name, ignore=ignore)
-    for name in ("Snakefile", "_config.yml", "assets.lock"):
+    for name in ("Snakefile", "_config.yml"):
         shutil.copy2(ROOT / name, target / name)
     (target / "models").symlink_to(ROOT / "models")
     return target

@@ -19,7 +19,7 @@ import yaml
 
 from fairnc_book import costs
 from fairnc_utils import assets
-from fairnc_utils.runs import grid
+from fairnc_utils.runs import checkout, grid
 
 MARK = re.compile(r"^% status: (\w+)$", re.MULTILINE)
 
@@ -118,7 +118,7 @@ def lacking(source: Path) -> str:
     file = source / "recorded" / "study" / "provenance.json"
     if not file.exists():
         return markdown([])
-    plan = grid.plan(yaml.safe_load((assets.project_root() / "config" / "full.yaml").read_text()))
+    plan = grid.plan(yaml.safe_load((checkout.root() / "config" / "full.yaml").read_text()))
     rows = pd.read_parquet(file.with_name("results.parquet"))
     found = grid.missing_by_sweep(plan, json.loads(file.read_text())["runs"], rows)
     return markdown([

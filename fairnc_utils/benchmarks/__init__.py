@@ -2,11 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from fairnc_utils._extras import needs
 from fairnc_utils._registry import lazy
 from fairnc_utils.catalog import BENCHMARKS
 
 if TYPE_CHECKING:
     from fairnc_utils.benchmarks.base import Benchmark
+
+needs("measure")
 
 __all__ = ["BENCHMARKS", "Benchmark", "get"]
 

@@ -5,11 +5,14 @@ Each is one line in ``fairnc_utils.catalog``; those of other packages stand besi
 
 from typing import TYPE_CHECKING
 
+from fairnc_utils._extras import needs
 from fairnc_utils._registry import lazy
 from fairnc_utils.catalog import METHODS
 
 if TYPE_CHECKING:
     from fairnc_utils.debias.base import Method, Recipe
+
+needs("train")
 
 __all__ = ["CONTROLS", "DEBIASING", "METHODS", "Method", "Recipe", "get"]
 

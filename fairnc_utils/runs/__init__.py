@@ -7,6 +7,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from fairnc_utils._extras import needs
 from fairnc_utils._registry import lazy
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from fairnc_utils.runs.train import train
     from fairnc_utils.runs.trajectory import recorded_trajectory, trajectory
     from fairnc_utils.runs.turning import turning
+
+needs("measure")
 
 __all__ = [
     "compare",

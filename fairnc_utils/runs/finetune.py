@@ -7,6 +7,7 @@ import pandas as pd
 from fairnc_utils import corpora, finetuning, models, stats, tasks
 from fairnc_utils.finetuning import Classifier
 from fairnc_utils.models import LanguageModel
+from fairnc_utils.runs import checkout
 from fairnc_utils.runs import curve as curves
 from fairnc_utils.runs.options import FinetuneConfig, configured
 from fairnc_utils.runs.rows import Run, make, metric_rows
@@ -31,7 +32,7 @@ def finetune(**options) -> Run:
     task = tasks.get(config.task)
     asked = [requested(name, task.kind) for name in config.benchmarks]
     treatment = Treatment.of(config.debiasing) if config.debiasing else None
-    lm = models.load(config.model, device=config.device)
+    lm = models.load(checkout.located(config.model), device=config.device)
     evidence = {"model": lm.fingerprint}
     if treatment:
         evidence |= {"debiasing": treatment.evidence}

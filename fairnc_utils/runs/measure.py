@@ -10,13 +10,15 @@ from fairnc_utils.catalog import CONTROLS
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.measurement import Reading
 from fairnc_utils.models import LanguageModel
+from fairnc_utils.runs import checkout
 from fairnc_utils.runs.options import GeometryConfig, MeasureConfig, TextConfig, configured
 from fairnc_utils.runs.rows import Run, make, metric_rows
 from fairnc_utils.words import WordList
 
 
 def _read(config: TextConfig, **options) -> Reading:
-    return measurement.read(**config.model_dump(include={"model", "device", "corpus", "split", "texts"}), **options)
+    text = config.model_dump(include={"device", "corpus", "split", "texts"})
+    return measurement.read(checkout.located(config.model), **text, **options)
 
 
 def measure(**options) -> Run:

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
-from fairnc_utils import assets, catalog
+from fairnc_utils import catalog
 from fairnc_utils.errors import FairNCError, brief
+from fairnc_utils.runs import checkout
 
 
 def _benchmark_name(name: str) -> str:
@@ -67,8 +68,8 @@ class Config(BaseModel):
     @classmethod
     def _portable(cls, model: str) -> str:
         """A folder of the project by its place there: rows and run ids are the same wherever the checkout lies."""
-        root = assets.project_root()
-        return str(Path(model).relative_to(root)) if Path(model).is_relative_to(root) else model
+        root = checkout.find()
+        return str(Path(model).relative_to(root)) if root and Path(model).is_relative_to(root) else model
 
 
 class TextConfig(Config):

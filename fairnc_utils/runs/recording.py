@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fairnc_utils import assets, benchmarks
+from fairnc_utils import benchmarks
 from fairnc_utils._atomic import require_folder, write_atomic
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import checkout
 from fairnc_utils.runs.rows import RECORDED, UNIT_COLUMNS, run_files
 
 #: What the provenance of every run of one study has in common; it is written once for each value.
@@ -38,7 +39,7 @@ def record(*folders: str | Path, target: str | Path | None = None) -> dict:
     evidence. A folder may hold single runs or a recorded study; of two runs with one id the later stays. Name ``target``
     among ``folders`` to add to it. Raises ``FairNCError`` if there is no run.
     """
-    target = Path(target or assets.project_root() / RECORDED / "study")
+    target = Path(target or checkout.root() / RECORDED / "study")
     _require_study(target)
     sources = [
         _read(file.parent) for folder in folders for file in run_files(folder, "provenance.json")
@@ -59,8 +60,9 @@ def record(*folders: str | Path, target: str | Path | None = None) -> dict:
 
 def at_home() -> list[Path]:
     """The folder of the study that is recorded with the book, if there is one."""
-    folder = assets.project_root() / RECORDED / "study"
-    return [folder] if (folder / "provenance.json").exists() else []
+    folder = checkout.find()
+    study = folder and folder / RECORDED / "study"
+    return [study] if study and (study / "provenance.json").exists() else []
 
 
 def runs() -> dict[str, dict]:

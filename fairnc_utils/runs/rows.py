@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from fairnc_utils import assets
 from fairnc_utils._atomic import replacing, write_atomic
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import identity
+from fairnc_utils.runs import checkout, identity
 from fairnc_utils.stats import Estimate
 
 #: Columns of the results table: one row a number.
@@ -61,7 +61,7 @@ class Run:
         A relative folder is one of the project, so that a notebook saves to the same place from wherever it is run. Raises
         ``FairNCError`` where the folder cannot be written.
         """
-        folder = assets.project_root() / folder
+        folder = (checkout.find() or Path.cwd()) / folder
         try:
             with replacing(folder / self.run_id, ours=RUN_FILES) as built:
                 built.mkdir()
@@ -167,19 +167,22 @@ def collect(folder: str | Path, target: str | Path, *more: str | Path) -> pd.Dat
 
 def recorded() -> pd.DataFrame:
     """Result rows of the full runs that come with the book, from ``book/recorded``; no rows if there is none."""
-    folder = assets.project_root() / RECORDED
-    return load(folder) if run_files(folder, "results.parquet") else pd.DataFrame(columns=list(RESULT_COLUMNS))
+    root = checkout.find()
+    if root and run_files(root / RECORDED, "results.parquet"):
+        return load(root / RECORDED)
+    return pd.DataFrame(columns=list(RESULT_COLUMNS))
 
 
 def recorded_units() -> pd.DataFrame:
     """Unit scores of the recorded study (``UNIT_COLUMNS``); no rows if there is none."""
-    file = assets.project_root() / RECORDED / "study" / "units.parquet"
-    return _table(file) if file.exists() else pd.DataFrame(columns=list(UNIT_COLUMNS))
+    root = checkout.find()
+    file = root and root / RECORDED / "study" / "units.parquet"
+    return _table(file) if file and file.exists() else pd.DataFrame(columns=list(UNIT_COLUMNS))
 
 
 def record(folder: str | Path, target: str | Path | None = None) -> list[str]:
     """Copy all runs below ``folder`` to ``target`` (``book/recorded``) with origin ``recorded``; returns their ids."""
-    target, done = Path(target or assets.project_root() / RECORDED), []
+    target, done = Path(target or checkout.root() / RECORDED), []
     for file in run_files(folder, "provenance.json"):
         provenance = json.loads(file.read_text())
         results, items = (_table(file.with_name(f"{name}.parquet")) for name in ("results", "items"))
@@ -192,11 +195,14 @@ def record(folder: str | Path, target: str | Path | None = None) -> list[str]:
 
 @cache
 def git_commit() -> str:
-    """``$FAIRNC_COMMIT``, for a copy without its history; else the checkout's (``-dirty`` if it has changes), or unknown."""
+    """``$FAIRNC_COMMIT``, for a copy without its history; else that of the checkout that this package runs from (``-dirty`` if
+    it has changes), or unknown."""
     if given := os.environ.get("FAIRNC_COMMIT"):
         return given
+    if not checkout.is_checkout(checkout.HOME):
+        return "unknown"
     try:
-        command = ["git", "-C", str(assets.project_root()), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        command = ["git", "-C", str(checkout.HOME), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

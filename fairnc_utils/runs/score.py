@@ -6,6 +6,7 @@ from fairnc_utils import benchmarks, corpora, models, pretraining
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.perplexity import masked_perplexity
+from fairnc_utils.runs import checkout
 from fairnc_utils.runs.options import PerplexityConfig, ScoreConfig, configured
 from fairnc_utils.runs.rows import Run, make, metric_rows
 
@@ -16,7 +17,7 @@ def score(**options) -> Run:
     benchmark = benchmarks.get(config.benchmark)
     split = config.split or benchmark.splits[-1]
     benchmark.check(split=split, axis=config.axis)
-    lm, method = models.load(config.model, device=config.device), config.method
+    lm, method = models.load(checkout.located(config.model), device=config.device), config.method
     if config.gender_scale is not None:
         lm, method = lm.with_gender_direction(config.gender_scale), f"gender×{config.gender_scale:g}"
     rows, items = scored(
@@ -54,7 +55,7 @@ def scored(
 def perplexity(**options) -> Run:
     """Masked perplexity of a masked model on GAP test and on the embedded model's held-out text (low is good)."""
     config = configured(PerplexityConfig, options)
-    lm = models.load(config.model, device=config.device)
+    lm = models.load(checkout.located(config.model), device=config.device)
     measured = pretraining.evaluate(lm, sample=config.sample)
     rows = [
         {"benchmark": "perplexity", "corpus": name.removesuffix("_perplexity"), "metric": "masked_perplexity", "value": value}

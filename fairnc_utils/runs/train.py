@@ -9,6 +9,7 @@ from fairnc_utils._atomic import require_folder
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.perplexity import masked_perplexity
+from fairnc_utils.runs import checkout
 from fairnc_utils.runs import curve as curves
 from fairnc_utils.runs.measure import collapse_of
 from fairnc_utils.runs.options import TrainConfig, configured
@@ -29,7 +30,7 @@ def train(**options) -> Run:
     treatment = Treatment.of(config)
     _require_folders(config, treatment)
     foreign = words.evidence([treatment.nc3_words, *config.collapse])
-    lm = models.load(config.model, device=config.device)
+    lm = models.load(checkout.located(config.model), device=config.device)
     treatment.require(lm)
     asked = [requested(name, lm.kind) for name in config.benchmarks]
     recorded = config.model_dump(mode="json", exclude={"checkpoint", "output"})

@@ -7,11 +7,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fairnc_utils import assets, collapse, corpora, measurement, models, projection, words
+from fairnc_utils import collapse, corpora, measurement, models, projection, words
+from fairnc_utils._extras import needs
 from fairnc_utils.collapse import Collapse
 from fairnc_utils.debias import get as get_method
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
+from fairnc_utils.runs import checkout
 from fairnc_utils.runs.options import Debiasing, TrajectoryConfig, configured
 from fairnc_utils.runs.rows import RECORDED, Run, load, make, metric_rows, recorded, select
 from fairnc_utils.runs.treatment import Treatment
@@ -68,7 +70,7 @@ def trajectory(**options) -> Run:
     ``score_c``. Raises ``FairNCError`` as ``train`` does, and where too few of the words are seen.
     """
     config = configured(TrajectoryConfig, options)
-    projection.require_umap()
+    needs("maps")  # at once, not after the work that comes before the map
     get_method(config.method)  # base trains nothing
     common = config.model_dump(include={"method", "lam", "steps", "batch_size", "texts", "precision"})
     treatments = [Treatment.of(Debiasing(regularizer=regularizer, **common)) for regularizer in config.regularizers]
@@ -76,7 +78,7 @@ def trajectory(**options) -> Run:
         raise FairNCError(f"option regularizers = {config.regularizers}: name each once")
     foreign, snapshots = words.evidence(config.words), []
     for treatment in treatments:
-        lm = models.load(config.model, device=config.device)
+        lm = models.load(checkout.located(config.model), device=config.device)
         fingerprint, groups = lm.fingerprint, _groups(lm, config.words)
         treatment.require(lm)
         watch = _Watch(lm, config, sorted(groups), treatment.columns)
@@ -94,7 +96,7 @@ def recorded_trajectory() -> Run | None:
     """The latest run of ``trajectory`` that comes with the book; None if there is none."""
     rows = select(recorded(), benchmark="trajectory").sort_values("created", kind="stable")
     for run_id in reversed(dict.fromkeys(rows["run_id"])):
-        folder = assets.project_root() / RECORDED / run_id
+        folder = checkout.root() / RECORDED / run_id
         if (folder / "items.parquet").is_file():
             provenance = json.loads((folder / "provenance.json").read_text())
             return Run(run_id, select(rows, run_id=run_id), load(folder, "items"), provenance)

@@ -3,12 +3,15 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from fairnc_utils._extras import needs
 from fairnc_utils._registry import lazy
 from fairnc_utils.catalog import TASKS
 from fairnc_utils.errors import FairNCError
 
 if TYPE_CHECKING:
     from fairnc_utils.tasks.base import Task, encode
+
+needs("train")
 
 __all__ = ["TASKS", "Task", "encode", "get", "missing"]
 

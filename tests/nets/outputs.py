@@ -15,8 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # so that ``python -m`` finds wh
 import snapshots
 
 from fairnc_book import ablations, claims, explorer, measures, paper_tables, published, tables
-from fairnc_utils import assets
-from fairnc_utils.runs import grid, recording
+from fairnc_utils.runs import checkout, grid, recording
 from fairnc_utils.runs import rows as records
 
 MODEL, PROFILE = "models/minilm-mlm", "nets"
@@ -36,7 +35,7 @@ def rows_of(run: records.Run) -> pd.DataFrame:
 
 
 def plan() -> grid.Plan:
-    return grid.plan(yaml.safe_load((assets.project_root() / "config/full.yaml").read_text()))
+    return grid.plan(yaml.safe_load((checkout.root() / "config/full.yaml").read_text()))
 
 
 # ---------------------------------------------------------------- the grid
@@ -232,7 +231,7 @@ def comparer_page() -> dict:
 @cache
 def _words() -> pd.DataFrame:
     """Measured words of the recorded runs; what a build adds comes from a recorded folder as well."""
-    return explorer.measured_words(assets.project_root() / records.RECORDED)
+    return explorer.measured_words(checkout.root() / records.RECORDED)
 
 
 def words_lists() -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pytest
 import snapshots
 import tiny
 
-from fairnc_utils import assets
+from fairnc_utils.runs import checkout
 
 TABLE = "build/tiny/results.parquet"
 
@@ -26,7 +26,7 @@ def built() -> bool:
     ]
     done = subprocess.run(
         [sys.executable, *command],
-        cwd=assets.project_root(),
+        cwd=checkout.root(),
         capture_output=True,
         text=True,
         check=False,
@@ -36,9 +36,9 @@ def built() -> bool:
 
 @pytest.mark.slow
 def test_tiny_book_computes_what_it_computed():
-    if not (assets.project_root() / TABLE).is_file() or not built():
+    if not (checkout.root() / TABLE).is_file() or not built():
         pytest.skip("no tiny book of this state is built here: make book PROFILE=tiny")
-    tiny.compare(pd.read_parquet(assets.project_root() / TABLE))
+    tiny.compare(pd.read_parquet(checkout.root() / TABLE))
 
 
 @pytest.fixture

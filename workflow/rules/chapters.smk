@@ -24,8 +24,8 @@ def files(folder, *patterns):
 
 
 def pin(wildcards):
-    """The line of ``assets.lock`` for one wheel: a new version of it fetches that wheel, not the others."""
-    lines = Path("assets.lock").read_text().splitlines()
+    """The line of ``data/assets.lock`` for one wheel: a new version of it fetches that wheel, not the others."""
+    lines = Path("fairnc_utils/data/assets.lock").read_text().splitlines()
     return [line for line in lines if line.startswith(f"{wildcards.wheel}==")]
 
 
