@@ -49,10 +49,12 @@ test: $(VENV)/ready  ## run the tests; again only after a change, or with FORCE=
 	    echo "$$state" > build/test.ok; \
 	fi
 
-check: $(VENV)/ready  ## look at style (Python, notebooks, Snakemake files) and for known holes in what is installed
+check: $(VENV)/ready  ## look at style, imports and types, and for known holes in what is installed
 	ruff check .
 	$(STRIP) --verify notebooks/*.ipynb
 	snakefmt --check --line-length 110 Snakefile workflow/rules
+	lint-imports
+	mypy
 	.ci/audit
 
 lab: $(VENV)/ready  ## open the notebooks in JupyterLab
@@ -61,7 +63,7 @@ lab: $(VENV)/ready  ## open the notebooks in JupyterLab
 lock:  ## write requirements.lock anew from pyproject.toml; torch stays as it is
 	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && \
 	$(PYTHON) -m venv "$$temporary/venv" && \
-	"$$temporary/venv/bin/pip" install --upgrade "$$(grep '^torch==' requirements.lock)" 'setuptools>=77' -e '.[book,slurm,test]' && \
+	"$$temporary/venv/bin/pip" install --upgrade "$$(grep '^torch==' requirements.lock)" 'setuptools>=77' -e '.[all,slurm,test]' && \
 	{ echo '# Exact versions of everything; `make lock` writes this file from pyproject.toml.'; \
 	  "$$temporary/venv/bin/pip" freeze --all --exclude-editable --exclude pip \
 	  | sed -E '/^(nvidia-|cuda-|triton)/d; s/^(torch==[0-9.]+)\+.*/\1/'; } > "$$temporary/lock" && \

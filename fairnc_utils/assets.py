@@ -200,8 +200,8 @@ def read(key: str) -> bytes:
     """
     if not _inside(key):
         raise FairNCError(f"{key} leads out of its folder: name a file as folder/file")
-    if has_local(key):
-        return _local(key).read_bytes()
+    if (local := _local_file(key)) is not None:
+        return local.read_bytes()
     folder, _, name = key.partition("/")
     if folder not in FOLDERS:
         raise FairNCError(
@@ -233,8 +233,12 @@ def check_size(key: str, size: int) -> None:
 
 def has_local(key: str) -> bool:
     """True if ``$FAIRNC_DATA`` has the data file ``key``."""
+    return _local_file(key) is not None
+
+
+def _local_file(key: str) -> Path | None:
     local = _local(key)
-    return local is not None and os.path.isfile(local)
+    return local if local is not None and os.path.isfile(local) else None
 
 
 def members(folder: str) -> list[str]:
@@ -252,8 +256,8 @@ def members(folder: str) -> list[str]:
 
 def extract(key: str) -> Path:
     """Path of the data file ``key`` on disk, for readers that need a file: written once into the cache, atomically."""
-    if has_local(key):
-        return _local(key)
+    if (local := _local_file(key)) is not None:
+        return local
     content = read(key)
     path = cache_dir() / "files" / key
     if not path.is_file() or path.read_bytes() != content:

@@ -5,6 +5,7 @@ entry points ``fairnc.benchmarks``, ``fairnc.words`` and ``fairnc.methods``.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from fairnc_utils._registry import Entry, Registry
 
@@ -22,7 +23,7 @@ def _benchmark(place: str, line: str, kinds: tuple[str, ...], *data: str) -> Ent
     return Entry(line, kinds, data, f"fairnc_utils.benchmarks.{place}")
 
 
-BENCHMARKS = Registry(
+BENCHMARKS: Registry[Any] = Registry(
     "benchmark",
     {
         "stereoset_intra": _benchmark(
@@ -136,7 +137,7 @@ BENCHMARKS = Registry(
 )
 
 #: Word lists that stand by themselves: name → function that returns (word, group) pairs.
-AXES = Registry(
+AXES: Registry[Any] = Registry(
     "word list",
     {
         "gender": Entry("words for women and men", BOTH, ("GenderSwaps",), "fairnc_utils.words:gender_words"),
@@ -166,7 +167,7 @@ def _method(place: str, line: str, *data: str) -> Entry:
     return Entry(line, MASKED, data, f"fairnc_utils.debias.{place}")
 
 
-METHODS = Registry(
+METHODS: Registry[Any] = Registry(
     "method",
     {
         "mlm": _method("masked:MLM", "trained on as before, without debiasing: the control", "GAP"),
@@ -207,7 +208,7 @@ def _glue(name: str, line: str, kind: str = "") -> Entry:
     return _task(f"glue:{name.upper()}", f"GLUE: {line}", kind or name, "nyu-mll/glue")
 
 
-TASKS = Registry(
+TASKS: Registry[Any] = Registry(
     "task",
     {
         "coreference": _task("coreference:COREFERENCE", "which name a pronoun means, on GAP", "coreference", "GAP"),
@@ -239,7 +240,7 @@ def _corpus(name: str, line: str) -> Entry:
     return Entry(line, BOTH, (name,), f"fairnc_utils.corpora:{name}")
 
 
-CORPORA = Registry(
+CORPORA: Registry[Any] = Registry(
     "corpus",
     {
         "gap": _corpus("GAP", "passages of Wikipedia that name a woman or a man"),

@@ -267,7 +267,7 @@ def nearest_class_agreement(
     means = statistics.means(used.to(statistics.counts.device)).to(weight)
     rows, offset = weight[used], 0 if bias is None else bias[used]
     half_squares = means.square().sum(1) / 2
-    agree = total = 0
+    agree, total = torch.zeros((), dtype=torch.int64, device=weight.device), 0
     for features, labels in batches:
         held = features[torch.isin(labels, used)].to(weight)
         by_classifier = (held @ rows.mT + offset).argmax(1)

@@ -31,12 +31,15 @@ def _bug(split: str) -> Iterable[str]:
 
 
 def _panda(split: str) -> Iterable[str]:
-    key, shards = "PANDA/PANDA-dataset.tgz", {}
+    key = "PANDA/PANDA-dataset.tgz"
+    shards: dict[str, bytes] = {}
     with _io.taken_apart(key), tarfile.open(fileobj=io.BytesIO(assets.read(key))) as archive:
         for member in archive:  # its size is known before it is unpacked
             assets.check_size(key, sum(map(len, shards.values())) + member.size)
-            if member.isfile() and member.name.endswith(".jsonl"):
-                shards[member.name] = archive.extractfile(member).read()
+            if not (member.isfile() and member.name.endswith(".jsonl")):
+                continue
+            if (file := archive.extractfile(member)) is not None:
+                shards[member.name] = file.read()
         return [str(json.loads(line)["original"]) for _, shard in sorted(shards.items()) for line in shard.splitlines()]
 
 

@@ -179,8 +179,9 @@ def agreement_rows(reading: Reading, lists: dict[str, WordList | None], *, heldo
     if heldout not in corpora.splits(reading.corpus):
         return []
     texts = corpora.load(reading.corpus, heldout)["text"][: reading.texts]
-    way = {"space": reading.space, "labels": reading.labels, "layer": reading.layer}
-    held = list(labelled_features(reading.lm, texts, **way))
+    held = list(
+        labelled_features(reading.lm, texts, space=reading.space, labels=reading.labels, layer=reading.layer)
+    )
     rows = []
     for name, chosen in lists.items():
         for metric, bias in (("nc4", reading.lm.bias), ("nc4_no_bias", None)):

@@ -128,7 +128,7 @@ class LanguageModel:
 
     name: str
     model: nn.Module
-    tokenizer: object
+    tokenizer: "transformers.PreTrainedTokenizerBase"
     kind: str
     weight: Tensor
     bias: Tensor | None
@@ -178,7 +178,7 @@ class LanguageModel:
             return decoder_input(self.model, **inputs) if space == "head" else body(self.model)(**inputs)[0]
         output = body(self.model)(**inputs, output_hidden_states=True)
         states = (*output.hidden_states[1:-1], output.last_hidden_state)
-        hidden = torch.stack(states) if layer == "all" else states[layer - 1]
+        hidden = states[layer - 1] if isinstance(layer, int) else torch.stack(states)
         if space == "encoder":
             return hidden
         batch = hidden.flatten(0, -3)  # of all layers, where there are several: models read (B, T, D)

@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, distributed, nn
@@ -232,7 +233,7 @@ class NC3Regularizer(nn.Module):
             seen = self._tap.last(with_graph=self.options.features == "attached")
             features = None if seen is None else self._features(seen)
             self._tap.passes.clear()  # a pass is read once; the head that was run here is none
-            if features is None:
+            if seen is None or features is None:
                 raise FairNCError(
                     "NC3Regularizer: run the model on the batch, with gradients, then call this once"
                 )
@@ -247,8 +248,9 @@ class NC3Regularizer(nn.Module):
         labels = batch.get("labels")
         if labels is not None and not self.causal and not self.options.masked_labels:
             ids = torch.where(labels >= 0, labels, ids)  # the word behind the mask
-        blocks = mask is None or mask.ndim != 2  # of which no padding can be read
-        text = torch.ones_like(ids, dtype=torch.bool) if blocks else mask.bool()
+        # No padding can be read of a mask of blocks.
+        unpadded = torch.ones_like(ids, dtype=torch.bool)
+        text = unpadded if mask is None or mask.ndim != 2 else mask.bool()
         means, present = self._remember(*self._gather(_wide(features), ids, text, positions))
         rows = self._model[0].get_output_embeddings().weight[self.ids]
         penalty, self.measured = _penalty(means, _wide(rows), present, self.options.kind)
@@ -330,13 +332,13 @@ def _token_ids(words: str | WordList | Sequence[int] | Sequence[str], tokenizer)
     if isinstance(words, str):
         words = load(words, tokenizer)
     elif not isinstance(words, WordList) and any(isinstance(word, str) for word in words):
-        ids = {str(word): models.single_token_id(tokenizer, str(word)) for word in words}
-        if unknown := [word for word, token_id in ids.items() if token_id is None]:
+        ids = {word: models.single_token_id(tokenizer, str(word)) for word in words}
+        if unknown := [str(word) for word, token_id in ids.items() if token_id is None]:
             raise FairNCError(
                 f"NC3 words: leave out {', '.join(unknown)}: not single tokens of this vocabulary"
             )
-        return list(ids.values())
-    return words.token_ids if isinstance(words, WordList) else words
+        return [token_id for token_id in ids.values() if token_id is not None]
+    return words.token_ids if isinstance(words, WordList) else [int(word) for word in words]
 
 
 def _summed_over_processes(x: Tensor) -> Tensor:
@@ -351,7 +353,13 @@ def _wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-class NC3TrainerMixin:
+if TYPE_CHECKING:
+    from transformers import Trainer
+else:
+    Trainer = object  # the mixin comes before a trainer of the user's choice
+
+
+class NC3TrainerMixin(Trainer):
     """Adds an ``NC3Regularizer`` to a ``transformers.Trainer``: ``class MyTrainer(NC3TrainerMixin, Trainer): ...``, ``nc3=``.
 
     R joins the training loss only, averaged over the accumulated batches of a step; so does the task's loss of models that

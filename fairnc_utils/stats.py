@@ -222,10 +222,10 @@ def _reach(value: float, error: float, df: float) -> tuple[float, float]:
 
 def _crossed(changes: Sequence[Changes], seed: int) -> np.ndarray | None:
     """Mean change of each resample, its units redrawn already and its seeds here: (R,)."""
-    if any(change.resampled is None for change in changes):
-        return None
     rng, found = np.random.default_rng(seed), []
     for change in changes:
+        if change.resampled is None:
+            return None
         picked = rng.integers(len(change.observed), size=change.resampled.shape)
         found.append(np.take_along_axis(change.resampled, picked, axis=1).mean(1))
     return np.mean(found, axis=0)
@@ -241,12 +241,14 @@ def _errors(changes: Sequence[Changes]) -> tuple[tuple[float, float], tuple[floa
     ]  # fmt: skip
     seeds = sum(variance for variance, _ in parts)
     alone = _satterthwaite(seeds, parts)
-    if any(change.resampled is None for change in changes) or not np.isfinite(seeds):
+    resampled = [change.resampled for change in changes if change.resampled is not None]
+    if len(resampled) < len(changes) or not np.isfinite(seeds):
         return alone, alone
     n, both = min(change.units for change in changes), 0.0
-    units = np.mean([change.resampled.mean(1) for change in changes], axis=0).var(ddof=1) * n / (n - 1)
-    for change in changes:  # what differs from seed to seed with the units drawn is in either variance
-        own = change.resampled.var(axis=0, ddof=1).mean() - change.resampled.mean(1).var(ddof=1)
+    units = np.mean([draws.mean(1) for draws in resampled], axis=0).var(ddof=1) * n / (n - 1)
+    # What differs from seed to seed with the units drawn is in either variance.
+    for change, draws in zip(changes, resampled, strict=True):
+        own = draws.var(axis=0, ddof=1).mean() - draws.mean(1).var(ddof=1)
         both += share * own * n / (n - 1) / (len(change.observed) - 1)
     return alone, _satterthwaite(max(seeds + units - both, seeds, units), [*parts, (units, n - 1)])
 

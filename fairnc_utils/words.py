@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fairnc_utils import _io, assets
 from fairnc_utils.catalog import AXES, check_words, is_word_file
@@ -177,7 +178,7 @@ def whole_words(tokenizer) -> dict[int, str]:
 
 
 def control_words(
-    tokenizer, counts: Sequence[int], *, size: int, exclude: Iterable[int] = (), min_count: int = 10, seed: int = 0,
+    tokenizer, counts: ArrayLike, *, size: int, exclude: Iterable[int] = (), min_count: int = 10, seed: int = 0,
     match: Sequence[int] | None = None,
 ) -> WordList:  # fmt: skip
     """A control list: random words, or with ``match`` words that are as frequent as those of another list.
@@ -204,13 +205,14 @@ def control_words(
     return WordList(label, tuple(names[i] for i in chosen), (label,) * len(chosen), tuple(int(i) for i in chosen))
 
 
-def seen_gender_ids(tokenizer, counts: Sequence[int], *, min_count: int) -> list[int]:
+def seen_gender_ids(tokenizer, counts: ArrayLike, *, min_count: int) -> list[int]:
     """Token ids of the gender words that occur ``min_count`` times; ``counts`` (V,)."""
+    counts = np.asarray(counts)
     return [i for i in load("gender", tokenizer).token_ids if counts[i] >= min_count]
 
 
 def control(
-    kind: str, tokenizer, counts: Sequence[int], *, min_count: int, seed: int, gender: Sequence[int] | None = None
+    kind: str, tokenizer, counts: ArrayLike, *, min_count: int, seed: int, gender: Sequence[int] | None = None
 ) -> WordList:
     """A ``random`` or frequency-``matched`` control list, as large as the seen gender words, none of which is in it.
 
