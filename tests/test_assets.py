@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fairnc_utils import assets, corpora
+from fairnc_utils import assets, corpora, hub
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import checkout
 
@@ -276,6 +276,6 @@ def test_hub_datasets_may_be_local_and_are_named_when_they_cannot_be_read(monkey
     (tmp_path / "nyu-mll" / "glue" / "train.csv").write_text("sentence,label\ngood,1\n")
     monkeypatch.setenv("FAIRNC_DATA", str(tmp_path))
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    assert assets.hub_dataset("nyu-mll/glue", "train")["sentence"][:] == ["good"]
+    assert hub.dataset("nyu-mll/glue", "train")["sentence"][:] == ["good"]
     with pytest.raises(FairNCError, match=r"dataset stanfordnlp/snli: the hub .*\$FAIRNC_DATA/stanfordnlp/snli"):
-        assets.hub_dataset("stanfordnlp/snli", "train")
+        hub.dataset("stanfordnlp/snli", "train")

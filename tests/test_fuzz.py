@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairnc_book import published
-from fairnc_utils import assets, benchmarks, corpora, tasks, words
+from fairnc_utils import assets, benchmarks, corpora, hub, tasks, words
 from fairnc_utils.debias import mabel
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.regularizer import corrected
@@ -148,7 +148,7 @@ def test_texts_with_a_mark_at_the_start_other_line_ends_and_long_lines(tmp_path,
 @few
 @given(name=st.text(max_size=20) | st.sampled_from(["a/b", "a/b:c", "../x", "/", "x" * 5000, "x" * 300 + ".txt", "\0.txt"]))
 def test_corpus_names(name, monkeypatch):
-    monkeypatch.setattr(assets, "hub_dataset", lambda *_: datasets.Dataset.from_dict({"text": ["a"]}))
+    monkeypatch.setattr(hub, "dataset", lambda *_: datasets.Dataset.from_dict({"text": ["a"]}))
     asked(corpora.load, name)
 
 

@@ -20,7 +20,7 @@ import torch
 import yaml
 from test_workflow import ROOT, copy, plant, run
 
-from fairnc_utils import assets, corpora, models, training
+from fairnc_utils import assets, corpora, hub, models, training
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import cli
 
@@ -137,9 +137,9 @@ def test_code_in_a_folder_of_data_is_not_run(trap, tmp_path, monkeypatch):
     monkeypatch.setenv("FAIRNC_DATA", str(tmp_path))
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     with pytest.raises(FairNCError, match=r"owner/name cannot be read .*scripts are no longer supported"):
-        assets.hub_dataset("owner/name", "train")
+        hub.dataset("owner/name", "train")
     (folder / "name.py").unlink()
-    assert assets.hub_dataset("owner/name", "train")["text"][:] == ["One."]
+    assert hub.dataset("owner/name", "train")["text"][:] == ["One."]
 
 
 # ----------------------------------------------------------------------------------------------------------- archives

@@ -13,7 +13,7 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
-from fairnc_utils import assets, tasks, words
+from fairnc_utils import assets, hub, tasks, words
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.tasks import base, biographies, glue, nli
 
@@ -153,11 +153,11 @@ def test_a_missing_task_names_both_remedies(folder):
 def test_the_hub_is_asked_for_the_split_that_it_has(folder, monkeypatch):
     asked = []
 
-    def hub_dataset(name, split, config=None):
+    def dataset(name, split, config=None):
         asked.append((name, config, split))
         return datasets.Dataset.from_dict({"premise": ["a"], "hypothesis": ["b"], "label": [2], "idx": [0]})
 
-    monkeypatch.setattr(assets, "hub_dataset", hub_dataset)
+    monkeypatch.setattr(hub, "dataset", dataset)
     for split in tasks.get("mnli").splits:
         assert tasks.get("mnli").items(split)[0] == {"premise": "a", "hypothesis": "b", "label": 2, "item_id": "0"}
     assert asked == [("nyu-mll/glue", "mnli", part) for part in ("train", "validation_matched", "validation_mismatched")]
@@ -172,11 +172,11 @@ def test_a_hub_that_does_not_answer_is_asked_once(folder, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.utils.get_session(), "head", silent)
-    assets._hub_silent.cache_clear()
+    hub._silent.cache_clear()
     for name in ("rte", "snli"):
         with pytest.raises(FairNCError, match=r"the hub does not answer \(nobody there\); put a copy at"):
             tasks.get(name).items("train")
-    assets._hub_silent.cache_clear()
+    hub._silent.cache_clear()
     assert len(asked) == 1
 
 
@@ -223,7 +223,7 @@ def test_missing_inference_data_names_its_place(folder):
 
 def test_pairs_without_a_label_are_left_out(monkeypatch):
     table = {"premise": ["a", "b"], "hypothesis": ["c", "d"], "label": [-1, 2]}
-    monkeypatch.setattr(assets, "hub_dataset", lambda name, split: datasets.Dataset.from_dict(table))
+    monkeypatch.setattr(hub, "dataset", lambda name, split: datasets.Dataset.from_dict(table))
     assert list(tasks.get("snli").items("test")) == [{"premise": "b", "hypothesis": "d", "label": 2}]
 
 
@@ -281,7 +281,7 @@ def test_a_broken_bug_file_is_named_with_its_line(folder):
 def test_biographies_have_names_for_their_numbers(monkeypatch):
     table = {"hard_text": ["She plays .", "He heals ."], "profession": [23, 19], "gender": [1, 0]}
     asked = []
-    monkeypatch.setattr(assets, "hub_dataset", lambda *name: asked.append(name) or datasets.Dataset.from_dict(table))
+    monkeypatch.setattr(hub, "dataset", lambda *name: asked.append(name) or datasets.Dataset.from_dict(table))
     items = tasks.get("bias_in_bios").items("validation")
     assert asked == [("LabHC/bias_in_bios", "dev")]
     found = [(item["profession"], item["gender"], item["label"]) for item in items]

@@ -20,7 +20,7 @@ import datasets
 import torch
 from torch import Tensor, nn
 
-from fairnc_utils import _io, assets, corpora, swap
+from fairnc_utils import _io, corpora, hub, swap
 from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, masked_batch, masked_lm_loss
 from fairnc_utils.errors import FairNCError
 
@@ -46,7 +46,7 @@ def nli_pairs(limit: int | None = None) -> list[tuple[str, str]]:
     """Entailment pairs of SNLI and MNLI, of the first ``limit`` rows of each, in which a gendered word stands."""
     found = {}
     for name in ("stanfordnlp/snli", "nyu-mll/multi_nli"):
-        rows = assets.hub_dataset(name, "train")
+        rows = hub.dataset(name, "train")
         for row in rows.select(range(min(limit or len(rows), len(rows)))):
             pair = row["premise"], row["hypothesis"]
             if row["label"] == ENTAILMENT and any(swap.gender(text) != text for text in pair):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import datasets
 import numpy as np
 
-from fairnc_utils import assets, stats
+from fairnc_utils import assets, hub, stats
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.training import Recipe
 
@@ -81,7 +81,7 @@ def from_file_or_hub(
     if assets.has_local(key):
         return read(key)
     try:
-        return assets.hub_dataset(repository, split, config)
+        return hub.dataset(repository, split, config)
     except FairNCError as error:
         raise FairNCError(f"there is no file $FAIRNC_DATA/{key} (put it there), and {error}") from error
 

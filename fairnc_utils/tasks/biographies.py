@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 
 import datasets
 
-from fairnc_utils import _io, assets
+from fairnc_utils import _io, hub
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.tasks.base import RECIPE, Input, Task, accuracy, encode
 
@@ -42,7 +42,7 @@ HIDDEN = "[PROFESSION]"
 
 def load_bios(split: str) -> datasets.Dataset:
     """Biographies without their first sentence: ``text``, ``label``, ``profession``, ``gender``, ``item_id``."""
-    table = assets.hub_dataset("LabHC/bias_in_bios", {"validation": "dev"}.get(split, split))
+    table = hub.dataset("LabHC/bias_in_bios", {"validation": "dev"}.get(split, split))
     if missing := [column for column in ("hard_text", "profession", "gender") if column not in table.column_names]:
         raise FairNCError(f"LabHC/bias_in_bios ({split}): there is no column {missing[0]!r} among {table.column_names}")
     return datasets.Dataset.from_dict(

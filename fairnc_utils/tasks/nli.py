@@ -9,7 +9,7 @@ from functools import partial
 import datasets
 import numpy as np
 
-from fairnc_utils import assets
+from fairnc_utils import hub
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.tasks.base import RECIPE, Task, accuracy, class_of, encode, table
 from fairnc_utils.tasks.glue import ENTAILMENT
@@ -23,7 +23,7 @@ _SICK_SPLITS = {"train": "TRAIN", "validation": "TRIAL", "test": "TEST"}
 
 def load_snli(split: str) -> datasets.Dataset:
     """SNLI's pairs whose annotators agreed on a label."""
-    items = assets.hub_dataset("stanfordnlp/snli", split)
+    items = hub.dataset("stanfordnlp/snli", split)
     return items.select(np.flatnonzero(np.array(items["label"]) >= 0)).select_columns([*COLUMNS, "label"])
 
 
