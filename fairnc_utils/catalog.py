@@ -140,7 +140,7 @@ BENCHMARKS: Registry[Any] = Registry(
 AXES: Registry[Any] = Registry(
     "word list",
     {
-        "gender": Entry("words for women and men", BOTH, ("GenderSwaps",), "fairnc_utils.words:gender_words"),
+        "gender": Entry("words for women and men", BOTH, (), "fairnc_utils.words:gender_words"),
         "neutral": Entry(
             "frequent words that name no person and no group", BOTH, (), "fairnc_utils.words:neutral_words"
         ),
@@ -154,8 +154,8 @@ AXES: Registry[Any] = Registry(
 
 #: Lists that follow from a vocabulary and the text that is read.
 CONTROLS = {
-    "random": Entry("as many words as there are gender words, drawn at random", BOTH, ("GenderSwaps",)),
-    "matched": Entry("likewise, as frequent as the gender words", BOTH, ("GenderSwaps",)),
+    "random": Entry("as many words as there are gender words, drawn at random", BOTH),
+    "matched": Entry("likewise, as frequent as the gender words", BOTH),
     "vocabulary": Entry("every token that is seen often enough", BOTH),
 }
 

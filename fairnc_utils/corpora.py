@@ -78,9 +78,9 @@ def load(name: str, split: str | None = None) -> datasets.Dataset:
 
     ``name``: ``gap``, ``bug``, ``panda``, ``bold``; a UTF-8 file, ``.txt`` with one text a line or ``.jsonl`` with one object
     with the field ``text`` a line; a folder that ``datasets`` saved (``save_to_disk``), of which the column ``text`` is read,
-    else the first column of strings; or a hub dataset, ``owner/name`` or ``owner/name:configuration``, whose first column of
-    strings is read. Blank texts are left out. Raises ``FairNCError`` for an unknown corpus or split, a file that is no text,
-    and a corpus with no text.
+    else the first column of strings; or a hub dataset, ``owner/name``, ``owner/name@revision`` or either with
+    ``:configuration``, whose first column of strings is read. Blank texts are left out. Raises ``FairNCError`` for an unknown
+    corpus or split, a file that is no text, and a corpus with no text.
     """
     texts = [text for text in ((text or "").strip() for text in _texts(name, split)) if text]
     if not texts:

@@ -17,7 +17,7 @@ class FairNCError(ValueError):
 
 
 class FairNCWarning(UserWarning):
-    """Something is left out and the rest goes on, such as a plug-in that cannot be used."""
+    """What was asked for goes on, and something about it should be known, such as a plug-in that cannot be used."""
 
 
 def brief(value: object) -> str:

@@ -11,7 +11,8 @@ with needs("measure"):
 
 
 def dataset(name: str, split: str, config: str | None = None) -> datasets.Dataset:
-    """A hub dataset at its pinned revision, or the same from ``$FAIRNC_DATA/<name>``."""
+    """A hub dataset at its pinned revision (``name@revision`` for others), or the same from ``$FAIRNC_DATA/<name>``."""
+    name, revision = assets.pinned(name)
     local = assets.override(name)
     if local is not None and local.is_dir():
         try:
@@ -24,7 +25,7 @@ def dataset(name: str, split: str, config: str | None = None) -> datasets.Datase
             "if the hub's cache has it"
         )
     try:
-        return datasets.load_dataset(name, config, split=split, revision=assets.REVISIONS.get(name))
+        return datasets.load_dataset(name, config, split=split, revision=revision)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise FairNCError(f"dataset {name}: the hub has no answer ({reason}); put a copy at $FAIRNC_DATA/{name}") from error

@@ -9,11 +9,13 @@ feature is read where the model's own forward pass hands it to the decoder.
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib import resources
+from pathlib import Path
 
 import torch
 import transformers  # its names are looked up where they are used: each brings seconds of imports
@@ -22,7 +24,7 @@ from torch import Tensor, nn
 from fairnc_utils import assets
 from fairnc_utils._onednn import adopt, linear
 from fairnc_utils.catalog import SPACES
-from fairnc_utils.errors import FairNCError
+from fairnc_utils.errors import FairNCError, FairNCWarning
 
 
 class _Reached(Exception):
@@ -269,7 +271,19 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
     except Exception as error:  # transformers and the hub raise many types; the user needs one sentence
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FairNCError(f"model {name!r} cannot be loaded: {reason}. Give a local folder or a hub name") from error
+    if where.get("revision") == "main":
+        _warn_unpinned(name)
     return wrap(adopt(model.to(device)), tokenizer, name=name)
+
+
+def _warn_unpinned(repository: str) -> None:
+    """Say which commit of a hub model was read, as its newest one may be another tomorrow."""
+    import huggingface_hub
+
+    file = huggingface_hub.try_to_load_from_cache(repository, "config.json", revision="main")
+    commit = Path(file).parent.name if isinstance(file, str) else "<commit>"
+    message = f"model {repository!r} may change on the hub; to read again what was read now, name {repository}@{commit}"
+    warnings.warn(message, FairNCWarning, stacklevel=3)
 
 
 def wrap(model: nn.Module, tokenizer: object, *, name: str, evaluate: bool = True) -> LanguageModel:

@@ -20,9 +20,6 @@ from fairnc_utils.catalog import AXES, check_words, is_word_file
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import single_token_id
 
-#: Pairs of the swap lists that stand in the order female, male.
-_FEMALE_FIRST = {"mommy", "princess", "ms.", "camerawomen"}
-
 
 @dataclass(frozen=True)
 class WordList:
@@ -43,18 +40,8 @@ class WordList:
 
 
 def gender_words() -> list[tuple[str, str]]:
-    """(word, ``"female"`` or ``"male"``) from the WinoBias and extended swap lists, and pairs that those lack."""
-    pairs = []
-    for line in _io.text("GenderSwaps/gendered_words_unidirectional.txt").splitlines():
-        left, _, right = (part.strip(" '") for part in line.partition("\t"))
-        if left and right:
-            pairs.append((left, right) if left in _FEMALE_FIRST else (right, left))
-    pairs += [(row["female"], row["male"]) for row in _packaged_rows("gender_additions.csv")]
-    labelled: dict[str, str] = {}
-    for female, male in pairs:
-        labelled.setdefault(female, "female")
-        labelled.setdefault(male, "male")
-    return sorted(labelled.items())
+    """(word, ``"female"`` or ``"male"``): WinoBias's swap lists (Zhao et al. 2018; MIT licence), and pairs that they lack."""
+    return _packaged_pairs("gender_words.csv")
 
 
 def profession_words() -> list[tuple[str, str]]:
@@ -64,11 +51,12 @@ def profession_words() -> list[tuple[str, str]]:
 
 def neutral_words() -> list[tuple[str, str]]:
     """(word, ``"neutral"``): everyday words that name no person and no group, frequent in encyclopedic text."""
-    return [(row["word"], row["group"]) for row in _packaged_rows("neutral_words.csv")]
+    return _packaged_pairs("neutral_words.csv")
 
 
-def _packaged_rows(name: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(assets.packaged(name))))
+def _packaged_pairs(name: str) -> list[tuple[str, str]]:
+    rows = csv.DictReader(io.StringIO(assets.packaged(name)))
+    return [(row["word"], row["group"]) for row in rows]
 
 
 def _attribute_words(axis: str) -> list[tuple[str, str]]:
@@ -156,8 +144,8 @@ def released(method: str, tokenizer) -> WordList:
     425 words become 287 ids; ASE's 409 become 271.
     """
     groups: dict[str, list[str]] = {}
-    for row in _packaged_rows("released_gender_words.csv"):
-        groups.setdefault(row["group"], []).append(row["word"])
+    for word, group in _packaged_pairs("released_gender_words.csv"):
+        groups.setdefault(group, []).append(word)
     kept: dict[int, tuple[str, str]] = {}
     for group, listed in groups.items():
         for word in [word.replace("_", "") for word in listed[:-_RELEASED_NAMES]] if method == "ase" else listed:

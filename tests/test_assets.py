@@ -6,6 +6,7 @@ import io
 import os
 import re
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -257,12 +258,32 @@ def listed(value: object) -> list:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def test_every_hub_name_in_the_configurations_is_pinned_or_excused():
+def test_every_hub_name_in_the_configurations_is_pinned():
     names = set().union(*(hub_names(yaml.safe_load(file.read_text())) for file in (ROOT / "config").glob("*.yaml")))
     assert {"bert-base-uncased", "facebook/FairBERTa"} <= names
-    without = {name for name in names if "@" not in name and name not in assets.REVISIONS}
-    assert without == set(assets.UNPINNED)
-    assert all(re.fullmatch("[0-9a-f]{40}", revision) for revision in assets.REVISIONS.values())
+    assert all(re.fullmatch("[0-9a-f]{40}", assets.pinned(name)[1] or "") for name in names)
+
+
+def test_what_is_read_of_a_hub_model_without_a_pin_is_said(tiny, tmp_path):
+    """As the hub's client keeps it: a folder a commit, and the newest one by name."""
+    commit, repository = "0123456789abcdef" * 2 + "01234567", tmp_path / "models--someone--bert"
+    for part in (tiny("bert").model, tiny("bert").tokenizer):
+        part.save_pretrained(repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    code = "import sys; from fairnc_utils import models; models.load(sys.argv[1])"
+    said = {
+        name: subprocess.run(
+            [sys.executable, "-c", code, name],
+            env=os.environ | {"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stderr
+        for name in ("someone/bert", f"someone/bert@{commit}")
+    }
+    assert f"may change on the hub; to read again what was read now, name someone/bert@{commit}" in said["someone/bert"]
+    assert "may change" not in said[f"someone/bert@{commit}"]
 
 
 @pytest.mark.parametrize("name", ["models/absent", "./absent", "/absent/model", "a/b/c", "", "two words"])

@@ -238,7 +238,7 @@ def panda(rows: list[dict]) -> bytes:
 
 LOCAL = {
     **{f"corpus {name}": (lambda name=name: corpora.load(name)) for name in corpora.CORPORA},
-    **{f"words {name}": listed for name, listed in words.AXES.items() if name != "neutral"},
+    **{f"words {name}": listed for name, listed in words.AXES.items() if name not in ("gender", "neutral")},
     **{
         f"benchmark {name}": (lambda name=name: benchmarks.get(name).load(benchmarks.get(name).splits[0]))
         for name in ("stereoset_intra", "stereoset_inter_likelihood", "crows_official", "bec_pro", "occupation_slope",
