@@ -74,6 +74,7 @@ def test_a_list_and_a_corpus_of_one_s_own(capsys, tmp_path, monkeypatch):
         (["measure", "--words", "gendre"], "gendre"),
         (["measure", "--model", "random", "--corpus", "missing.txt"], "missing.txt"),
         (["measure", "--model", "models/none"], "models/none"),
+        (["measure", "--model", "random", "--device", "gpu"], "device 'gpu' cannot be used here; choose auto, cpu"),
         (["assets", "numpy"], "the pinned ones are"),
     ],
 )

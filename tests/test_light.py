@@ -1,7 +1,9 @@
 """What a user of the library pays for: the core needs no extra, and an extra that is missing is named in one line."""
 
+import statistics
 import subprocess
 import sys
+import time
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -119,3 +121,18 @@ def test_one_extra_holds_everything_for_the_book():
         "torch",
         "transformers",
     }
+
+
+def test_help_costs_little_more_than_what_it_is_made_from():
+    """Medians of five; the limit leaves room for a machine that does other things."""
+
+    def seconds(*command: str) -> float:
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, check=True)
+            times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+    base = seconds("-c", "from pydantic import BaseModel; import yaml")
+    assert seconds("-m", "fairnc_utils", "--help") < 5 * base
