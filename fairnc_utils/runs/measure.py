@@ -12,6 +12,7 @@ from fairnc_utils.measurement import Reading
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.runs.options import GeometryConfig, MeasureConfig, TextConfig, configured
 from fairnc_utils.runs.rows import Run, make, metric_rows
+from fairnc_utils.runs.store import stored
 from fairnc_utils.words import WordList
 
 
@@ -19,6 +20,7 @@ def _read(config: TextConfig, **options) -> Reading:
     return measurement.read(**config.model_dump(include={"model", "device", "corpus", "split", "texts"}), **options)
 
 
+@stored
 def measure(**options) -> Run:
     """Collapse metrics of word lists for one model on one corpus: rows by list, variant, minimum count and layer.
 
@@ -100,6 +102,7 @@ def _list_rows(
     return rows, items
 
 
+@stored
 def geometry(**options) -> Run:
     """Class means and word embeddings in one plane, by PCA and UMAP, with the trustworthiness of each map.
 

@@ -58,21 +58,28 @@ class Run:
         """Write ``folder/<run_id>/`` with results (Parquet and CSV), items and provenance; all of it or nothing.
 
         What else is in a folder of that name stays there.
-        A relative folder is one of the project, so that a notebook saves to the same place from wherever it is run. Raises
-        ``FairNCError`` where the folder cannot be written.
+        A relative folder is one of the project, so that a notebook saves to the same place from wherever it is run. A run
+        that is there already, made at the same moment, is left alone. Raises ``FairNCError`` where the folder cannot be
+        written.
         """
         folder = assets.project_root() / folder
         try:
             with replacing(folder / self.run_id, ours=RUN_FILES) as built:
-                built.mkdir()
-                self.results.to_parquet(built / "results.parquet", index=False)
-                self.results.to_csv(built / "results.csv", index=False)
-                self.items.to_parquet(built / "items.parquet", index=False)
-                (built / "provenance.json").write_text(json.dumps(self.provenance, indent=2, sort_keys=True) + "\n")
+                self.write(built)
         except OSError as error:
             reason = error.strerror or error  # pyarrow gives a sentence alone
             raise FairNCError(f"results cannot be saved to {folder} ({reason}): make room or choose another folder") from error
         return self
+
+    def write(self, folder: Path) -> Path:
+        """Make ``folder`` and write the run's files into it; returns it."""
+        folder.mkdir()
+        self.results.to_parquet(folder / "results.parquet", index=False)
+        self.results.to_csv(folder / "results.csv", index=False)
+        self.items.to_parquet(folder / "items.parquet", index=False)
+        # Keys in their own order, which is that of the options: tables of a run that is read back are the same.
+        (folder / "provenance.json").write_text(json.dumps(self.provenance, indent=2) + "\n")
+        return folder
 
     def select(self, **columns) -> pd.DataFrame:
         """The result rows with the given column values, e.g. ``run.select(words="gender", metric="nc3")``."""
@@ -129,10 +136,13 @@ def select(table: pd.DataFrame, **columns) -> pd.DataFrame:
 
 
 def load(folder: str | Path, name: str = "results") -> pd.DataFrame:
-    """All ``results`` (or ``items``) rows of the runs below ``folder``, whatever the depth, ordered by run."""
-    files = run_files(folder, f"{name}.parquet")
+    """All ``results`` (or ``items``) rows of the runs below ``folder``, whatever the depth, ordered by run.
+
+    A relative folder is one of the project, as in ``Run.save``. Raises ``FairNCError`` if no run is there.
+    """
+    files = run_files(assets.project_root() / folder, f"{name}.parquet")
     if not files:
-        raise FairNCError(f"no run below {folder}: run a chapter or `fairnc measure --out {folder}` first")
+        raise FairNCError(f"no run below {folder}: run `make book`, a chapter or `fairnc measure --out {folder}` first")
     return pd.concat([_table(file) for file in files], ignore_index=True)
 
 

@@ -26,7 +26,7 @@ rule book:
         config="_config.yml",
         prose=files("book", "*"),
         package=files("fairnc_utils", "*.py") + files("fairnc_book", "*.py"),  # its docstrings are the reference
-        notebooks=rules.collect.input.notebooks,
+        notebooks=expand(rules.draw.output.notebook, chapter=PARAMETERS),
         results=rules.collect.output,
         abstract=rules.abstract.output,
         mathjax=BUILD / "assets" / "django-static-mathjax",

@@ -1,4 +1,4 @@
-"""Execute one notebook with papermill (rule ``execute``).
+"""Execute one notebook with papermill (rule ``execute``), or take an executed one, if it is drawn as it would be now (``draw``).
 
 papermill writes beside the log; the notebook moves to its place when it is complete, so one that is there is whole. One
 that fails stays as ``<chapter>.failed.ipynb``.
@@ -7,11 +7,13 @@ that fails stays as ``<chapter>.failed.ipynb``.
 import logging
 import os
 import re
+import shutil
 import sys
 import tempfile
 import threading
 import time
 import traceback
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -23,7 +25,6 @@ sys.modules["rfc3987_syntax"] = None
 LIGHTER = "import sys; sys.modules['rfc3987_syntax'] = None"  # the kernel imports it, too
 
 import nbformat  # noqa: E402
-import papermill  # noqa: E402
 
 #: Tensors come and go by the thousand: freed memory (of blocks below 128 MiB, up to 512 MiB) stays with the process, for the
 #: system takes long to give it back. The C library of Linux reads these; others have their own ways.
@@ -53,27 +54,48 @@ def snakemake_process() -> psutil.Process:
 
 def check_names(notebook: str, parameters: dict) -> None:
     """papermill only warns of a parameter that the notebook does not have, and a mistyped knob would do nothing."""
+    import papermill  # takes a second, which a notebook that is only copied does not need
+
     known = papermill.inspect_notebook(notebook)
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise ValueError(f"{notebook} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
 
 
-def publish(notebook: Path) -> None:
-    """Name no folder of the machine that made it, and fold the cell of parameters that papermill put in."""
-    content = nbformat.reads(notebook.read_text().replace(f"{Path.cwd()}/", ""), as_version=4)
+def publish(notebook: Path, before: nbformat.NotebookNode | None) -> None:
+    """Make an executed notebook what the book takes: it names no folder of this machine, links to pages of the book as its
+    chapters lie among them, and has the cell of parameters folded. ``before``: an earlier one, whose time was that of computing.
+    """
+    text = notebook.read_text().replace(f"{Path.cwd()}/", "").replace("](../book/", "](../")
+    content = nbformat.reads(text, as_version=4)
     for cell in content.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata.tags.append("hide-cell")
+    if before:
+        content.metadata.papermill = before.metadata.papermill
     nbformat.write(content, notebook)
 
 
+def outdated(executed: nbformat.NotebookNode, drawing: list[str]) -> bool:
+    """Whether the drawing code has changed since the notebook began to run; by file times, as Snakemake tells it."""
+    started = datetime.fromisoformat(executed.metadata.papermill.start_time).timestamp()
+    return any(os.stat(file).st_mtime > started for file in drawing)
+
+
 def main(snakemake) -> int:
-    """Run the notebook of the rule → exit status."""
+    """Make the notebook of the rule → exit status."""
+    executed = getattr(snakemake.input, "executed", None)
+    before = nbformat.read(executed, as_version=4) if executed else None
+    if before and not outdated(before, snakemake.input.drawing):
+        shutil.copyfile(executed, snakemake.output.notebook)
+        return 0
+    import papermill
+
     threading.Thread(target=die_with, args=[snakemake_process()], daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)
     os.environ["OMP_WAIT_POLICY"] = "passive"  # on a busy machine, threads that spin while they wait cost many times more
-    os.environ |= MALLOC | {"FAIRNC_PROGRESS": "log"}  # nobody watches the notebook
+    # Nobody watches the notebook, so progress goes to the log.
+    os.environ |= MALLOC | {"FAIRNC_PROGRESS": "log", "FAIRNC_STORE": str(snakemake.params.store)}
     log, output, notebook = Path(snakemake.log[0]), Path(snakemake.output.notebook), snakemake.input.notebook
     partial, failed = log.with_suffix(".partial.ipynb"), log.with_suffix(".failed.ipynb")
     logging.basicConfig(filename=log, filemode="w", level=logging.INFO, format="%(message)s")
@@ -93,7 +115,7 @@ def main(snakemake) -> int:
             logging.error("The notebook as far as it came: %s", failed.resolve())
         return 1
     failed.unlink(missing_ok=True)
-    publish(partial)
+    publish(partial, before)
     partial.replace(output)
     return 0
 
