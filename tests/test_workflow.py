@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -150,19 +151,124 @@ def test_finished_book_has_nothing_to_do_even_after_touching_everything(book):
 
 @pytest.mark.slow
 def test_a_change_reruns_what_it_affects_and_nothing_else(book):
-    summarize = {"summarize": len(SUMMARIES)} if SUMMARIES else {}
-    after = {"collect": 1, "abstract": 1, "book": 1, "all": 1}
+    summarize = {"summarize": len(SUMMARIES)}
+    after = {"collect": 1, "abstract": 1, "status": 1, "book": 1, "all": 1}
     with edited(book / "notebooks" / f"{CHAPTERS[0]}.ipynb", "# ", "# Changed: "):
-        assert planned(book) == {"execute": 1, **summarize, **after}
-    everything = {"execute": len(CHAPTERS), **summarize, **after}
+        assert planned(book) == {"execute": 1, **summarize, "draw": 1 + len(SUMMARIES), **after}
+    everything = {"execute": len(CHAPTERS), **summarize, "draw": len(CHAPTERS + SUMMARIES), **after}
     with edited(book / "config/tiny.yaml", "device: cpu", "device: auto"):
         assert planned(book) == {"parameters": len(CHAPTERS + SUMMARIES), **everything}
     with edited(book / "fairnc_utils/collapse.py", '"""', '"""Changed. '):
         assert planned(book) == everything
     assert planned(book, "study") == {"plan": 3, "part": 5, "study": 1}  # no part of the book
+    with edited(book / "fairnc_book/explorer.py", '"""', '"""Changed. '):
+        assert planned(book) == everything
     with edited(book / "book/index.md", "# ", "# Changed: "):
         assert planned(book) == {"book": 1, "all": 1}
     assert planned(book) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [("figures/base.py", "#0072B2", "#0072B3"), ("figures/base.py", '"size": 13', '"size": 14'),
+     ("tables.py", "first column left, with its caption", "first column left, with a caption")],
+)  # fmt: skip
+def test_a_colour_or_a_caption_reruns_no_chapter_that_computes(book, file, old, new):
+    with edited(book / "fairnc_book" / file, old, new):
+        drawn = {"draw": len(CHAPTERS + SUMMARIES), "status": 1, "book": 1, "all": 1}
+        assert planned(book) == drawn
+    assert planned(book) == {}
+
+
+@pytest.mark.slow
+def test_a_module_of_the_site_reruns_the_site_alone(book):
+    for module in ("plotly", "pages", "stills"):
+        with edited(book / f"fairnc_book/site/{module}.py", '"""', '"""Changed. '):
+            assert planned(book) == {"status": 1, "book": 1, "all": 1}
+
+
+@pytest.mark.slow
+def test_a_chapter_with_another_caption_trains_nothing_again(book):
+    """The trained models went with the chapter's results; both come back from the run store."""
+    chapter, build = "04-training", book / "build/tiny"
+    (store,) = (build / "store").iterdir()
+    trained = {path: path.stat().st_mtime_ns for path in store.glob("train-*/provenance.json")}
+    rows = build.glob(f"results/{chapter}/*/results.parquet")
+    before = pd.concat(map(pd.read_parquet, sorted(rows)))
+    entries = set(store.iterdir())
+    with edited(book / f"notebooks/{chapter}.ipynb", "before and after.", "after and before."):
+        done = run(book, f"build/tiny/notebooks/{chapter}.ipynb")
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert "after and before." in (build / f"notebooks/{chapter}.ipynb").read_text()
+    assert len(trained) == 2
+    assert {path: path.stat().st_mtime_ns for path in store.glob("train-*/provenance.json")} == trained
+    assert set(store.iterdir()) == entries
+    rows = build.glob(f"results/{chapter}/*/results.parquet")
+    pd.testing.assert_frame_equal(before, pd.concat(map(pd.read_parquet, sorted(rows))))
+    assert len(list(build.glob(f"results/{chapter}/models/*/model.safetensors"))) == 2
+
+
+@pytest.mark.slow
+def test_drawing_anew_shows_the_new_colour_and_leaves_results_alone(book):
+    chapter, build = "01-measuring-collapse", book / "build/tiny"
+    folder = build / f"results/{chapter}"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with edited(book / "fairnc_book/figures/base.py", "#0072B2", "#0072B3"):
+        done = run(book, f"build/tiny/notebooks/{chapter}.ipynb")
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    executed, shown = (nbformat.read(build / f"{name}/{chapter}.ipynb", as_version=4) for name in ("executed", "notebooks"))
+    assert "#0072B3" in nbformat.writes(shown)
+    assert "#0072B3" not in nbformat.writes(executed)
+    assert shown.metadata.papermill == executed.metadata.papermill
+
+
+def test_a_copied_profile_builds_into_a_folder_of_its_own(tmp_path):
+    project = copy(tmp_path)
+    shutil.copy(project / "config/tiny.yaml", project / "config/mine.yaml")
+    launch = [sys.executable, "workflow/launch.py", "--dry-run", "--cores", "1", "--configfile", "config/mine.yaml"]
+    done = subprocess.run(launch, cwd=project, capture_output=True, text=True, check=True)
+    assert "build/mine/_build/html/index.html" in done.stdout + done.stderr
+    assert "build/tiny" not in done.stdout + done.stderr
+    elsewhere = subprocess.run([*launch, "--config", "build=x/y"], cwd=project, capture_output=True, text=True, check=True)
+    assert "x/y/_build/html/index.html" in elsewhere.stdout + elsewhere.stderr
+
+
+def test_a_chapter_that_left_the_profile_leaves_no_results(tmp_path):
+    project = copy(tmp_path)
+    path = project / "config/tiny.yaml"
+    profile = yaml.safe_load(path.read_text()) | {"summaries": {}}
+    targets = [plant(project, chapter, FIND) for chapter in CHAPTERS[:2]]
+    for chapters, wanted in ((CHAPTERS[:2], targets), (CHAPTERS[:1], targets[:1])):
+        path.write_text(yaml.safe_dump(profile | {"chapters": {chapter: {} for chapter in chapters}}))
+        (project / "build/tiny/notebooks" / f"{CHAPTERS[0]}.ipynb").unlink(missing_ok=True)
+        done = run(project, *wanted)
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert [folder.name for folder in (project / "build/tiny/results").iterdir()] == CHAPTERS[:1]
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="no make")
+def test_make_says_in_one_line_what_cannot_be_done():
+    done = make("book", "PROFILE=nope")
+    assert done.returncode != 0
+    (line,) = done.stderr.splitlines()
+    assert "There is no config/nope.yaml: PROFILE may be full paper quick tiny" in line
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        (line,) = make("serve", "PROFILE=tiny", f"PORT={port}").stderr.splitlines()
+    assert f"Port {port} of this machine cannot be had: choose another" in line
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="no make")
+def test_make_clean_leaves_what_took_hours():
+    removed = make("--dry-run", "clean").stdout.split()
+    assert "build" in removed
+    assert not {"runs", ".venv"} & set(removed)
 
 
 def check_failure(project: Path, target: str, error: str) -> None:

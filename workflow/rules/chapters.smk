@@ -69,6 +69,11 @@ wildcard_constraints:
 FIRST = ["04-training", "03-intrinsic-fairness", "05-extrinsic-fairness", "06-understanding", "02-geometry"]
 
 
+# torch computes with as many, so chapters that run side by side never share a core. Two chapters of one thread are done
+# sooner than one after the other on two: no chapter computes on all threads all the time.
+THREADS = max(1, (workflow.cores or 1) // len(CHAPTERS))
+
+
 # No input: Snakemake reruns this rule when `params` differ from the last run's, so the file changes with its content.
 rule parameters:
     output:
@@ -121,9 +126,7 @@ rule execute:
     wildcard_constraints:
         chapter="|".join(CHAPTERS),
     priority: lambda wildcards: len(FIRST) - FIRST.index(wildcards.chapter) if wildcards.chapter in FIRST else 0
-    # torch computes with as many, so chapters that run side by side never share a core. Two chapters of one thread are done
-    # sooner than one after the other on two: no chapter computes on all threads all the time.
-    threads: max(1, (workflow.cores or 1) // len(CHAPTERS))
+    threads: THREADS
     resources:
         mem_mb=4000,
         runtime=240,  # minutes; both are for clusters
@@ -162,7 +165,7 @@ rule draw:
         notebook=BUILD / "notebooks" / "{chapter}.ipynb",
     log:
         BUILD / "logs" / "draw-{chapter}.log",
-    threads: rules.execute.threads
+    threads: THREADS
     resources:
         mem_mb=4000,
         runtime=60,

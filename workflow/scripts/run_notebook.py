@@ -1,4 +1,4 @@
-"""Execute one notebook with papermill (rule ``execute``), or take an executed one, if it is drawn as it would be now (``draw``).
+"""Execute one notebook with papermill (rule ``execute``), or take the executed one if it would be drawn the same (``draw``).
 
 papermill writes beside the log; the notebook moves to its place when it is complete, so one that is there is whole. One
 that fails stays as ``<chapter>.failed.ipynb``.
@@ -63,8 +63,10 @@ def check_names(notebook: str, parameters: dict) -> None:
 
 
 def publish(notebook: Path, before: nbformat.NotebookNode | None) -> None:
-    """Make an executed notebook what the book takes: it names no folder of this machine, links to pages of the book as its
-    chapters lie among them, and has the cell of parameters folded. ``before``: an earlier one, whose time was that of computing.
+    """Make an executed notebook what the book takes.
+
+    It names no folder of the machine that made it, its links to pages of the book start where chapters lie there, and the
+    cell of parameters that papermill put in is folded. ``before``: the notebook as it was computed, whose time it keeps.
     """
     text = notebook.read_text().replace(f"{Path.cwd()}/", "").replace("](../book/", "](../")
     content = nbformat.reads(text, as_version=4)
