@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import yaml

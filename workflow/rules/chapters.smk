@@ -50,7 +50,9 @@ def store():
 
     A chapter that is executed again, after a change of its text, say, reads the runs whose options are as they were.
     """
-    facts = [version("torch"), version("transformers")]
+    groups = [f"fairnc.{kind}" for kind in ("benchmarks", "methods", "words")]
+    plugins = [[point.value, point.dist.version] for group in groups for point in entry_points(group=group)]
+    facts = [version("torch"), version("transformers"), sorted(plugins)]
     facts += [[str(file), Path(file).read_bytes().hex()] for file in (*LIBRARY, *Path().glob("assets.lock"))]
     data = os.environ.get("FAIRNC_DATA")
     stats = ((file, Path(file).stat()) for file in (files(data, "*") if data else ()))
