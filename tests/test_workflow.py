@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from nets import tiny
+
 ROOT = Path(__file__).resolve().parent.parent
 TINY = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
 CHAPTERS, SUMMARIES = list(TINY["chapters"]), list(TINY.get("summaries", {}))
@@ -132,6 +134,7 @@ def test_tiny_book_is_complete(book):
     results = pd.read_parquet(build / "results.parquet")
     assert len(results) == len(pd.read_csv(build / "results.csv")) > 0
     assert set(results.query("origin == 'live'")["profile"]) == {"tiny"}
+    tiny.compare(results)
     for chapter in CHAPTERS + SUMMARIES:
         page = (build / f"_build/html/notebooks/{chapter}.html").read_text()
         assert "Traceback (most recent call last)" not in page
@@ -289,14 +292,38 @@ def test_failing_notebook_is_kept_and_its_traceback_shown(tmp_path):
 
 def test_parameter_that_a_notebook_does_not_have_is_refused(tmp_path):
     project = copy(tmp_path)
-    target = plant(project, CHAPTERS[0], "")
+    target = plant(project, CHAPTERS[0], "from fairnc_book import notebook\nnotebook.check_parameters()")
     path = project / "config/tiny.yaml"
     profile = yaml.safe_load(path.read_text())
     profile["chapters"][CHAPTERS[0]]["mistyped"] = 1
     path.write_text(yaml.safe_dump(profile))
     done = run(project, target)
     assert done.returncode != 0
-    assert f"notebooks/{CHAPTERS[0]}.ipynb has no parameter mistyped; it has" in done.stderr
+    assert "no parameter is called mistyped: this notebook has model" in done.stderr
+
+
+SAVE = """
+import pandas as pd
+from fairnc_utils.runs import rows
+
+run = rows.make({"seed": SEED}, [{"metric": "nc3", "value": 1.0}], pd.DataFrame(), device="cpu", evidence={})
+run.save(results)
+"""
+
+
+def test_experiments_in_a_folder_of_the_build_come_into_no_table(tmp_path):
+    project = copy(tmp_path)
+    shutil.rmtree(project / "book/recorded")
+    path, chapter, table = project / "config/tiny.yaml", CHAPTERS[0], project / "build/tiny/results.parquet"
+    profile = yaml.safe_load(path.read_text()) | {"chapters": {chapter: {}}, "summaries": {}}
+    path.write_text(yaml.safe_dump(profile))
+    plant(project, chapter, SAVE.replace("SEED", "0"))
+    for again in ([], ["--forcerun", "collect"]):
+        done = run(project, "build/tiny/results.parquet", *again)
+        assert done.returncode == 0, done.stderr
+        assert pd.read_parquet(table)["seed"].tolist() == [0]
+        exec(SAVE.replace("SEED", "1"), {"results": str(project / f"build/tiny/results/{chapter}")})
+    assert len(list((project / f"build/tiny/results/{chapter}").glob("*/results.parquet"))) == 2
 
 
 def test_summary_runs_after_the_chapters_and_reads_what_they_found(tmp_path):

@@ -41,6 +41,9 @@ _TEXT = {"run_id", "model", "method", "regularizer", "variant", "benchmark", "sp
          "created", "item_id", "unit"}  # fmt: skip
 
 
+#: File of a folder of runs that lists those that belong there, one id a line; others are passed over.
+LISTED = "runs.txt"
+
 #: Files of a saved run.
 RUN_FILES = ("results.parquet", "results.csv", "items.parquet", "provenance.json")
 
@@ -57,12 +60,13 @@ class Run:
     def save(self, folder: str | Path) -> "Run":
         """Write ``folder/<run_id>/`` with results (Parquet and CSV), items and provenance; all of it or nothing.
 
-        What else is in a folder of that name stays there.
-        A relative folder is one of the project, so that a notebook saves to the same place from wherever it is run. A run
-        that is there already, made at the same moment, is left alone. Raises ``FairNCError`` where the folder cannot be
-        written.
+        What else is in a folder of that name stays there, and so does the very same run (see ``runs.store``): a chapter that
+        is drawn anew leaves its results alone. A relative folder is one of the project, so that a notebook saves to the same
+        place from wherever it is run. Raises ``FairNCError`` where the folder cannot be written.
         """
         folder = assets.project_root() / folder
+        if self._lies_in(folder / self.run_id):
+            return self
         try:
             with replacing(folder / self.run_id, ours=RUN_FILES) as built:
                 self.write(built)
@@ -71,15 +75,22 @@ class Run:
             raise FairNCError(f"results cannot be saved to {folder} ({reason}): make room or choose another folder") from error
         return self
 
-    def write(self, folder: Path) -> Path:
-        """Make ``folder`` and write the run's files into it; returns it."""
+    def _lies_in(self, folder: Path) -> bool:
+        """Whether a folder has these rows, which say when they were made, and all files."""
+        try:
+            rows = pd.read_parquet(folder / "results.parquet")
+        except (OSError, pyarrow.ArrowException):
+            return False
+        return rows.equals(self.results) and all((folder / name).is_file() for name in RUN_FILES)
+
+    def write(self, folder: Path) -> None:
+        """Make ``folder`` and write the run's files into it."""
         folder.mkdir()
         self.results.to_parquet(folder / "results.parquet", index=False)
         self.results.to_csv(folder / "results.csv", index=False)
         self.items.to_parquet(folder / "items.parquet", index=False)
         # Keys in their own order, which is that of the options: tables of a run that is read back are the same.
         (folder / "provenance.json").write_text(json.dumps(self.provenance, indent=2) + "\n")
-        return folder
 
     def select(self, **columns) -> pd.DataFrame:
         """The result rows with the given column values, e.g. ``run.select(words="gender", metric="nc3")``."""
@@ -138,7 +149,8 @@ def select(table: pd.DataFrame, **columns) -> pd.DataFrame:
 def load(folder: str | Path, name: str = "results") -> pd.DataFrame:
     """All ``results`` (or ``items``) rows of the runs below ``folder``, whatever the depth, ordered by run.
 
-    A relative folder is one of the project, as in ``Run.save``. Raises ``FairNCError`` if no run is there.
+    A relative folder is one of the project, as in ``Run.save``. Where a folder lists its runs in ``runs.txt``, as those of
+    the book's chapters do, others are passed over. Raises ``FairNCError`` if no run is there.
     """
     files = run_files(assets.project_root() / folder, f"{name}.parquet")
     if not files:
@@ -152,7 +164,14 @@ def run_files(folder: str | Path, name: str) -> list[Path]:
     A hidden folder holds a run that is still written, or that was never finished.
     """
     inside = ((path, path.relative_to(folder).parts) for path in Path(folder).rglob(name))
-    return sorted(path for path, parts in inside if not any(part.startswith(".") for part in parts))
+    complete = (path for path, parts in inside if not any(part.startswith(".") for part in parts))
+    return sorted(path for path in complete if _belongs(path.parent))
+
+
+def _belongs(run: Path) -> bool:
+    """Whether a run is one of those that its folder lists, if that has a list."""
+    listed = run.parent / LISTED
+    return not listed.exists() or run.name in listed.read_text().split()
 
 
 def _table(file: Path) -> pd.DataFrame:

@@ -12,20 +12,20 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
 import pyarrow
 
-from fairnc_utils import assets
+from fairnc_utils import assets, model_folder
+from fairnc_utils._atomic import replacing
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs.rows import Run
+from fairnc_utils.runs.rows import RUN_FILES, Run
 
 ENVIRONMENT = "FAIRNC_STORE"
 
-#: Options that say where files go; the numbers do not depend on them.
+#: Options that say where a run keeps files; the numbers do not depend on them.
 PLACES = ("checkpoint", "output")
 
 
@@ -108,25 +108,15 @@ def _restored(kept: Path, output: Path) -> bool:
         return False
     if output.is_dir() and any(output.iterdir()):
         return _content(output) == _content(kept)
-    if output.exists() and not output.is_dir():
-        return False
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".") as temporary:
-        Path(shutil.copytree(kept, Path(temporary) / output.name)).rename(output)
+    model_folder.require(output)
+    with replacing(output) as built:
+        shutil.copytree(kept, built)
     return True
 
 
 def _keep(run: Run, entry: Path, output: Path | None) -> None:
-    """Write an entry, all of it or nothing; another process may have written the same meanwhile."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=entry.parent, prefix=".") as temporary:
-        built = run.write(Path(temporary) / entry.name)
+    """Write an entry, all of it or nothing."""
+    with replacing(entry, ours=(*RUN_FILES, "output")) as built:
+        run.write(built)
         if output:
             shutil.copytree(output, built / "output")
-        if entry.exists():  # its output is not there, or no longer what the run would write
-            entry.rename(Path(temporary) / "old")
-        try:
-            built.rename(entry)
-        except OSError:
-            if not entry.is_dir():
-                raise
