@@ -19,13 +19,7 @@ STATE := find . \( -name .git -o -name .venv -o -name build -o -name _build -o -
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-# What cannot be done is said before anything is begun, in one line.
-PROFILES := $(basename $(notdir $(wildcard config/*.yaml)))
-ifneq ($(filter book serve study,$(MAKECMDGOALS)),)
-ifeq ($(filter $(PROFILE),$(PROFILES)),)
-$(error There is no config/$(PROFILE).yaml: PROFILE may be $(PROFILES))
-endif
-endif
+# Said before anything is built.
 ifneq ($(filter serve,$(MAKECMDGOALS)),)
 ifneq ($(shell $(PYTHON) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>&1),)
 $(error Port $(PORT) of this machine cannot be had: choose another, as in make serve PORT=8001)

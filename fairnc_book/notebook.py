@@ -24,10 +24,14 @@ def check_parameters(cells: Sequence[str] | None = None) -> None:
         if injected.startswith(INJECTED):
             known, given = _assigned(parameters), _assigned(injected)
             if unknown := [name for name in given if name not in known]:
-                raise FairNCError(f"no parameter is called {', '.join(unknown)}: this notebook has {', '.join(known)}")
+                raise FairNCError(
+                    f"no parameter is called {', '.join(unknown)}: this notebook has {', '.join(known)}"
+                )
 
 
 def _assigned(source: str) -> list[str]:
     """Names that a cell gives values to."""
     statements = ast.parse(source).body
-    return [target.id for node in statements if isinstance(node, ast.Assign) for target in node.targets]
+    return [
+        target.id for node in statements if isinstance(node, ast.Assign) for target in node.targets
+    ]

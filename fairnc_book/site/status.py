@@ -113,7 +113,7 @@ def study(build: Path, runs: Path) -> str:
     return markdown([{"devices": number, "hours": f"{hours:.2f}"} for number, hours in rows] if len(seconds) else [])
 
 
-def lacking(build: Path, runs: Path) -> str:
+def missing(build: Path, runs: Path) -> str:
     """What `config/full.yaml` plans and no recorded run has, sweep by sweep."""
     file = runs / "study" / "provenance.json"
     if not file.exists():
@@ -136,7 +136,7 @@ def saved(build: Path, runs: Path) -> str:
 
 PARTS = {
     "origins": origins, "recorded": recorded, "notebooks": notebooks, "software": software, "assets": pins,
-    "chapters": chapters, "cells": cells, "study": study, "saved": saved, "lacking": lacking,
+    "chapters": chapters, "cells": cells, "study": study, "saved": saved, "missing": missing,
 }  # fmt: skip
 
 

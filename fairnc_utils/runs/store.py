@@ -42,13 +42,19 @@ def stored(compute: Callable[..., Run]) -> Callable[..., Run]:
             return compute(*runs, **options)
         entry = Path(store) / f"{compute.__name__}-{_key(runs, options)}"
         output = Path(options["output"]) if options.get("output") else None
-        if entry.is_dir() and (kept := _read(entry)) and (not output or _restored(entry / "output", output)):
+        if (
+            entry.is_dir()
+            and (kept := _read(entry))
+            and (not output or _restored(entry / "output", output))
+        ):
             return kept
         computed = compute(*runs, **options)
         try:
             _keep(computed, entry, output)
         except (OSError, FairNCError) as error:
-            print(f"{entry} is not kept ({error}): this is computed again next time", file=sys.stderr)
+            print(
+                f"{entry} is not kept ({error}): this is computed again next time", file=sys.stderr
+            )
         return computed
 
     return run
@@ -91,7 +97,9 @@ def _content(path: Path) -> str:
 def _read(entry: Path) -> Run | None:
     """The run of an entry; None, and no entry any more, if it is damaged."""
     try:
-        results, items = (pd.read_parquet(entry / f"{name}.parquet") for name in ("results", "items"))
+        results, items = (
+            pd.read_parquet(entry / f"{name}.parquet") for name in ("results", "items")
+        )
         provenance = json.loads((entry / "provenance.json").read_text())
         return Run(provenance["run_id"], results, items, provenance)
     except (OSError, ValueError, LookupError, pyarrow.ArrowException):

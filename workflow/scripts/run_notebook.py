@@ -78,6 +78,7 @@ def outdated(ran: dict, drawing: list[str]) -> bool:
 
 def close(results: Path) -> None:
     """List the runs of a chapter, so that ``fairnc_utils.runs.rows`` passes over those that somebody else adds later."""
+    results.mkdir(parents=True, exist_ok=True)
     runs = sorted(file.parent.name for file in results.glob("*/results.parquet"))
     (results / "runs.txt").write_text("".join(f"{run}\n" for run in runs))
 
@@ -94,22 +95,30 @@ def main(snakemake) -> int:
 
     threading.Thread(target=die_with, args=[snakemake_process()], daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)
-    os.environ["OMP_WAIT_POLICY"] = "passive"  # on a busy machine, threads that spin while they wait cost many times more
+    # On a busy machine, threads that spin while they wait cost many times more.
+    os.environ["OMP_WAIT_POLICY"] = "passive"
     # Nobody watches the notebook, so progress goes to the log.
     os.environ |= MALLOC | {"FAIRNC_PROGRESS": "log", "FAIRNC_STORE": str(snakemake.params.store)}
-    log, output, notebook = Path(snakemake.log[0]), Path(snakemake.output.notebook), snakemake.input.notebook
+    log, notebook = Path(snakemake.log[0]), snakemake.input.notebook
     partial, failed = log.with_suffix(".partial.ipynb"), log.with_suffix(".failed.ipynb")
     logging.basicConfig(filename=log, filemode="w", level=logging.INFO, format="%(message)s")
     parameters = yaml.safe_load(Path(snakemake.input.parameters).read_text())
     try:
         with tempfile.TemporaryDirectory() as sockets:
             papermill.execute_notebook(
-                notebook, partial, parameters, kernel_name="python3", log_output=True, cwd=Path(notebook).parent,
-                progress_bar={"desc": snakemake.wildcards.chapter}, config=private_sockets(sockets),
+                notebook,
+                partial,
+                parameters,
+                kernel_name="python3",
+                log_output=True,
+                cwd=Path(notebook).parent,
+                progress_bar={"desc": snakemake.wildcards.chapter},
+                config=private_sockets(sockets),
                 extra_arguments=[f"--IPKernelApp.exec_lines={LIGHTER}"],
-            )  # fmt: skip
+            )
     except Exception:
-        logging.error(ANSI.sub("", traceback.format_exc()))  # Snakemake shows the log of a job that failed
+        # Snakemake shows the log of a job that failed.
+        logging.error(ANSI.sub("", traceback.format_exc()))
         if partial.exists():
             partial.replace(failed)
             logging.error("The notebook as far as it came: %s", failed.resolve())
@@ -118,7 +127,7 @@ def main(snakemake) -> int:
     publish(partial, ran)
     if not executed:
         close(Path(snakemake.output.results))
-    partial.replace(output)
+    partial.replace(snakemake.output.notebook)
     return 0
 
 
