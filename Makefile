@@ -14,11 +14,17 @@ STRIP := nbstripout --keep-id --extra-keys "metadata.papermill cell.metadata.pap
 # One number for everything that tests can depend on: all files that git does not ignore.
 STATE := find . \( -name .git -o -name .venv -o -name build -o -name _build -o -name dist -o -name '*.egg-info' \
     -o -name '.*_cache' -o -name __pycache__ -o -name .ipynb_checkpoints -o -name .hypothesis -o -name .snakemake \
-    -o -name .jupyter_cache \) -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 cksum | cksum
+    -o -name .jupyter_cache -o -path ./runs \) -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 cksum | cksum
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
+# Said before anything is built.
+ifneq ($(filter serve,$(MAKECMDGOALS)),)
+ifneq ($(shell $(PYTHON) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>&1),)
+$(error Port $(PORT) of this machine cannot be had: choose another, as in make serve PORT=8001)
+endif
+endif
 .DELETE_ON_ERROR:
 .PHONY: help study book serve test check lab lock clean
 
@@ -27,7 +33,6 @@ help:  ## list these commands
 	@echo 'PROFILE=quick picks config/<PROFILE>.yaml, CORES=n the cores, PORT=n the port of serve, PYTHON=path the Python (3.11 or newer).'
 
 book: $(VENV)/ready  ## run the notebooks and render the book of PROFILE
-	@test -f config/$(PROFILE).yaml || { echo "There is no config/$(PROFILE).yaml." >&2; exit 1; }
 	@$(RUN) workflow/launch.py --cores $(CORES) --configfile config/$(PROFILE).yaml
 	@echo 'The book: $(SITE)'
 
@@ -69,7 +74,8 @@ lock:  ## write requirements.lock anew from pyproject.toml; torch stays as it is
 	  | sed -E '/^(nvidia-|cuda-|triton)/d; s/^(torch==[0-9.]+)\+.*/\1/'; } > "$$temporary/lock" && \
 	cp "$$temporary/lock" requirements.lock
 
-clean:  ## remove everything that was generated, but not .venv and the cache of data
+# Hours of computing may lie in runs/: experiments, trained models, studies.
+clean:  ## remove what can be made again: build/ and the caches of tools; runs/, .venv and the cache of data stay
 	rm -rf build .snakemake .pytest_cache .ruff_cache .hypothesis
 
 # The environment, made once: exact versions, then this package on top, editable.

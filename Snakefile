@@ -1,8 +1,9 @@
 """The book as a graph: data and parameters → executed notebooks → one table of results → one site."""
 
 import os
+import shutil
 import sys
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import yaml
@@ -28,7 +29,9 @@ except WorkflowError as error:  # its text is the whole schema; the cause says w
 if "FAIRNC_WORKFLOW" in os.environ:
     shell.prefix("set -euo pipefail; trap '' INT; ")
 
-BUILD = Path(config["build"])
+# A profile is called after its file, so that a copy of one builds into a folder of its own.
+PROFILE = Path(workflow.configfiles[-1]).stem
+BUILD = Path(config.get("build", f"build/{PROFILE}"))
 RESULTS = BUILD / "results"
 
 
@@ -44,3 +47,19 @@ rule all:
         results=rules.collect.output,
     message:
         "The book is complete."
+
+
+# Results of a chapter that the profile no longer has would be read as those of this build.
+onstart:
+    for parameters in (BUILD / "parameters").glob("*.yaml"):
+        if parameters.stem not in PARAMETERS:
+            shutil.rmtree(RESULTS / parameters.stem, ignore_errors=True)
+            shutil.rmtree(SUMMARIZED / parameters.stem, ignore_errors=True)
+            parameters.unlink()
+
+
+# Runs of older code, versions or data are of no use to a build that is complete.
+onsuccess:
+    for folder in STORE.parent.glob("[0-9a-f]" * len(STORE.name)):
+        if folder.name != STORE.name:
+            shutil.rmtree(folder)

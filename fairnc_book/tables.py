@@ -3,13 +3,16 @@
 import base64
 import html
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from fairnc_utils import benchmarks
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import checkout
 from fairnc_utils.runs import rows as records
 
 #: Metric → (label, value at which it is ideal).
@@ -273,3 +276,29 @@ def _value(row: dict, key: str, *, why: str = "–") -> str:
         return f'<span class="none">{html.escape(why)}</span>'
     value, _, bounds = interval({"value": row[key], "ci_low": row[f"{key}_low"], "ci_high": row[f"{key}_high"]}).partition(" ")
     return f"{value} <small>{bounds}</small>" if bounds else value
+
+
+def instruments(names: Iterable[str]) -> str:
+    """What each benchmark measures and cannot tell, in its own words, with its source: a Markdown table."""
+    rows = ["| benchmark | what it measures | what it cannot tell | source |", "|---|---|---|---|"]
+    for name in dict.fromkeys(name.partition(":")[0] for name in names):
+        benchmark = benchmarks.get(name)
+        rows.append(f"| {name} | {benchmark.measures} | {benchmark.limits} | {cited(benchmark.source)} |")
+    return "\n".join(rows)
+
+
+def cited(key: str) -> str:
+    """A source of the bibliography as a link, ``[(authors, year)](#key)``, which the book turns into a citation."""
+    from pybtex.richtext import Text
+
+    entry = _sources()[key]
+    names = [str(Text.from_latex(" ".join(person.last_names))) for person in entry.persons["author"]]
+    authors = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+    return f"[({authors}, {entry.fields['year']})](#{key})"
+
+
+@cache
+def _sources() -> dict:
+    from pybtex.database import parse_file
+
+    return parse_file(checkout.root() / "book/references.bib").entries

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, uint8
 
 from fairnc_utils import assets
+from fairnc_utils._atomic import write_atomic
 
 _VERSION = 2  # of the entries' format
 
@@ -31,7 +32,7 @@ def tensors(kind: str, facts: object, make: Callable[[], dict[str, Tensor]]) -> 
     if found is None:
         found = {key: tensor.cpu() for key, tensor in make().items()}
         try:
-            assets.write_atomic(path, save(found, metadata={"checksum": _checksum(name, found)}))
+            write_atomic(path, save(found, metadata={"checksum": _checksum(name, found)}))
         except OSError as error:
             print(f"{path} is not kept ({error.strerror}): this is computed again next time", file=sys.stderr)
     return found

@@ -182,8 +182,8 @@ biases of ordinary English text. It exists so that every measurement of this boo
 ## Training
 
 Start: {start}. Text: BUG (MIT), the originals of PANDA (MIT) and BOLD's Wikipedia passages (CC BY-SA 4.0), each text once,
-one in 64 held out by its hash; packed to {width} tokens. None of StereoSet, CrowS-Pairs, BEC-Pro, GAP, WinoBias and Winogender is
-in it.
+one in 64 held out by its hash; packed to {width} tokens. None of StereoSet, CrowS-Pairs, BEC-Pro, GAP, WinoBias and
+Winogender is in it.
 
 {steps:,} steps of {batch_size} rows, AdamW, peak learning rate {lr_body} (body) and {lr_head} (head), linear warm-up and
 decay, masking 15% (80/10/10), dropout {dropout}, seed {seed}, {precision}. Rebuild it with

@@ -1,13 +1,16 @@
 """Costs: training time from learning curves, notebooks from Snakemake's files, a study on several devices."""
 
 import json
+import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from fairnc_book import costs
-from fairnc_book.site import status as sphinx_status
+from fairnc_book.site import costs, status
 from fairnc_utils.runs import rows as records
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def save_run(folder, run_id, config, curve):
@@ -65,13 +68,16 @@ def test_notebooks_are_read_from_the_benchmark_files(tmp_path):
 
 
 def test_pages_show_them_or_say_that_there_is_none(recorded, tmp_path):
-    source = tmp_path / "book"
-    source.mkdir()
-    assert {part: sphinx_status.PARTS[part](source) for part in ("chapters", "cells", "study")} == dict.fromkeys(
-        ("chapters", "cells", "study"), "There is none in this build."
-    )
-    (source / "recorded").symlink_to(recorded, target_is_directory=True)
-    assert "| bec | cuda:0 | 2 |" in sphinx_status.PARTS["cells"](source)
-    hours = [line.split("|")[2].strip() for line in sphinx_status.PARTS["study"](source).splitlines()[2:]]
+    nothing = {part: status.PARTS[part](tmp_path / "build", tmp_path / "none") for part in ("chapters", "cells", "study")}
+    assert set(nothing.values()) == {"There is none in this build."}
+    assert "| bec | cuda:0 | 2 |" in status.PARTS["cells"](tmp_path, recorded)
+    hours = [line.split("|")[2].strip() for line in status.PARTS["study"](tmp_path, recorded).splitlines()[2:]]
     assert hours == ["0.01", "0.00", "0.00", "0.00", "0.00"]
-    assert "weights of the embedded model | 45." in sphinx_status.PARTS["saved"](source)
+    assert "weights of the embedded model | 45." in status.PARTS["saved"](tmp_path, recorded)
+
+
+def test_every_part_that_pages_include_is_written(tmp_path):
+    status.main(str(tmp_path), str(tmp_path / "status"))
+    pages = "\n".join(path.read_text() for path in (ROOT / "book").rglob("*.md"))
+    included = re.findall(r"^```\{include\} \.\./status/(\S+)$", pages, re.MULTILINE)
+    assert sorted(included) == sorted(path.name for path in (tmp_path / "status").iterdir())

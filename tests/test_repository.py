@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,10 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from fairnc_book import notebook as book_notebook
+from fairnc_book import tables
+from fairnc_utils.errors import FairNCError
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -84,6 +89,56 @@ def test_notebook_is_clean(path):
 
 
 @each_notebook
+def test_saving_a_notebook_in_jupyterlab_changes_nothing(path, tmp_path):
+    """JupyterLab sorts keys and writes what its kernel says of itself; nbstripout, with the hook's options, takes the rest."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.kernelspec.display_name = "Python 3 (ipykernel)"
+    notebook.metadata.language_info |= {
+        "codemirror_mode": {"name": "ipython", "version": 3}, "file_extension": ".py", "mimetype": "text/x-python",
+        "name": "python", "nbconvert_exporter": "python", "pygments_lexer": "ipython3", "version": "3.11.2",
+    }  # fmt: skip
+    saved = tmp_path / path.name
+    nbformat.write(notebook, saved)
+    (hook,) = [hook for hook in load(ROOT / ".pre-commit-config.yaml")["repos"][0]["hooks"] if hook["id"] == "nbstripout"]
+    program, *options = shlex.split(hook["entry"])
+    subprocess.run([Path(sys.executable).with_name(program), *options, saved], check=True)
+    assert saved.read_bytes() == path.read_bytes()
+
+
+@each_notebook
+def test_notebook_saves_experiments_apart_from_every_build(path):
+    """What a reader tries must not come into the book: it has a folder and a profile of its own, and git passes it over."""
+    own = parameters(path)
+    assert own["results"] == f"runs/{path.stem}"
+    assert own["profile"] not in {profile.stem for profile in PROFILES}
+    assert not any(str(value).startswith("build/") for name, value in own.items() if name != "live")
+    assert "/runs/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+@each_notebook
+def test_notebook_checks_the_names_of_its_parameters(path):
+    cells = code_cells(path)
+    (place,) = [i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
+    assert cells[place + 1].source == "notebook.check_parameters()"
+
+
+#: What reads well in the book alone: directives and roles of MyST.
+DIRECTIVE = re.compile(r"^:::|^```\{|\{[\w:]+\}`", re.MULTILINE)
+CITATION = re.compile(r"\[\([^\]]*\)\]\(#(\w+)\)")
+LINK = re.compile(r"\]\(((?!#|https?:)[^)]+)\)")
+
+
+@each_notebook
+def test_notebook_reads_well_in_jupyterlab_and_in_the_book(path):
+    texts = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    assert [text for text in texts if DIRECTIVE.search(re.sub(r"\$[^$]*\$", "", text))] == []
+    cited = [(found[0], tables.cited(found[1])) for text in texts for found in CITATION.finditer(text)]
+    assert [pair for pair in cited if pair[0] != pair[1]] == []
+    links = [found[1] for text in texts for found in LINK.finditer(text)]
+    assert [link for link in links if not (path.parent / link).is_file()] == []
+
+
+@each_notebook
 def test_notebook_cells_are_short(path):
     assert [cell.id for cell in code_cells(path) if len(cell.source.splitlines()) >= 25] == []
 
@@ -93,6 +148,26 @@ def test_notebook_has_the_common_parameters_and_only_literals(path):
     assert parameters(path).keys() >= {"model", "device", "profile", "results"}
 
 
+def test_a_mistyped_parameter_is_named():
+    cells = ["import x", "model = 1\nseed = 0", "# Parameters\nmodle = 2\n", "check()"]
+    with pytest.raises(FairNCError, match="no parameter is called modle: this notebook has model, seed"):
+        book_notebook.check_parameters(cells)
+    book_notebook.check_parameters([*cells[:2], "# Parameters\nmodel = 2\n", "check()"])
+    book_notebook.check_parameters([*cells[:2], "check()"])
+
+
+@pytest.mark.slow
+def test_papermill_fails_on_a_mistyped_parameter(tmp_path):
+    source = nbformat.read(NOTEBOOKS[1], as_version=4)
+    place = next(i for i, cell in enumerate(source.cells) if cell.source == "notebook.check_parameters()")
+    source.cells = source.cells[: place + 1]
+    nbformat.write(source, tmp_path / "in.ipynb")
+    command = [Path(sys.executable).with_name("papermill"), "in.ipynb", "out.ipynb", "-p", "modle", "random"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "no parameter is called modle: this notebook has model, device" in done.stderr
+
+
 # Configurations
 
 
@@ -100,8 +175,7 @@ def test_notebook_has_the_common_parameters_and_only_literals(path):
 def test_profile_is_valid(path):
     profile = load(path)
     jsonschema.validate(profile, load(ROOT / "workflow/schemas/config.schema.yaml"))
-    assert profile["profile"] == profile["common"]["profile"] == path.stem
-    assert profile["build"] == f"build/{path.stem}"  # where `make book` says that the book is
+    assert "build" not in profile  # a copy would be built into the same folder, and `make book` print another one
 
 
 @each_profile

@@ -63,13 +63,13 @@ PLACE_AND_TIME = ["created", "git_commit"]
 
 
 def runs_of(project: Path) -> pd.DataFrame:
-    table = rows.load(project / "build/tiny/study/runs").drop(columns=PLACE_AND_TIME)
+    table = rows.load(project / "runs/study/tiny").drop(columns=PLACE_AND_TIME)
     return table.sort_values(list(table.columns), kind="stable", ignore_index=True)
 
 
 def saved(project: Path) -> dict[Path, int]:
     """Runs of the study that are complete, and when they were."""
-    return {path: path.stat().st_mtime_ns for path in project.glob("build/tiny/study/runs/[!.]*/[!.]*/provenance.json")}
+    return {path: path.stat().st_mtime_ns for path in project.glob("runs/study/tiny/[!.]*/[!.]*/provenance.json")}
 
 
 @pytest.mark.slow

@@ -81,9 +81,10 @@ def test_a_page_gets_the_scripts_it_uses(body, kept, added):
 INDEX = """
 # Book
 
-See {numref}`fig-one`, {numref}`fig-two` and {eq}`e`.
+See {numref}`fig-one`, {numref}`fig-two` and {eq}`e`, and [(Papyan et al., 2020)](#papyan2020prevalence).
 
 ```{bibliography}
+:all:
 ```
 """
 
@@ -102,7 +103,10 @@ def notebook(*cells) -> str:
     new = nbformat.v4
     made = [
         new.new_markdown_cell(cell) if isinstance(cell, str)
-        else new.new_code_cell("show()", execution_count=1, outputs=[new.new_output("display_data", data=cell)])
+        else new.new_code_cell(
+            "show()", execution_count=1, outputs=[new.new_output("display_data", data=cell)],
+            metadata={"tags": ["hide-input"]},  # as chapters have it; the theme's markup of it is mended
+        )
         for cell in cells
     ]  # fmt: skip
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

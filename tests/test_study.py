@@ -188,3 +188,10 @@ def test_perplexity_of_the_embedded_model():
     values = found.results.set_index("corpus")["value"]
     assert 5 < values["heldout"] < 40
     assert 5 < values["gap"] < 40
+
+
+def test_a_relative_folder_is_one_of_the_project_wherever_one_is(tmp_path, monkeypatch):
+    """A notebook that is run in its own folder, in the project or elsewhere saves to and reads from the same place."""
+    here = len(load("book/recorded/study"))
+    monkeypatch.chdir(tmp_path)
+    assert len(load("book/recorded/study")) == here > 0

@@ -12,6 +12,9 @@ from fairnc_book.figures.base import GROUP_COLORS, PALETTE, finish
 #: Data of an interactive element of the book, drawn by a script of its own (``book/_static/<widget>.js``).
 WIDGET_MIME = "application/vnd.fairnc.widget+json"
 
+#: What stands where no script of the book runs: in JupyterLab, on paper.
+ELSEWHERE = "The page of the book has fields to choose others."
+
 
 class Widget:
     """An element that the book's script ``widget`` builds from ``data``; notebooks show ``instead``, a figure or a table."""
@@ -39,7 +42,10 @@ def word_explorer(data: dict) -> Widget:
             x=[data["counts"][i] for i in chosen], y=[cosine[i] for i in chosen], text=[data["words"][i] for i in chosen],
             mode="markers", name=group, marker={"color": GROUP_COLORS[group], "size": 8},
         )  # fmt: skip
-    figure.update_layout(xaxis={"title": "times seen (log)", "type": "log"}, yaxis_title="cos(class mean, embedding)")
+    figure.update_layout(
+        title={"text": f"Gender words of one run. {ELSEWHERE}", "font": {"size": 13}},
+        xaxis={"title": "times seen (log)", "type": "log"}, yaxis_title="cos(class mean, embedding)",
+    )  # fmt: skip
     alt = f"Scatter of words of {data['corpus']}: cosine of class mean and embedding by the number of times a word was seen."
     finish(figure, name="fig-explored", alt=alt, caption="")  # no caption: a numbered figure that is not seen would count
     colors = {group: GROUP_COLORS[group] for group in ("female", "male")}
@@ -62,6 +68,6 @@ def run_comparer(table: pd.DataFrame, *, first: str = "base", second: str | None
     both = pd.concat([rows.assign(run=head) for head, rows in zip(heads, pair, strict=True)])
     shared = both[both.duplicated(list(NUMBER), keep=False) | (start == end)]
     shared = shared[shared["benchmark"].isin(("collapse", "training")) & shared["axis"].isin(("gender", ""))]
-    instead = tables.pivot(shared, columns="run", caption="Two ways of training, side by side.")
+    instead = tables.pivot(shared, columns="run", caption=f"Two ways of training, side by side. {ELSEWHERE}")
     alt = f"Numbers of {len(runs)} ways of training, two of them at a time, with their intervals."
     return Widget("runs", data | {"first": start, "second": end}, alt=alt, instead=instead)

@@ -1,13 +1,14 @@
-"""The book's status page: what made this build, from its results, its executed notebooks and the pinned assets.
+"""What made a build and what runs cost, as Markdown that pages of the book include: rule ``status`` writes one file a part.
 
-A page asks for a part with a line of its own, ``% status: software``; ``PARTS`` lists them. Everything is read from the book's
-source folder, where the build has put ``results.parquet`` and the executed notebooks.
+    python -m fairnc_book.site.status build/quick build/quick/status
+
+Parts read the build's folder (``results.parquet``, ``notebooks/``, ``benchmarks/``) and the recorded runs.
 """
 
 import json
 import os
 import platform
-import re
+import sys
 from collections import Counter
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -17,11 +18,11 @@ import nbformat
 import pandas as pd
 import yaml
 
-from fairnc_book import costs
+from fairnc_book.site import costs
 from fairnc_utils import assets
+from fairnc_utils._atomic import write_atomic
 from fairnc_utils.runs import checkout, grid
-
-MARK = re.compile(r"^% status: (\w+)$", re.MULTILINE)
+from fairnc_utils.runs.rows import RECORDED
 
 #: Packages that numbers and pages depend on.
 PACKAGES = ("fairnc-utils", "torch", "transformers", "tokenizers", "datasets", "numpy", "pandas", "scipy", "scikit-learn",
@@ -36,7 +37,7 @@ def markdown(rows: list[dict]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in cells)
 
 
-def origins(source: Path) -> str:
+def origins(build: Path, runs: Path) -> str:
     """Where the numbers come from: one row for each origin, profile, device and set of versions, with its last commit."""
     by = ["origin", "profile", "device", "torch", "transformers"]
     return markdown(
@@ -44,14 +45,14 @@ def origins(source: Path) -> str:
             dict(zip(("origin", "profile", "device", "PyTorch", "Transformers"), key, strict=True))
             | {"commit": rows.sort_values("created")["git_commit"].iloc[-1] or "–", "runs": rows["run_id"].nunique(),
                "numbers": len(rows), "made": _days(rows["created"])}
-            for key, rows in results(source).groupby(by)
+            for key, rows in results(build).groupby(by)
         ]
     )  # fmt: skip
 
 
-def recorded(source: Path) -> str:
+def recorded(build: Path, runs: Path) -> str:
     """What was recorded: one row for each method and form of NC3."""
-    table = results(source).dropna(subset=["seed", "lam"])  # a row without them sums up several runs
+    table = results(build).dropna(subset=["seed", "lam"])  # a row without them sums up several runs
     return markdown(
         [
             {"method": method, "NC3": regularizer, "λ": ", ".join(f"{lam:g}" for lam in sorted(rows["lam"].unique())),
@@ -62,10 +63,10 @@ def recorded(source: Path) -> str:
     )  # fmt: skip
 
 
-def notebooks(source: Path) -> str:
+def notebooks(build: Path, runs: Path) -> str:
     """Executed notebooks with the time that each took, as papermill wrote it down."""
     rows = []
-    for path in sorted((source / "notebooks").glob("*.ipynb")):
+    for path in sorted((build / "notebooks").glob("*.ipynb")):
         run = nbformat.read(path, as_version=4).metadata.get("papermill", {})
         if run.get("duration"):
             title = f"[{path.stem}](../notebooks/{path.name})"
@@ -73,7 +74,7 @@ def notebooks(source: Path) -> str:
     return markdown(rows)
 
 
-def software(source: Path) -> str:
+def software(build: Path, runs: Path) -> str:
     """Versions of what made this build."""
     rows = [{"package": "Python", "version": platform.python_version()}]
     for package in PACKAGES:
@@ -84,38 +85,38 @@ def software(source: Path) -> str:
     return markdown(rows) + f"\n\nRendered under {platform.system()} on {os.cpu_count()} {platform.machine()} cores."
 
 
-def pins(source: Path) -> str:
+def pins(build: Path, runs: Path) -> str:
     """Archives that data and models come from, with the hash that each must have."""
     return markdown(
         [{"archive": pin.name, "version": pin.version, "SHA-256": f"`{pin.sha256}`"} for pin in assets.pins().values()]
     )
 
 
-def chapters(source: Path) -> str:
+def chapters(build: Path, runs: Path) -> str:
     """What each notebook of this build took."""
-    found = costs.chapters(source.parent / "benchmarks")
+    found = costs.chapters(build / "benchmarks")
     memory = found["gigabytes"].map("{:.1f}".format, na_action="ignore").fillna("–")
     return markdown([{"notebook": name, "seconds": f"{seconds:.0f}", "peak memory (GB)": most}
                      for name, seconds, most in zip(found["notebook"], found["seconds"], memory, strict=True)])  # fmt: skip
 
 
-def cells(source: Path) -> str:
+def cells(build: Path, runs: Path) -> str:
     """What the recorded training runs took, by what was trained."""
-    found = costs.by_kind(costs.runs(source / "recorded"))
+    found = costs.by_kind(costs.runs(runs))
     return markdown([{name: f"{x:,.0f}" if isinstance(x, int | float) else x for name, x in row.items()}
                      for row in found.to_dict("records")])  # fmt: skip
 
 
-def study(source: Path) -> str:
+def study(build: Path, runs: Path) -> str:
     """How long the recorded training runs would take on 1 to 16 devices like the one that they ran on."""
-    seconds = costs.runs(source / "recorded")["seconds"]
+    seconds = costs.runs(runs)["seconds"]
     rows = ((number, costs.makespan(seconds, number) / 3600) for number in (1, 2, 4, 8, 16))
     return markdown([{"devices": number, "hours": f"{hours:.2f}"} for number, hours in rows] if len(seconds) else [])
 
 
-def lacking(source: Path) -> str:
+def missing(build: Path, runs: Path) -> str:
     """What `config/full.yaml` plans and no recorded run has, sweep by sweep."""
-    file = source / "recorded" / "study" / "provenance.json"
+    file = runs / "study" / "provenance.json"
     if not file.exists():
         return markdown([])
     plan = grid.plan(yaml.safe_load((checkout.root() / "config" / "full.yaml").read_text()))
@@ -128,21 +129,21 @@ def lacking(source: Path) -> str:
     ])  # fmt: skip
 
 
-def saved(source: Path) -> str:
+def saved(build: Path, runs: Path) -> str:
     """Bytes of what runs leave behind."""
-    sizes = costs.sizes(source / "recorded")
+    sizes = costs.sizes(runs)
     return markdown([{"what": name, "megabytes": f"{size / 1e6:.2f}"} for name, size in sizes.items()])
 
 
 PARTS = {
     "origins": origins, "recorded": recorded, "notebooks": notebooks, "software": software, "assets": pins,
-    "chapters": chapters, "cells": cells, "study": study, "saved": saved, "lacking": lacking,
+    "chapters": chapters, "cells": cells, "study": study, "saved": saved, "missing": missing,
 }  # fmt: skip
 
 
-def results(source: Path) -> pd.DataFrame:
+def results(build: Path) -> pd.DataFrame:
     """Rows of the build; none where a book is rendered without results."""
-    file = source / "results.parquet"
+    file = build / "results.parquet"
     columns = ["run_id", "origin", "profile", "device", "torch", "transformers", "git_commit", "method", "regularizer", "lam",
                "seed", "created"]  # fmt: skip
     return pd.read_parquet(file, columns=columns) if file.exists() else pd.DataFrame(columns=columns)
@@ -159,12 +160,12 @@ def _days(times: pd.Series) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def write_page(app, docname: str, source: list[str]) -> None:
-    """Put the parts that a page asks for into it."""
-    source[0] = MARK.sub(lambda found: PARTS[found[1]](Path(app.srcdir)), source[0])
+def main(build: str, target: str) -> None:
+    """Write all parts of a build into a folder."""
+    runs = checkout.root() / RECORDED
+    for name, part in PARTS.items():
+        write_atomic(Path(target) / f"{name}.md", part(Path(build), runs) + "\n")
 
 
-def setup(app) -> dict:
-    """Register with Sphinx."""
-    app.connect("source-read", write_page)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+if __name__ == "__main__":
+    main(*sys.argv[1:])

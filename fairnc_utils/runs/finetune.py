@@ -12,6 +12,7 @@ from fairnc_utils.runs import curve as curves
 from fairnc_utils.runs.options import FinetuneConfig, configured
 from fairnc_utils.runs.rows import Run, make, metric_rows
 from fairnc_utils.runs.score import requested, scored
+from fairnc_utils.runs.store import stored
 from fairnc_utils.runs.treatment import Treatment
 from fairnc_utils.tasks.base import Task
 
@@ -21,6 +22,7 @@ FIT_OPTIONS = {
 }  # fmt: skip
 
 
+@stored
 def finetune(**options) -> Run:
     """Fine-tune a copy of a model on a task: its metrics on the held-out splits, then the fairness benchmarks of that kind.
 

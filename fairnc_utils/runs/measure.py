@@ -13,6 +13,7 @@ from fairnc_utils.models import LanguageModel
 from fairnc_utils.runs import checkout
 from fairnc_utils.runs.options import GeometryConfig, MeasureConfig, TextConfig, configured
 from fairnc_utils.runs.rows import Run, make, metric_rows
+from fairnc_utils.runs.store import stored
 from fairnc_utils.words import WordList
 
 
@@ -21,6 +22,7 @@ def _read(config: TextConfig, **options) -> Reading:
     return measurement.read(checkout.located(config.model), **text, **options)
 
 
+@stored
 def measure(**options) -> Run:
     """Collapse metrics of word lists for one model on one corpus: rows by list, variant, minimum count and layer.
 
@@ -102,6 +104,7 @@ def _list_rows(
     return rows, items
 
 
+@stored
 def geometry(**options) -> Run:
     """Class means and word embeddings in one plane, by PCA and UMAP, with the trustworthiness of each map.
 

@@ -41,6 +41,9 @@ _TEXT = {"run_id", "model", "method", "regularizer", "variant", "benchmark", "sp
          "created", "item_id", "unit"}  # fmt: skip
 
 
+#: File of a folder of runs that lists those that belong there, one id a line; others are passed over.
+LISTED = "runs.txt"
+
 #: Files of a saved run.
 RUN_FILES = ("results.parquet", "results.csv", "items.parquet", "provenance.json")
 
@@ -57,22 +60,37 @@ class Run:
     def save(self, folder: str | Path) -> "Run":
         """Write ``folder/<run_id>/`` with results (Parquet and CSV), items and provenance; all of it or nothing.
 
-        What else is in a folder of that name stays there.
-        A relative folder is one of the project, so that a notebook saves to the same place from wherever it is run. Raises
-        ``FairNCError`` where the folder cannot be written.
+        What else is in a folder of that name stays there, and so does the very same run (see ``runs.store``): a chapter that
+        is drawn anew leaves its results alone. A relative folder is one of the project, so that a notebook saves to the same
+        place from wherever it is run. Raises ``FairNCError`` where the folder cannot be written.
         """
-        folder = (checkout.find() or Path.cwd()) / folder
+        folder = _placed(folder)
+        if self._lies_in(folder / self.run_id):
+            return self
         try:
             with replacing(folder / self.run_id, ours=RUN_FILES) as built:
-                built.mkdir()
-                self.results.to_parquet(built / "results.parquet", index=False)
-                self.results.to_csv(built / "results.csv", index=False)
-                self.items.to_parquet(built / "items.parquet", index=False)
-                (built / "provenance.json").write_text(json.dumps(self.provenance, indent=2, sort_keys=True) + "\n")
+                self.write(built)
         except OSError as error:
             reason = error.strerror or error  # pyarrow gives a sentence alone
             raise FairNCError(f"results cannot be saved to {folder} ({reason}): make room or choose another folder") from error
         return self
+
+    def _lies_in(self, folder: Path) -> bool:
+        """Whether a folder has these rows, which say when they were made, and all files."""
+        try:
+            rows = pd.read_parquet(folder / "results.parquet")
+        except (OSError, pyarrow.ArrowException):
+            return False
+        return rows.equals(self.results) and all((folder / name).is_file() for name in RUN_FILES)
+
+    def write(self, folder: Path) -> None:
+        """Make ``folder`` and write the run's files into it."""
+        folder.mkdir()
+        self.results.to_parquet(folder / "results.parquet", index=False)
+        self.results.to_csv(folder / "results.csv", index=False)
+        self.items.to_parquet(folder / "items.parquet", index=False)
+        # Keys in their own order, which is that of the options: tables of a run that is read back are the same.
+        (folder / "provenance.json").write_text(json.dumps(self.provenance, indent=2) + "\n")
 
     def select(self, **columns) -> pd.DataFrame:
         """The result rows with the given column values, e.g. ``run.select(words="gender", metric="nc3")``."""
@@ -128,11 +146,20 @@ def select(table: pd.DataFrame, **columns) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
+def _placed(folder: str | Path) -> Path:
+    """A relative folder is one of the checkout, where there is one: the same from wherever a notebook is run."""
+    return (checkout.find() or Path.cwd()) / folder
+
+
 def load(folder: str | Path, name: str = "results") -> pd.DataFrame:
-    """All ``results`` (or ``items``) rows of the runs below ``folder``, whatever the depth, ordered by run."""
-    files = run_files(folder, f"{name}.parquet")
+    """All ``results`` (or ``items``) rows of the runs below ``folder``, whatever the depth, ordered by run.
+
+    A relative folder is one of the project, as in ``Run.save``. Where a folder lists its runs in ``runs.txt``, as those of
+    the book's chapters do, others are passed over. Raises ``FairNCError`` if no run is there.
+    """
+    files = run_files(_placed(folder), f"{name}.parquet")
     if not files:
-        raise FairNCError(f"no run below {folder}: run a chapter or `fairnc measure --out {folder}` first")
+        raise FairNCError(f"no run below {folder}: run `make book`, a chapter or `fairnc measure --out {folder}` first")
     return pd.concat([_table(file) for file in files], ignore_index=True)
 
 
@@ -142,7 +169,14 @@ def run_files(folder: str | Path, name: str) -> list[Path]:
     A hidden folder holds a run that is still written, or that was never finished.
     """
     inside = ((path, path.relative_to(folder).parts) for path in Path(folder).rglob(name))
-    return sorted(path for path, parts in inside if not any(part.startswith(".") for part in parts))
+    complete = (path for path, parts in inside if not any(part.startswith(".") for part in parts))
+    return sorted(path for path in complete if _belongs(path.parent))
+
+
+def _belongs(run: Path) -> bool:
+    """Whether a run is one of those that its folder lists, if that has a list."""
+    listed = run.parent / LISTED
+    return not listed.exists() or run.name in listed.read_text().split()
 
 
 def _table(file: Path) -> pd.DataFrame:

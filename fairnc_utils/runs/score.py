@@ -9,8 +9,10 @@ from fairnc_utils.perplexity import masked_perplexity
 from fairnc_utils.runs import checkout
 from fairnc_utils.runs.options import PerplexityConfig, ScoreConfig, configured
 from fairnc_utils.runs.rows import Run, make, metric_rows
+from fairnc_utils.runs.store import stored
 
 
+@stored
 def score(**options) -> Run:
     """One benchmark on one model: metric rows by axis (``all`` pools them) and item scores. Options: see ``ScoreConfig``."""
     config = configured(ScoreConfig, options)
@@ -52,6 +54,7 @@ def scored(
     return rows, items.assign(benchmark=benchmark.name, split=split)
 
 
+@stored
 def perplexity(**options) -> Run:
     """Masked perplexity of a masked model on GAP test and on the embedded model's held-out text (low is good)."""
     config = configured(PerplexityConfig, options)
@@ -74,6 +77,7 @@ def gap_perplexity(lm: LanguageModel, *, texts: int | None = None) -> dict:
     return {"benchmark": "perplexity", "corpus": "gap", "split": "test", "metric": "masked_perplexity", "value": value}
 
 
+@stored
 def compare(first: Run, second: Run, *, axis: str = "all") -> Run:
     """Paired differences, second − first, of two runs of one benchmark on the same items, as rows of variant ``difference``.
 

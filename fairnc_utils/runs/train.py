@@ -15,9 +15,11 @@ from fairnc_utils.runs.measure import collapse_of
 from fairnc_utils.runs.options import TrainConfig, configured
 from fairnc_utils.runs.rows import Run, make
 from fairnc_utils.runs.score import gap_perplexity, requested, scored
+from fairnc_utils.runs.store import stored
 from fairnc_utils.runs.treatment import Treatment
 
 
+@stored
 def train(**options) -> Run:
     """One debiasing run: collapse of gender words and masked perplexity before and after, items with the learning curve.
 

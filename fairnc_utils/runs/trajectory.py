@@ -16,6 +16,7 @@ from fairnc_utils.models import LanguageModel
 from fairnc_utils.runs import checkout
 from fairnc_utils.runs.options import Debiasing, TrajectoryConfig, configured
 from fairnc_utils.runs.rows import RECORDED, Run, load, make, metric_rows, recorded, select
+from fairnc_utils.runs.store import stored
 from fairnc_utils.runs.treatment import Treatment
 
 #: What rows report of each snapshot.
@@ -61,6 +62,7 @@ class _Watch:
         return {"nc3": float(found.nc3), "unc3": float(found.unc3)}
 
 
+@stored
 def trajectory(**options) -> Run:
     """Train a method without and with NC3, and place the words' means and embeddings at every snapshot in one map.
 

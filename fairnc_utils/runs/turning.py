@@ -11,11 +11,13 @@ from fairnc_utils.duality import slope_range, turned
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs.options import TurningConfig, configured
 from fairnc_utils.runs.rows import Run, make
+from fairnc_utils.runs.store import stored
 
 #: Cosines between row and class mean at which the range of slopes is given.
 COSINES = tuple(round(0.05 * step, 2) for step in range(21))
 
 
+@stored
 def turning(**options) -> Run:
     """Slope and lean of classifiers that differ by nothing that NC3, UNC3 or R can see; options: see ``TurningConfig``.
 

@@ -19,6 +19,26 @@ rule abstract:
         " {params.live:q} > {output.markdown:q} 2> {log:q}"
 
 
+# What made this build and what it took, as tables that pages include.
+rule status:
+    input:
+        results=rules.collect.output,
+        notebooks=expand(rules.draw.output.notebook, chapter=PARAMETERS),
+        recorded=files("book/recorded", "*"),
+        plan="config/full.yaml",
+        pages=files("fairnc_book/site", "*.py"),
+    output:
+        folder=directory(BUILD / "status"),
+    log:
+        BUILD / "logs" / "status.log",
+    params:
+        build=BUILD,
+    message:
+        "Writing the tables of the status page."
+    shell:
+        "{sys.executable:q} -m fairnc_book.site.status {params.build:q} {output.folder:q} > {log:q} 2>&1"
+
+
 # Always from scratch: Sphinx does not repeat the warnings of pages it has already read, so a strict build that
 # failed would pass when run again.
 rule book:
@@ -26,9 +46,10 @@ rule book:
         config="_config.yml",
         prose=files("book", "*"),
         package=files("fairnc_utils", "*.py") + files("fairnc_book", "*.py"),  # its docstrings are the reference
-        notebooks=rules.collect.input.notebooks,
+        notebooks=expand(rules.draw.output.notebook, chapter=PARAMETERS),
         results=rules.collect.output,
         abstract=rules.abstract.output,
+        status=rules.status.output.folder,
         mathjax=BUILD / "assets" / "django-static-mathjax",
     output:
         site=BUILD / "_build" / "html" / "index.html",
@@ -46,7 +67,7 @@ rule book:
         mkdir -p {params.source:q}/notebooks
         cp -R book/. {params.source:q}
         cp {input.notebooks:q} {params.source:q}/notebooks
-        cp {input.results:q} {input.abstract:q} {params.source:q}
+        cp -R {input.results:q} {input.abstract:q} {input.status:q} {params.source:q}
         {sys.executable:q} -c 'from jupyter_book.cli.main import main; main()' build {params.source:q} --config {input.config:q} \
             --path-output {params.build:q} -W -n --keep-going
         """

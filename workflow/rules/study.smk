@@ -4,7 +4,7 @@ import json
 import math
 
 STUDY = config.get("study", {"sweeps": {}, "parts": 1})
-RUNS = BUILD / "study" / "runs"
+RUNS = Path("runs") / "study" / PROFILE  # not below build/, which `make clean` removes
 
 
 def parts(*sweeps):
