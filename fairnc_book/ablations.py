@@ -1,31 +1,34 @@
 """What a recorded study says of NC3's parts: λ, one switch at a time, its words, and whether fairness follows UNC3."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
 from fairnc_book import tables
+from fairnc_book.numbers import CELL, MEASURES, METRICS, UNTRAINED, Cell, Numbers
 from fairnc_utils import corpora, stats
-from fairnc_utils.runs import rows as records
-from fairnc_utils.runs.rows import Run, select
-from fairnc_utils.runs.weight import chosen_lambdas
+from fairnc_utils.regularizer_label import RegularizerLabel
+from fairnc_utils.runs.rows import Run, make, metric_rows, select
 
-#: Metric → the rows of a run that hold it: collapse, fairness with its sensitive companions, language.
-MEASURES = {
-    "unc3": {"benchmark": "collapse", "words": "gender", "split": "test", "variant": "corrected", "space": "head",
-             "layer": "last", "min_count": 10},
-    "log_ratio": {"benchmark": "stereoset_intra", "split": "test", "axis": "gender"},
-    "slope": {"benchmark": "occupation_slope", "split": "bls", "axis": "gender"},
-    "masked_perplexity": {"benchmark": "perplexity", "corpus": "gap", "split": "test"},
-    "ICAT": {"benchmark": "stereoset_intra", "split": "test", "axis": "gender"},
-}  # fmt: skip
+#: Metric → the measure that stands for it: collapse, fairness with its sensitive companions, language.
+SHOWN = {
+    MEASURES[key].name: MEASURES[key]
+    for key in (
+        "collapse/test/gender/unc3",
+        "stereoset_intra/test/gender/log_ratio",
+        "occupation_slope/bls/gender/slope",
+        "perplexity/gap/masked_perplexity",
+        "stereoset_intra/test/gender/ICAT",
+    )
+}
 
-#: What fairness is measured by, beside UNC3 → how far a value is from fair, as a number (ICAT: from 100).
-UNFAIRNESS = {"log_ratio": np.abs, "slope": np.abs, "ICAT": lambda icat: 100 - icat}
+#: Metrics of fairness that are set beside UNC3, by a run's distance from their ideal.
+FAIRNESS = ("log_ratio", "slope", "ICAT")
 
-#: Reference (``words``: no NC3) → the variants of NC3 that are compared with it: regularizer as rows name it → what it changes.
-COMPARISONS = {
+#: Reference (``words``: no NC3) → the variants of NC3 that are compared with it: label in the rows → what it changes.
+CONTRASTS = {
     "as_released": {
         "as_released,labels=aligned": "labels of their own position",
         "as_released,masked_labels=False": "labels from the unmasked text",
@@ -57,147 +60,183 @@ COMPARISONS = {
     },
 }
 
+#: The contrast that every method has.
+EVERYWHERE = {"none": {"corrected": "corrected"}}
+
 #: Scopes of correlations that join methods, as readers know them.
 SCOPES = {"all": "all runs", "within": "within methods"}
 
-#: The comparison that every method has.
-EVERYWHERE = {"none": {"corrected": "corrected"}}
+_COMMON = {
+    "benchmark": "ablations",
+    "split": "test",
+    "axis": "gender",
+    "words": "gender",
+    "origin": "recorded",
+    "seed": np.nan,
+}
 
-_KEYS = ["method", "regularizer", "lam", "seed"]
-_COMMON = {"benchmark": "ablations", "split": "test", "axis": "gender", "words": "gender", "origin": "recorded",
-           "seed": np.nan}  # fmt: skip
 
-
-def by_run(results: pd.DataFrame, *, model: str = "models/minilm-mlm") -> pd.DataFrame:
-    """One row a run of ``model``: method, regularizer, λ, seed, and a column for each of ``MEASURES`` (NaN: not measured).
-
-    Of runs of the same cell and seed the latest counts.
-    """
-    columns = []
-    for metric, where in MEASURES.items():
-        rows = select(results, model=model, metric=metric, **where).sort_values("created", kind="stable")
-        columns.append(rows.groupby(_KEYS)["value"].last().rename(metric))
+def by_run(numbers: Numbers) -> pd.DataFrame:
+    """One row a run: method, regularizer, λ, seed, and a column for each metric of ``SHOWN`` (NaN: not measured)."""
+    keys = [*CELL[1:], "seed"]
+    columns = [
+        numbers.table(measure).set_index(keys)["value"].sort_index().rename(metric)
+        for metric, measure in SHOWN.items()
+    ]
     return pd.concat(columns, axis=1).reset_index()
 
 
-def ablate(results: pd.DataFrame, *, method: str = "bec", model: str = "models/minilm-mlm", profile: str = "adhoc",
-           seed: int = 0) -> Run:  # fmt: skip
-    """Rows that sum up recorded runs (``records.recorded``): means over seeds, paired differences, correlations.
+def ablate(numbers: Numbers, *, method: str = "bec", profile: str = "adhoc", seed: int = 0) -> Run:
+    """Rows that sum up the recorded runs of a model: means over seeds, paired differences, correlations.
 
-    ``variant`` says which: ``mean`` of a cell over its seeds; ``minus <reference>`` of one variant of NC3 (``COMPARISONS``
-    on ``method``, at the λ of those variants; ``EVERYWHERE`` on all, at the chosen one), paired by seed; both with the t
-    interval over seeds and the number of seeds as ``n``;
-    ``spearman`` and ``pearson`` of UNC3 with a run's distance from fair (``UNFAIRNESS``), over all runs (method ``all``),
-    about each method's mean (``within``) and for each method, with bootstrap intervals over ``n`` cells. ``chosen_lambda`` is
-    a metric of each method. A difference that no run tells has the value NaN and ``n`` 0.
+    ``variant`` says which: ``mean`` of a cell over its seeds; ``minus <reference>`` of one variant of NC3, paired by seed
+    (``CONTRASTS`` on ``method``, at the λ of ``compared_at``; ``EVERYWHERE`` on all, at the chosen λ); both with the t
+    interval over seeds and the number of seeds as ``n``; ``spearman`` and ``pearson`` of UNC3 with a run's distance from fair
+    (``FAIRNESS``), over all runs (method ``all``), about each method's mean (``within``) and for each method, with bootstrap
+    intervals over ``n`` cells. ``chosen_lambda`` is a metric of each method. A difference that no run tells has the value NaN
+    and ``n`` 0.
     """
-    runs = by_run(results, model=model)
-    chosen = chosen_lambdas(select(results, model=model), dict.fromkeys(runs["method"]))
+    runs = by_run(numbers)
+    methods = list(dict.fromkeys(runs["method"]))
     label = {"variant": "chosen", "regularizer": "corrected", "metric": "chosen_lambda"}
-    rows = [label | {"method": name, "lam": lam, "value": lam} for name, lam in chosen.items()]
-    rows += [*_means(runs), *_correlations(runs, seed)]
-    for name in dict.fromkeys([method, *runs["method"]]):
-        compared = EVERYWHERE | (COMPARISONS if name == method else {})
-        rows += _differences(runs[runs["method"] == name], name, chosen.get(name), compared) if name != "base" else []
-    told = {"study": corpora.fingerprint(sorted(set(results["run_id"]))), "runs": len(runs)}
-    config = {"model": model, "profile": profile, "seed": seed, "method": method}
-    return records.make(config, [_COMMON | row for row in rows], None, device="cpu", evidence=told)
+    weights = {name: numbers.weights[name] for name in methods if name in numbers.weights}
+    rows = [label | {"method": name, "lam": lam, "value": lam} for name, lam in weights.items()]
+    rows += [*_means(runs), *_correlations(numbers, seed)]
+    for name in dict.fromkeys([method, *methods]):
+        if name != UNTRAINED.method:
+            contrasts = EVERYWHERE | (CONTRASTS if name == method else {})
+            rows += _differences(numbers, name, contrasts, runs)
+    config = {"model": numbers.model, "profile": profile, "seed": seed, "method": method}
+    evidence = {"study": corpora.fingerprint(numbers.run_ids), "runs": len(runs)}
+    return make(config, [_COMMON | row for row in rows], None, device="cpu", evidence=evidence)
 
 
-def missing(rows: pd.DataFrame) -> list[str]:
-    """What was not run: cells (method, regularizer) that a difference asks for and no recorded run tells."""
-    found = rows[rows["variant"].str.startswith("minus") & (rows["n"] == 0)]
-    return list(dict.fromkeys(found["method"] + ", NC3 " + found["regularizer"]))
+def compared_at(
+    runs: pd.DataFrame, method: str, variants: Iterable[str], *, otherwise: float
+) -> float:
+    """λ at which variants of a method's NC3 are compared: that of most runs (``by_run``) with a changed option, of equal ones
+    the smallest; ``otherwise`` where there is no such run.
+    """
+    parsed = {label: RegularizerLabel.parse(label) for label in variants}
+    changed = [label for label, parts in parsed.items() if parts != RegularizerLabel(parts.preset)]
+    weights = runs[(runs["method"] == method) & runs["regularizer"].isin(changed)]["lam"].mode()
+    return weights[0] if len(weights) else otherwise
+
+
+def not_run(rows: pd.DataFrame) -> list[str]:
+    """What was not run: cells that a difference asks for and no recorded run tells."""
+    empty = rows[rows["variant"].str.startswith("minus") & (rows["n"] == 0)]
+    cells = (Cell(*pair) for pair in zip(empty["method"], empty["regularizer"], strict=True))
+    return list(dict.fromkeys(map(str, cells)))
 
 
 def sentence(rows: pd.DataFrame, metrics: Sequence[str], **columns) -> str:
     """The given metrics of the rows with the given column values, with their intervals, in words."""
-    own = select(rows, **columns).dropna(subset="value").set_index("metric")
-    told = [f"{tables.METRICS[m][0]} {tables.interval(own.loc[m]) if m in own.index else 'not run'}" for m in metrics]
-    return ", ".join(told)
+    run = select(rows, **columns).dropna(subset="value").set_index("metric")
+    return ", ".join(
+        f"{METRICS[m].label} {tables.interval(run.loc[m]) if m in run.index else 'not run'}"
+        for m in metrics
+    )
 
 
 def counted(rows: pd.DataFrame, metrics: Sequence[str]) -> str:
     """Of the given differences, how many fall and rise by intervals without 0, metric by metric, in words."""
-    told = []
+    counts = []
     for metric in metrics:
-        own = rows[(rows["metric"] == metric) & rows["ci_low"].notna()]
-        falls, rises = (own["ci_high"] < 0).sum(), (own["ci_low"] > 0).sum()
-        told.append(f"{tables.METRICS[metric][0]} falls in {falls} and rises in {rises} of {len(own)}")
-    return ", ".join(told)
+        changes = rows[(rows["metric"] == metric) & rows["ci_low"].notna()]
+        falls, rises = (changes["ci_high"] < 0).sum(), (changes["ci_low"] > 0).sum()
+        counts.append(
+            f"{METRICS[metric].label} falls in {falls} and rises in {rises} of {len(changes)}"
+        )
+    return ", ".join(counts)
 
 
 def largest(rows: pd.DataFrame, reference: str, metric: str, *, method: str) -> str:
     """The largest difference from a reference, in words, and how many of them have intervals without 0."""
-    labels = {label: name for label, name in COMPARISONS[reference].items() if label != "none"}
-    own = select(rows, variant=f"minus {reference}", method=method, metric=metric, regularizer=list(labels))
-    own = own.dropna(subset="value")
-    if own.empty:
-        return f"{tables.METRICS[metric][0]} not run"
-    row, apart = own.loc[own["value"].abs().idxmax()], (own["ci_low"] > 0) | (own["ci_high"] < 0)
-    told = f"{tables.METRICS[metric][0]} {tables.interval(row)} with {labels[row['regularizer']]}"
-    return f"{told} ({apart.sum()} of {len(own)} intervals leave out 0)"
+    labels = {label: name for label, name in CONTRASTS[reference].items() if label != "none"}
+    changes = select(
+        rows, variant=f"minus {reference}", method=method, metric=metric, regularizer=list(labels)
+    ).dropna(subset="value")
+    if changes.empty:
+        return f"{METRICS[metric].label} not run"
+    row = changes.loc[changes["value"].abs().idxmax()]
+    apart = (changes["ci_low"] > 0) | (changes["ci_high"] < 0)
+    return (
+        f"{METRICS[metric].label} {tables.interval(row)} with {labels[row['regularizer']]} "
+        f"({apart.sum()} of {len(changes)} intervals leave out 0)"
+    )
 
 
 def layers(results: pd.DataFrame, *, words: Sequence[str] = ("gender",)) -> pd.DataFrame:
     """NC3 and UNC3 of word lists by hidden layer, of the latest run of each method and regularizer; ``run`` names it."""
-    rows = select(results, benchmark="collapse", words=list(words), variant="corrected", metric=["nc3", "unc3"])
+    rows = select(
+        results,
+        benchmark="collapse",
+        words=list(words),
+        variant="corrected",
+        metric=["nc3", "unc3"],
+    )
     rows = rows[rows["layer"] != "last"].sort_values("created", kind="stable")
     rows = rows.drop_duplicates(["method", "regularizer", "words", "metric", "layer"], keep="last")
-    with_nc3 = rows["method"] + ", NC3 " + rows["regularizer"] + ", λ = " + rows["lam"].map("{:g}".format).astype(str)
-    return rows.assign(run=with_nc3.where(rows["regularizer"] != "none", rows["method"]))
+    names = [
+        row["method"] if row["regularizer"] == "none" else str(Cell(*row))
+        for _, row in rows[["method", "regularizer", "lam"]].iterrows()
+    ]
+    return rows.assign(run=names)
 
 
-def _over_seeds(values: pd.Series, metric: str) -> dict:
+def _over_seeds(values: pd.Series | np.ndarray, metric: str) -> dict:
     """Mean over seeds with its t interval, as the end of a row."""
-    values = values.dropna()
-    if values.empty:
+    values = np.asarray(values, float)
+    values = values[~np.isnan(values)]
+    if not len(values):
         return {"metric": metric, "value": np.nan, "n": 0}
-    return records.metric_rows({metric: stats.over_seeds(values)})[0]
+    return metric_rows({metric: stats.over_seeds(values)})[0]
 
 
 def _means(runs: pd.DataFrame) -> Iterator[dict]:
-    for (method, regularizer, lam), own in runs.groupby(_KEYS[:3], sort=False):
-        cell = {"variant": "mean", "method": method, "regularizer": regularizer, "lam": lam}
-        yield from (cell | _over_seeds(own[metric], metric) for metric in MEASURES if own[metric].notna().any())
+    for (method, regularizer, lam), cell in runs.groupby(list(CELL[1:]), sort=False):
+        columns = {"variant": "mean", "method": method, "regularizer": regularizer, "lam": lam}
+        for metric in SHOWN:
+            if cell[metric].notna().any():
+                yield columns | _over_seeds(cell[metric], metric)
 
 
 def _differences(
-    runs: pd.DataFrame, method: str, chosen: float | None, compared: dict[str, dict[str, str]]
+    numbers: Numbers, method: str, contrasts: Mapping[str, Mapping[str, str]], runs: pd.DataFrame
 ) -> Iterator[dict]:
     """Each variant of one method's NC3 minus its reference, seed by seed."""
-    cells = dict(list(runs.groupby("regularizer")))
-
-    def cell(label: str, lam: float | None) -> pd.DataFrame:
-        own = cells.get(label, runs[:0])
-        if own["lam"].nunique() > 1:  # a sweep: at the λ of what it is compared with
-            own = own[own["lam"] == lam]
-        return own.set_index("seed")
-
-    for reference, variants in compared.items():
-        # What was swept is taken at the weight of the variants beside it, and alone at the chosen one.
-        weights = [*(cells[label]["lam"].iloc[0] for label in variants if label in cells and "," in label), chosen]
-        for label in variants:
-            one = cell(label, weights[0])
-            lam = one["lam"].iloc[0] if len(one) else np.nan
-            other = cell({"words": "none"}.get(reference, reference), weights[0])
-            for metric in MEASURES:
-                row = {"variant": f"minus {reference}", "method": method, "regularizer": label, "lam": lam}
-                yield row | _over_seeds(one[metric] - other[metric], metric)
+    for reference, variants in contrasts.items():
+        weight = compared_at(runs, method, variants, otherwise=numbers.weights.get(method, np.nan))
+        base = _cell(method, {"words": "none"}.get(reference, reference), weight)
+        for cell in (_cell(method, label, weight) for label in variants):
+            columns = {
+                "variant": f"minus {reference}",
+                "method": method,
+                "regularizer": cell.regularizer,
+            }
+            for metric, measure in SHOWN.items():
+                difference = numbers.contrast(measure, base, cell).difference
+                lam = numbers.runs(measure, cell)["lam"].max()
+                yield columns | {"lam": lam} | _over_seeds(difference, metric)
 
 
-def _correlations(runs: pd.DataFrame, seed: int) -> Iterator[dict]:
+def _cell(method: str, label: str, weight: float) -> Cell:
+    """A cell of a contrast: at its weight, which there is none of without NC3."""
+    return Cell(method, label, None if label == "none" else weight)
+
+
+def _correlations(numbers: Numbers, seed: int) -> Iterator[dict]:
     """UNC3 and the distance from fair: over all runs, about each method's means, for each method."""
-    for metric, distance in UNFAIRNESS.items():
-        pairs = runs.dropna(subset=["unc3", metric])
-        pairs = pairs[_KEYS].assign(x=pairs["unc3"], y=distance(pairs[metric]))
-        trained = pairs[pairs["method"] != "base"]
-        within = trained.assign(**(trained[["x", "y"]] - trained.groupby("method")[["x", "y"]].transform("mean")))
-        scopes = {"all": pairs, "within": within, **dict(list(trained.groupby("method")))}
-        for scope, part in ((name, rows) for name, rows in scopes.items() if len(rows)):
-            cells = part[_KEYS[:3]].astype(str).agg("|".join, axis=1)
-            for kind, ranked in (("spearman", True), ("pearson", False)):
-                found = stats.clustered_correlation(part["x"], part["y"], cells, ranked=ranked, seed=seed)
-                yield {"variant": kind, "method": scope, "regularizer": "all", "lam": np.nan, "metric": metric,
-                       "value": found.value, "ci_low": found.ci_low, "ci_high": found.ci_high,
-                       "n": found.units}  # fmt: skip
+    for metric in FAIRNESS:
+        kinds = {
+            kind: numbers.correlations(
+                SHOWN["unc3"], SHOWN[metric], of=METRICS[metric].distance, ranked=ranked, seed=seed
+            )
+            for kind, ranked in (("spearman", True), ("pearson", False))
+        }
+        for scope, kind in product(kinds["spearman"], kinds):
+            effect = kinds[kind][scope]
+            columns = {"variant": kind, "method": scope, "regularizer": "all", "lam": np.nan}
+            interval = {"ci_low": effect.ci_low, "ci_high": effect.ci_high, "n": effect.units}
+            yield columns | {"metric": metric, "value": effect.value} | interval

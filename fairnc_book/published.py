@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fairnc_book import tables
+from fairnc_book.numbers import METRICS
 from fairnc_utils import benchmarks, debias, tasks
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import checkout
@@ -71,7 +71,7 @@ def _check(row: dict[str, str], where: str) -> None:
     valid = {
         "method": ("base", *(method.upper() + nc3 for method in debias.METHODS for nc3 in ("", "+NC3"))),
         "benchmark": (*benchmarks.BENCHMARKS, *tasks.TASKS),
-        "metric": (*RENAMED, *tables.METRICS),
+        "metric": (*RENAMED, *METRICS),
     }
     for column in COLUMNS:
         if row[column] != row[column].strip() or not row[column]:

@@ -101,8 +101,13 @@ def over_seeds(values: Sequence[float]) -> Estimate:
     values = np.asarray(values, float)
     mean, half = float(values.mean()), float("nan")
     if len(values) > 1:
-        half = float(scipy.stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * scipy.stats.sem(values))
+        half = float(t_reach(values.std(ddof=1), len(values)))
     return Estimate(mean, mean - half, mean + half, len(values))
+
+
+def t_reach(deviation: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Half the 95% t interval of a mean of ``n`` values with that standard deviation; NaN for a single one."""
+    return scipy.stats.t.ppf((1 + LEVEL) / 2, np.asarray(n) - 1) * deviation / np.sqrt(n)
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float], *, resamples: int = 2000, seed: int = 0) -> Estimate:

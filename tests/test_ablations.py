@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from fairnc_book import ablations, figures
+from fairnc_book.numbers import Numbers
 from fairnc_book.site import stills as pictures
 from fairnc_utils import measurement, runs
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import rows as records
+from fairnc_utils.runs.rows import RESULT_COLUMNS, select
 
 SMALL = {"model": "random", "device": "cpu", "texts": 40, "words": ("gender", "random"), "min_counts": (2, 3), "draws": 0,
          "heldout_split": None, "variants": ("corrected",)}  # fmt: skip
@@ -63,12 +64,12 @@ def cell(method, regularizer="none", lam=0, *, lowered=0.0, seeds=SEEDS):
             "unc3": unc3, "log_ratio": SLOPE * (unc3 - FAIR), "slope": np.cos(7 * lam + len(method) + 3 * seed),
             "masked_perplexity": 20 + lam / 10, "ICAT": 90 - 100 * unc3,
         }  # fmt: skip
-        told = [(metric, value, ablations.MEASURES[metric]) for metric, value in values.items()]
+        told = [(metric, value, ablations.SHOWN[metric].where) for metric, value in values.items()]
         told += [("log_ratio", values["log_ratio"], DEV), ("LM", 85 - (lam == 100) * 3, DEV)]
         for metric, value, where in told:
             yield where | {"run_id": f"{method} {regularizer} {lam} {seed}", "model": "models/minilm-mlm", "method": method,
                            "regularizer": regularizer, "lam": lam, "seed": seed, "metric": metric, "value": value,
-                           "created": "2026-01-01"}  # fmt: skip
+                           "profile": "full", "created": "2026-01-01"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -81,21 +82,26 @@ def recorded():
         cell("bec", "as_released,features=attached", 100, lowered=0.005, seeds=3),
         cell("bec", "corrected,words=random", 30, lowered=0.004, seeds=3), cell("bec", "corrected,kind=both", 30, seeds=1),
     ]  # fmt: skip
-    return pd.DataFrame(list(itertools.chain(*cells))).reindex(columns=list(records.RESULT_COLUMNS))
+    return pd.DataFrame(list(itertools.chain(*cells))).reindex(columns=list(RESULT_COLUMNS))
+
+
+def numbers_of(rows, model="models/minilm-mlm"):
+    return Numbers(rows, model=model)
 
 
 @pytest.fixture(scope="module")
 def told(recorded):
-    return ablations.ablate(recorded, profile="test")
+    return ablations.ablate(numbers_of(recorded), profile="test")
 
 
 def test_a_run_has_one_row_and_the_latest_counts(recorded):
-    runs = ablations.by_run(recorded)
+    runs = ablations.by_run(numbers_of(recorded))
     assert len(runs) == 3 * 6 * SEEDS + 1 + SEEDS + 3 * 3 + 1
     again = recorded[(recorded["metric"] == "unc3") & (recorded["regularizer"] == "as_released")]
     again = again.assign(value=1.0, created="2026-02-02", run_id="again")
-    assert (records.select(ablations.by_run(pd.concat([again, recorded])), regularizer="as_released")["unc3"] == 1).all()
-    assert ablations.by_run(recorded, model="other").empty
+    both = ablations.by_run(numbers_of(pd.concat([again, recorded])))
+    assert (select(both, regularizer="as_released")["unc3"] == 1).all()
+    assert ablations.by_run(numbers_of(recorded, "other")).empty
 
 
 def test_lambda_is_the_fairest_that_keeps_the_language(told):
@@ -104,7 +110,7 @@ def test_lambda_is_the_fairest_that_keeps_the_language(told):
 
 
 def test_means_are_over_seeds(told, recorded):
-    rows = records.select(recorded, method="mlm", regularizer="corrected", lam=10, metric="unc3")
+    rows = select(recorded, method="mlm", regularizer="corrected", lam=10, metric="unc3")
     mean = told.select(variant="mean", method="mlm", regularizer="corrected", lam=10, metric="unc3").iloc[0]
     assert mean["value"] == pytest.approx(rows["value"].mean())
     assert mean["n"] == SEEDS
@@ -145,7 +151,7 @@ def test_every_method_is_compared_at_its_chosen_lambda(told):
 
 
 def test_what_was_not_run_is_said(told, recorded):
-    absent = ablations.missing(told.results)
+    absent = ablations.not_run(told.results)
     assert "bec, NC3 as_released,memory=ema" in absent
     run = ("as_released,labels=aligned", "corrected,kind=both", "none", "corrected")
     assert not {f"{method}, NC3 {label}" for method in METHODS for label in run} & set(absent)
@@ -153,8 +159,8 @@ def test_what_was_not_run_is_said(told, recorded):
     assert both["n"] == 1
     assert np.isnan(both["ci_low"])
     for sparse in (recorded[recorded["method"] == "mlm"], recorded[:0]):  # nothing of the method that is taken apart
-        absent = set(ablations.missing(ablations.ablate(sparse).results))
-        assert absent == {f"bec, NC3 {label}" for variants in ablations.COMPARISONS.values() for label in variants}
+        absent = set(ablations.not_run(ablations.ablate(numbers_of(sparse)).results))
+        assert absent == {f"bec, NC3 {label}" for variants in ablations.CONTRASTS.values() for label in variants}
 
 
 def test_a_planted_correlation_is_recovered(told):
@@ -173,13 +179,13 @@ def test_a_planted_correlation_is_recovered(told):
 
 def switches(run):
     return figures.dots(
-        run.select(variant="minus as_released"), ablations.COMPARISONS["as_released"], metrics=["unc3", "slope"],
+        run.select(variant="minus as_released"), ablations.CONTRASTS["as_released"], metrics=["unc3", "slope"],
         by="regularizer", name="fig-switches", about="Switches.", caption="Switches.",
     )  # fmt: skip
 
 
 def test_figures_say_what_they_show(told, recorded):
-    scatter = figures.unc3_fairness(ablations.by_run(recorded), ablations.UNFAIRNESS)
+    scatter = figures.unc3_fairness(ablations.by_run(numbers_of(recorded)), ablations.FAIRNESS)
     drawn = [figures.lambda_sweep(told.results), switches(told), scatter]
     for figure in drawn:
         assert len(figure.layout.meta["alt"]) > 40
@@ -189,7 +195,7 @@ def test_figures_say_what_they_show(told, recorded):
     assert "bec 30" in drawn[0].layout.meta["alt"]
     stars = [trace.customdata[list(trace.marker.symbol).index("star")] for trace in drawn[0].data]
     assert stars == [30] * 4 * 3  # a panel a metric, a line a method
-    assert sum(len(trace.x) for trace in scatter.data) == 3 * len(ablations.by_run(recorded))
+    assert sum(len(trace.x) for trace in scatter.data) == 3 * len(ablations.by_run(numbers_of(recorded)))
 
 
 def test_a_dot_is_filled_where_its_interval_leaves_out_zero_and_a_gap_says_so(told):
@@ -203,6 +209,6 @@ def test_a_dot_is_filled_where_its_interval_leaves_out_zero_and_a_gap_says_so(to
 
 
 def test_figures_of_nothing_are_empty_not_broken(recorded):
-    nothing = ablations.ablate(recorded[:0])
+    nothing = ablations.ablate(numbers_of(recorded[:0]))
     assert not figures.lambda_sweep(nothing.results).data
     assert {note.text for note in switches(nothing).layout.annotations} >= {"not run"}

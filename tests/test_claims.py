@@ -8,13 +8,19 @@ import pytest
 
 from fairnc_book import claims
 from fairnc_book.claims import CLAIMS, TOTAL
+from fairnc_book.claims.effects import change
+from fairnc_book.claims.rows import METRICS
+from fairnc_book.numbers import METHODS, Numbers
 from fairnc_utils import benchmarks
-from fairnc_utils.debias import CONTROLS, DEBIASING
+from fairnc_utils.debias import DEBIASING
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import rows as records
+from fairnc_utils.regularizer import RELEASED_WEIGHTS
+from fairnc_utils.runs.rows import RESULT_COLUMNS, select
 
-METHODS = (*DEBIASING, *CONTROLS)
 CHOSEN = dict.fromkeys(METHODS, 10.0)
+
+#: Draws of each bootstrap.
+RESAMPLES = 300
 
 #: Benchmark, split, axis and number of units of the planted study.
 SCORED = (
@@ -87,10 +93,11 @@ def cell(method: str, regularizer: str, lam: float, seed: int, *, tasks: bool) -
         ends = {"unc3": (UNC3, 0.001), "nc3": (NC3, 0.004)}
         rows += [
             {"benchmark": "collapse", "split": "test", "words": words, "axis": words * effect, "metric": metric,
+             "space": "head", "min_count": 10.0,
              "value": planted["base"] + effect * (planted[kind] - planted["base"]) + rng.normal(0, noise)}
             for metric, (planted, noise) in ends.items()
         ]  # fmt: skip
-    rows.append({"benchmark": "perplexity", "split": "test", "corpus": "gap", "metric": "masked_perplexity",
+    rows.append({"benchmark": "perplexity", "split": "test", "corpus": "gap", "variant": "", "metric": "masked_perplexity",
                  "value": 20 + rng.normal(0, 0.1)})  # fmt: skip
     scores = {("sst2", "accuracy"): 80, ("cola", "matthews"): 20, ("rte", "accuracy"): 60, ("sick", "accuracy"): 78}
     rows += [{"benchmark": name, "split": "test" if name == "sick" else "validation", "metric": metric,
@@ -104,29 +111,40 @@ def planted() -> tuple[pd.DataFrame, pd.DataFrame]:
     grid = [("base", "none", 0.0, 0)]
     grid += [(method, "none", 0.0, seed) for method in METHODS for seed in range(5)]
     grid += [(method, "corrected", lam, seed) for method in METHODS for lam in (1.0, 10.0) for seed in range(5)]
-    grid += [(method, "as_released", 100.0, seed) for method in ("bec", "ase", "mabel", "adept") for seed in range(5)]
+    grid += [(method, "as_released", lam, seed) for method, lam in RELEASED_WEIGHTS.items()
+             if method in METHODS for seed in range(5)]  # fmt: skip
     found = [cell(*where, tasks=where[1] != "as_released") for where in grid]
     results = pd.DataFrame([row for rows, _ in found for row in rows])
-    results = results.reindex(columns=list(records.RESULT_COLUMNS))
+    results = results.assign(profile="full").reindex(columns=list(RESULT_COLUMNS))
     texts = ["words", "axis", "created", "split"]
     results[texts] = results[texts].astype(object).fillna("")
     return results, pd.concat([part for _, parts in found for part in parts], ignore_index=True)
 
 
-def study(results=None, units=None, chosen=CHOSEN) -> claims.Study:
+def study(results=None, units=None, weights=CHOSEN) -> Numbers:
     whole = planted()
-    return claims.Study(
-        whole[0] if results is None else results, whole[1] if units is None else units, chosen, "models/minilm-mlm", 300
+    return Numbers(
+        whole[0] if results is None else results,
+        whole[1] if units is None else units,
+        model="models/minilm-mlm",
+        weights=weights,
     )
+
+
+def changed(numbers: Numbers, claim: str, key: str | int, contrast: str, method: str = "bec"):
+    """The change of one number of a claim, by its key or its place."""
+    (found,) = (each for each in CLAIMS if each.key == claim)
+    prediction = found.prediction(key) if isinstance(key, str) else found.predictions[key]
+    return change(numbers, prediction, method, contrast, resamples=RESAMPLES)
 
 
 @pytest.fixture(scope="module")
 def found() -> pd.DataFrame:
-    return claims.evaluate(study())
+    return claims.evaluate(study(), resamples=RESAMPLES)
 
 
 def of(found: pd.DataFrame, claim: str, contrast: str, key: str, method: str = TOTAL) -> pd.Series:
-    return records.select(found, claim=claim, contrast=contrast, key=key, method=method).iloc[0]
+    return select(found, claim=claim, contrast=contrast, key=key, method=method).iloc[0]
 
 
 # Verdicts
@@ -163,7 +181,7 @@ def test_effects_are_the_planted_ones(found):
 
 
 def test_total_is_the_mean_of_the_debiasing_methods(found):
-    rows = records.select(found, claim="intrinsic", contrast="corrected", key="stereoset_intra:gender:log_ratio")
+    rows = select(found, claim="intrinsic", contrast="corrected", key="stereoset_intra:gender:log_ratio")
     single = rows[rows["method"].isin(DEBIASING)]["value"]
     assert rows[rows["method"] == TOTAL]["value"].item() == pytest.approx(single.mean())
     released = of(found, "intrinsic", "as_released", "stereoset_intra:gender:log_ratio")
@@ -173,8 +191,8 @@ def test_total_is_the_mean_of_the_debiasing_methods(found):
 def test_recomputed_statistics_agree_with_the_rows():
     """Without the unit scores the values are those of the rows, and the interval is the t interval over seeds."""
     key = "stereoset_intra:gender:log_ratio"
-    measure = next(c for c in CLAIMS if c.key == "intrinsic").measure(key)
-    units, rows = (table.change(measure, "bec", "corrected").changes for table in (study(), study(units=planted()[1].iloc[:0])))
+    tables = study(), study(units=planted()[1].iloc[:0])
+    units, rows = (changed(table, "intrinsic", key, "corrected").changes for table in tables)
     assert units.observed == pytest.approx(rows.observed)
     assert rows.resampled is None
     assert units.resampled.shape == (300, 5)
@@ -188,20 +206,20 @@ def test_distance_from_the_ideal_is_taken_before_the_difference():
     mirrored.loc[runs & (results["metric"] == "slope"), "value"] *= -1
     there = units["run_id"].isin(results[runs]["run_id"]) & (units["column"] == "log_odds")
     flipped = units.assign(value=units["value"].where(~there, -units["value"]))
-    measure = next(c for c in CLAIMS if c.key == "intrinsic").measure("occupation_slope:gender:slope")
-    changes = [s.change(measure, "bec", "corrected") for s in (study(), study(mirrored, flipped))]
+    tables = study(), study(mirrored, flipped)
+    changes = [changed(table, "intrinsic", "occupation_slope:gender:slope", "corrected") for table in tables]
     assert changes[0].changes.observed == pytest.approx(changes[1].changes.observed)
     assert changes[1].second == -changes[0].second
 
 
 def test_words_of_the_first_seed_widen_the_interval_of_collapse():
-    measure, rng = CLAIMS[0].measures[0], np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     words = pd.DataFrame([
         {"run_id": run_id, "benchmark": "collapse", "split": "test", "axis": "gender", "unit": f"w{i}", "column": "cosine",
          "value": 0.5 + shift + rng.normal(0, 0.1)}
         for run_id, shift in (("base-none-0-0", 0), ("bec-none-0-0", 0.05)) for i in range(60)
     ])  # fmt: skip
-    plain, wide = (study(units=units).change(measure, "bec", "debiased").changes for units in (planted()[1], words))
+    plain, wide = (changed(study(units=units), "collapse", 0, "debiased").changes for units in (planted()[1], words))
     assert wide.observed == pytest.approx(plain.observed)
     assert (wide.units, wide.resampled.shape) == (60, (300, 5))
     effects = [claims.decide.stats.crossed_bootstrap(changes) for changes in (plain, wide)]
@@ -212,7 +230,7 @@ def test_words_of_the_first_seed_widen_the_interval_of_collapse():
 
 
 def test_holm_takes_totals_and_methods_of_a_claim_as_two_families(found):
-    chosen = records.select(found, claim="intrinsic", contrast="corrected")
+    chosen = select(found, claim="intrinsic", contrast="corrected")
     tested = chosen[chosen["holm_p"].notna()]
     for _, family in tested.groupby(tested["method"] == TOTAL):
         assert family["holm_p"].tolist() == pytest.approx(claims.decide.stats.holm(family["p"]).tolist())
@@ -230,15 +248,15 @@ def test_what_is_decided_needs_the_interval_and_the_adjusted_p():
 def test_published_effects_come_with_the_power_to_find_them():
     published = pd.DataFrame([
         {"model": "bert", "method": "mabel", "regularizer": regularizer, "benchmark": "winobias", "split": "dev",
-         "axis": "type1", "metric": "TPR", "value": value}
+         "axis": "type1", "metric": "TPR", "value": value, "origin": "published"}
         for regularizer, value in (("none", 20.7), ("as_released", 16.9))
     ])  # fmt: skip
-    measure = next(c for c in CLAIMS if c.key == "extrinsic").measure("winobias:type1:TPR")
-    reported = claims.decide._reported(published, measure, "mabel", "corrected")
+    prediction = next(c for c in CLAIMS if c.key == "extrinsic").prediction("winobias:type1:TPR")
+    reported = claims.decide._reported(published, prediction, "mabel", "corrected")
     assert reported == pytest.approx(-3.8)
-    assert np.isnan(claims.decide._reported(published, measure, "bec", "corrected"))
-    assert np.isnan(claims.decide._reported(published, measure, "mabel", "debiased"))
-    rows = claims.decide._changes(study(), measure, "corrected", published)
+    assert np.isnan(claims.decide._reported(published, prediction, "bec", "corrected"))
+    assert np.isnan(claims.decide._reported(published, prediction, "mabel", "debiased"))
+    rows = claims.decide._changes(study(), prediction, "corrected", published, RESAMPLES)
     mabel = next(row for row in rows if row["method"] == "mabel")
     assert mabel["published"] == reported
     assert mabel["power"] == pytest.approx(claims.decide.stats.power(3.8, mabel["error"], mabel["df"]))
@@ -258,8 +276,9 @@ def test_cells_that_were_not_run_are_said(found):
 
 def test_one_seed_has_an_effect_and_no_verdict():
     results, units = planted()
-    measure = next(c for c in CLAIMS if c.key == "intrinsic").measure("occupation_slope:gender:slope")
-    rows = list(claims.decide._changes(study(results[results["seed"] == 0], units), measure, "corrected", None))
+    prediction = next(c for c in CLAIMS if c.key == "intrinsic").prediction("occupation_slope:gender:slope")
+    first = study(results[results["seed"] == 0], units)
+    rows = list(claims.decide._changes(first, prediction, "corrected", None, RESAMPLES))
     assert rows[0]["note"] == "one seed: no interval over seeds"
     assert np.isfinite(rows[0]["value"])
     assert "verdict" not in rows[0]
@@ -268,29 +287,28 @@ def test_one_seed_has_an_effect_and_no_verdict():
 
 
 def test_a_method_without_a_chosen_weight_says_so():
-    measure = CLAIMS[2].measures[0]
-    change = study(chosen={}).change(measure, "bec", "corrected")
-    assert change.changes is None
-    assert change.reason == "not run: no λ could be chosen"
+    unknown = changed(study(weights={}), "enforced", 0, "corrected")
+    assert unknown.changes is None
+    assert unknown.reason == "not run: no λ could be chosen"
 
 
 def test_a_seed_without_the_control_list_is_left_out_and_not_its_method():
     results, _ = planted()
     lacking = (results["method"] == "bec") & (results["words"] == "random") & results["seed"].isin([1, 2])
-    measure = next(c for c in CLAIMS if c.key == "specific").measures[0]
-    whole, part = (study(rows).change(measure, "bec", "debiased").changes for rows in (results, results[~lacking]))
+    whole, part = (
+        changed(study(rows), "specific", 0, "debiased").changes for rows in (results, results[~lacking])
+    )
     assert (len(whole.observed), len(part.observed)) == (5, 3)
     np.testing.assert_array_equal(part.observed, whole.observed[[0, 3, 4]])
     none = results[(results["method"] != "bec") | (results["words"] != "random")]
-    assert study(none).change(measure, "bec", "debiased").reason.startswith("not run: collapse of bec")
+    assert changed(study(none), "specific", 0, "debiased").reason.startswith("not run: collapse of bec")
 
 
 def test_unlike_units_are_an_error_that_names_the_runs():
     results, units = planted()
     cut = units[~((units["run_id"] == "bec-none-0-3") & (units["unit"] == "u5gender"))]
-    measure = next(c for c in CLAIMS if c.key == "intrinsic").measure("occupation_slope:gender:slope")
     with pytest.raises(FairNCError, match=r"occupation_slope/bls/gender: runs .*bec-none-0-3.* unlike units"):
-        study(results, cut).change(measure, "bec", "corrected")
+        changed(study(results, cut), "intrinsic", "occupation_slope:gender:slope", "corrected")
 
 
 def test_no_study_at_all_leaves_every_test_not_run_and_an_abstract_that_says_so():
@@ -310,8 +328,8 @@ def test_no_study_at_all_leaves_every_test_not_run_and_an_abstract_that_says_so(
 
 def test_verdicts_become_result_rows_and_the_abstract_reads_them(found):
     run = claims.as_run(found, {"model": "models/minilm-mlm", "profile": "tiny"}, runs=["a"])
-    assert set(run.results["metric"]) <= set(claims.report.METRICS)
-    effect = records.select(run.results, split="intrinsic", regularizer="corrected", method=TOTAL,
+    assert set(run.results["metric"]) <= set(METRICS)
+    effect = select(run.results, split="intrinsic", regularizer="corrected", method=TOTAL,
                             axis="occupation_slope:gender:slope", metric="effect").iloc[0]  # fmt: skip
     assert effect["ci_high"] == of(found, "intrinsic", "corrected", "occupation_slope:gender:slope")["ci_high"]
     text = claims.abstract(run.results)
@@ -324,7 +342,7 @@ def test_verdicts_become_result_rows_and_the_abstract_reads_them(found):
 
 def test_section_has_a_figure_of_every_measure_and_a_table(found):
     figure, table = claims.section(found, "intrinsic", "corrected")
-    measures = next(claim for claim in CLAIMS if claim.key == "intrinsic").measures
+    measures = next(claim for claim in CLAIMS if claim.key == "intrinsic").predictions
     assert len(figure.layout.annotations) == len(measures)
     drawn = {(x, y) for trace in figure.data for x, y in zip(trace.x, trace.y, strict=True)}
     total = of(found, "intrinsic", "corrected", "stereoset_intra:gender:log_ratio")["value"]

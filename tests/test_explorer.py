@@ -14,13 +14,13 @@ import pytest
 import scipy.stats
 from test_book import structure_problems
 
-from fairnc_book import explorer, figures
+from fairnc_book import comparer, explorer, figures
 from fairnc_book.site import docstrings as sphinx_api
 from fairnc_book.site import pages as sphinx_pages
 from fairnc_book.site import status as sphinx_status
 from fairnc_utils import runs
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import rows as records
+from fairnc_utils.runs.rows import RESULT_COLUMNS, UNIT_COLUMNS, load
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,14 +56,16 @@ def live(tmp_path_factory):
 
 @pytest.fixture
 def nothing_recorded(monkeypatch):
-    monkeypatch.setattr(records, "recorded", lambda: pd.DataFrame(columns=list(records.RESULT_COLUMNS)))
-    monkeypatch.setattr(records, "recorded_units", lambda: pd.DataFrame(columns=list(records.UNIT_COLUMNS)))
+    nothing = pd.DataFrame(columns=list(RESULT_COLUMNS))
+    monkeypatch.setattr("fairnc_book.numbers.recorded", lambda: nothing)
+    units = pd.DataFrame(columns=list(UNIT_COLUMNS))
+    monkeypatch.setattr("fairnc_book.explorer.recorded_units", lambda: units)
 
 
 def test_words_of_a_run_are_found_with_their_counts(live, nothing_recorded, tokenizer):
     measured = explorer.measured_words(live)
     data = explorer.words_data(measured, tokenizer)
-    items = records.load(live, "items")
+    items = load(live, "items")
     (run,) = data["runs"]
     assert run["lists"] == ["gender", "neutral", "vocabulary"]
     she = data["words"].index("she")
@@ -76,18 +78,22 @@ def test_words_of_a_run_are_found_with_their_counts(live, nothing_recorded, toke
 
 
 def test_recorded_words_stand_beside_live_ones(live, monkeypatch):
-    rows = records.load(live).iloc[:1].assign(
-        run_id="kept", method="bec", regularizer="corrected", lam=10.0, origin="recorded", variant="corrected"
+    made = {"a": "2026-02-01", "b": "2026-01-01", "c": "2026-03-01"}  # run → when
+    row = load(live).iloc[:1].assign(
+        method="bec", regularizer="corrected", lam=10.0, origin="recorded", variant="corrected", profile="full"
     )
+    rows = pd.concat([row.assign(run_id=run, created=when) for run, when in made.items()])
+    rows.loc[rows["run_id"] == "c", "profile"] = "second"
     units = pd.DataFrame([
-        {"run_id": "kept", "benchmark": "collapse", "split": "test", "axis": "gender", "unit": "she", "column": column,
-         "value": value} for column, value in {"cosine": 0.5, "count": 7.0, "spread": 2.0}.items()
+        {"run_id": run, "benchmark": "collapse", "split": "test", "axis": "gender", "unit": "she", "column": column,
+         "value": value} for run, cosine in (("a", 0.5), ("b", 0.6), ("c", 0.7))
+        for column, value in {"cosine": cosine, "count": 7.0, "spread": 2.0}.items()
     ])  # fmt: skip
-    monkeypatch.setattr(records, "recorded", lambda: rows)
-    monkeypatch.setattr(records, "recorded_units", lambda: units)
-    found = explorer.measured_words(live)
-    (kept,) = found[found["method"] == "bec"].to_dict("records")
-    assert (kept["word"], kept["list"], kept["origin"]) == ("she", "gender", "recorded")
+    monkeypatch.setattr("fairnc_book.numbers.recorded", lambda: rows)
+    monkeypatch.setattr("fairnc_book.explorer.recorded_units", lambda: units)
+    measured = explorer.measured_words(live)
+    (kept,) = measured[measured["method"] == "bec"].to_dict("records")  # of the edition's runs the newest
+    assert (kept["word"], kept["list"], kept["origin"], kept["run_id"]) == ("she", "gender", "recorded", "a")
     assert (kept["cosine"], kept["count"], kept["spread"]) == (0.5, 7.0, 2.0)
 
 
@@ -113,7 +119,7 @@ def numbers(method: str, values: list[float], *, metric: str = "SS", low=np.nan,
     """Result rows of one number of a method, one a seed."""
     common = {"model": "m", "regularizer": "none" if method == "base" else "corrected", "lam": 10.0 * (method != "base"),
               "benchmark": "stereoset_intra", "split": "test", "axis": "gender", "words": "", "corpus": "", "space": "",
-              "variant": "corrected", "min_count": np.nan, "layer": "last", "origin": "recorded"}  # fmt: skip
+              "variant": "corrected", "min_count": np.nan, "layer": "last", "origin": "recorded", "created": ""}  # fmt: skip
     return pd.DataFrame([
         common | {"method": method, "seed": seed, "metric": metric, "value": value, "ci_low": low, "ci_high": high}
         for seed, value in enumerate(values)
@@ -121,7 +127,7 @@ def numbers(method: str, values: list[float], *, metric: str = "SS", low=np.nan,
 
 
 def test_seeds_give_a_mean_and_a_t_interval_and_one_run_keeps_its_own():
-    table = explorer.comparison(pd.concat([numbers("base", [50.0], low=48.0, high=53.0), numbers("bec", [52.0, 54.0, 59.0])]))
+    table = comparer.by_way(pd.concat([numbers("base", [50.0], low=48.0, high=53.0), numbers("bec", [52.0, 54.0, 59.0])]))
     base, bec = (table[table["method"] == method].iloc[0] for method in ("base", "bec"))
     assert (base["value"], base["ci_low"], base["ci_high"], base["seeds"]) == (50.0, 48.0, 53.0, 1)
     expected = scipy.stats.t.interval(0.95, 2, np.mean([52, 54, 59]), scipy.stats.sem([52, 54, 59]))
@@ -131,20 +137,26 @@ def test_seeds_give_a_mean_and_a_t_interval_and_one_run_keeps_its_own():
 
 def test_differences_and_unknown_metrics_are_left_out():
     rows = pd.concat([numbers("base", [1.0], metric="no such metric"), numbers("bec", [1.0]).assign(variant="difference")])
-    assert explorer.comparison(rows).empty
+    assert comparer.by_way(rows).empty
 
 
 def test_intervals_that_do_not_touch_are_counted():
     rows = [numbers("base", [50.0], low=49.0, high=51.0), numbers("base", [80.0], metric="LM", low=70.0, high=90.0),
             numbers("bec", [60.0, 60.1, 60.2]), numbers("bec", [80.0, 81.0, 82.0], metric="LM")]  # fmt: skip
-    found = explorer.apart(explorer.comparison(pd.concat(rows)), profile="test").results
+    found = comparer.apart(comparer.by_way(pd.concat(rows)), profile="test").results
     assert dict(zip(found["metric"], found["value"], strict=True)) == {"numbers_shared": 2, "numbers_apart": 1}
+
+
+def test_of_two_runs_of_one_seed_the_newest_counts_wherever_it_stands():
+    new, old = numbers("bec", [60.0]).assign(created="2026-02-01"), numbers("bec", [50.0]).assign(created="2026-01-01")
+    for rows in ([new, old], [old, new]):
+        assert comparer.by_way(pd.concat(rows))["value"].tolist() == [60.0]
 
 
 def test_the_comparer_carries_every_number_once():
     base = numbers("base", [50.0], low=49.0, high=51.0)
     rows = pd.concat([base, numbers("bec", [60.0]), numbers("bec", [80.0], metric="LM")])
-    widget = figures.run_comparer(explorer.comparison(rows))
+    widget = figures.run_comparer(comparer.by_way(rows))
     data = json.loads(widget.content["data"])
     assert [number[2] for number in data["numbers"]] == ["SS", "LM"]
     assert [run["method"] for run in data["runs"]] == ["base", "bec"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from fairnc_book import tables
+from fairnc_book.numbers import METRICS
 from fairnc_utils import benchmarks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,8 +43,8 @@ NUMBER = re.compile(r"(?<![\w.,])[−+-]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:e[−-]?
 
 def _names() -> re.Pattern:
     """Every name of a metric or benchmark, however it is joined; longer ones first."""
-    labels = {re.split(r" [(%·|]|,", label)[0] for label, _ in tables.METRICS.values()}
-    spoken = {*labels, *tables.METRICS, *benchmarks.BENCHMARKS, *SPOKEN} - EVERYDAY
+    labels = {re.split(r" [(%·|]|,", label)[0] for label in (metric.label for metric in METRICS.values())}
+    spoken = {*labels, *METRICS, *benchmarks.BENCHMARKS, *SPOKEN} - EVERYDAY
     parts = (re.sub(r"(?:\\?[ _-])+", "[ _-]", re.escape(name)) for name in sorted(spoken, key=len, reverse=True))
     return re.compile(rf"(?<![\w-])(?:{'|'.join(parts)})(?!\w)", re.IGNORECASE)
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fairnc_book import published, tables
+from fairnc_book import published
+from fairnc_book.numbers import METRICS
 from fairnc_utils import benchmarks
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import checkout
@@ -34,7 +35,7 @@ def test_file_has_a_source_for_every_fact_and_names_that_the_package_knows(facts
     assert facts["source"].str.strip().all()
     assert set(facts["origin"]) == {"published"}
     assert set(facts["benchmark"]) <= set(benchmarks.BENCHMARKS)
-    assert set(facts["metric"]) <= set(tables.METRICS)
+    assert set(facts["metric"]) <= set(METRICS)
     assert not facts.duplicated([*published.KEY, "regularizer"]).any()
 
 

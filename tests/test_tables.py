@@ -12,10 +12,11 @@ import pytest
 import scipy.stats
 from test_book import browser, needs_chromium
 
-from fairnc_book import measures, paper_tables, published, tables
+from fairnc_book import paper_tables, published, tables
+from fairnc_book.numbers import METRICS, TABLES, Numbers
 from fairnc_utils import stats
 from fairnc_utils.runs import checkout
-from fairnc_utils.runs import rows as records
+from fairnc_utils.runs.rows import make
 
 LM_OF, SS_OF = {"none": 84.0, "corrected": 83.5, "as_released": 80.0}, {"none": 55.0, "corrected": 52.0, "as_released": 54.0}
 
@@ -25,8 +26,8 @@ CELLS = (("mlm", "none", 0), ("bec", "none", 0), ("bec", "as_released", 100), ("
 def row(method, regularizer="none", lam=0.0, seed=0, **columns):
     interval = {"ci_low": columns["value"] - 1, "ci_high": columns["value"] + 1, "n": 30}
     return {"run_id": f"{method}{regularizer}{lam}{seed}", "model": "small", "method": method, "regularizer": regularizer,
-            "lam": lam, "seed": seed, "variant": "corrected", "origin": "recorded", "created": "2026-01-01", **interval,
-            **columns}  # fmt: skip
+            "lam": lam, "seed": seed, "variant": "corrected", "origin": "recorded", "profile": "full", "created": "2026-01-01",
+            **interval, **columns}  # fmt: skip
 
 
 def stereoset(metric, value, *, split="test", **columns):
@@ -34,7 +35,7 @@ def stereoset(metric, value, *, split="test", **columns):
 
 
 def contract(rows):
-    return records.make({}, rows, None, device="cpu", evidence={}).results
+    return make({}, rows, None, device="cpu", evidence={}).results
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def sources(study):
         stereoset("SS", 57.0, method="base", origin="live", n=10, created="2026-02-01"),  # fewer units: not shown
         stereoset("SS", 3.0, method="base", origin="live", variant="difference"),
     ])  # fmt: skip
-    return paper_tables.Sources(published.load(), study, live)
+    return paper_tables.Sources(published.load(), Numbers(study, model="small"), live)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def cell(cells, method, regularizer="none", measure="SS (50), gender, test"):
 
 
 def test_recorded_is_the_mean_over_seeds_with_its_t_interval(run, sources):
-    found = cell(paper_tables.cells("stereoset", run.results, sources), "bec")
+    found = cell(paper_tables.table("stereoset", run.results, sources), "bec")
     half = scipy.stats.t.ppf(0.975, 2) * 1 / math.sqrt(3)  # seeds 55, 56, 57: standard deviation 1
     assert found["recorded"] == pytest.approx(56.0)
     assert (found["recorded_low"], found["recorded_high"]) == pytest.approx((56 - half, 56 + half))
@@ -97,13 +98,13 @@ def test_the_t_interval_covers_as_often_as_it_says():
 
 
 def test_corrected_is_shown_at_the_chosen_weight(run, sources):
-    assert sources.chosen == {"bec": 3.0}
-    found = cell(paper_tables.cells("stereoset", run.results, sources), "bec", "corrected")
+    assert sources.recorded.weights == {"bec": 3.0}
+    found = cell(paper_tables.table("stereoset", run.results, sources), "bec", "corrected")
     assert (found["lam"], found["recorded"]) == (3.0, pytest.approx(53.0))
 
 
 def test_the_base_model_keeps_the_interval_of_its_run(run, sources):
-    found = cell(paper_tables.cells("stereoset", run.results, sources), "base")
+    found = cell(paper_tables.table("stereoset", run.results, sources), "base")
     assert (found["recorded"], found["recorded_low"], found["recorded_high"], found["seeds"]) == (60, 59, 61, 1)
     assert math.isnan(found["difference"])
 
@@ -113,8 +114,8 @@ def test_a_base_with_seeds_is_paired_with_them(study):
     common = {"benchmark": "rte", "split": "validation", "axis": "", "metric": "accuracy"}
     rows = [row(method, seed=seed, value=60.0 + 5 * seed + (2 if method == "bec" else 0), **common)
             for method in ("base", "bec") for seed in range(3)]  # fmt: skip
-    sources = paper_tables.Sources(published.load(), contract(rows), study.head(0))
-    cells = paper_tables.cells("understanding", paper_tables.summary(sources).results, sources)
+    sources = paper_tables.Sources(published.load(), Numbers(contract(rows), model="small"), study.head(0))
+    cells = paper_tables.table("understanding", paper_tables.summary(sources).results, sources)
     base, bec = (cell(cells, method, measure="accuracy % (100 ↑), RTE dev") for method in ("base", "bec"))
     assert base["seeds"] == 3
     assert (bec["difference"], bec["difference_low"], bec["difference_high"]) == pytest.approx((2, 2, 2))
@@ -122,21 +123,24 @@ def test_a_base_with_seeds_is_paired_with_them(study):
 
 
 def test_live_is_the_run_with_most_units_and_no_difference_of_two(run, sources):
-    assert cell(paper_tables.cells("stereoset", run.results, sources), "base")["live"] == 58.0
+    assert cell(paper_tables.table("stereoset", run.results, sources), "base")["live"] == 58.0
 
 
 def test_published_values_stand_with_their_models(run, sources):
-    cells = paper_tables.cells("stereoset", run.results, sources)
-    assert cell(cells, "mabel")["published"] == "56.25 bert-base-uncased; 60.14 roberta-base"
-    assert cell(cells, "bec", "as_released", "ICAT (100 ↑), gender, test")["published"] == "72.38 bert-base-uncased"
-    coreference = paper_tables.cells("coreference", run.results, sources)
-    label = measures.TABLES["coreference"][0].label
-    assert cell(coreference, "base", measure=label)["published"] == "33.15 bert-base-cased"
+    cells = paper_tables.table("stereoset", run.results, sources)
+    quotes = cell(cells, "mabel")["published"]
+    assert quotes.values == ((56.25, "bert-base-uncased"), (60.14, "roberta-base"))
+    assert str(quotes) == "56.25 bert-base-uncased; 60.14 roberta-base"
+    icat = cell(cells, "bec", "as_released", "ICAT (100 ↑), gender, test")
+    assert icat["published"].values == ((72.38, "bert-base-uncased"),)
+    coreference = paper_tables.table("coreference", run.results, sources)
+    label = TABLES["coreference"][0].label
+    assert cell(coreference, "base", measure=label)["published"].values == ((33.15, "bert-base-cased"),)
 
 
 def test_every_published_value_has_its_cell(run, sources):
-    shown = [text for name in measures.TABLES for text in paper_tables.cells(name, run.results, sources)["published"]]
-    assert sum(len(text.split("; ")) for text in shown if text != paper_tables.UNPUBLISHED) == len(sources.published)
+    shown = [quotes for name in TABLES for quotes in paper_tables.table(name, run.results, sources)["published"]]
+    assert sum(len(quotes.values) for quotes in shown) == len(sources.published)
 
 
 # Rows
@@ -153,40 +157,38 @@ def test_summary_is_made_of_tidy_rows(run, sources):
 
 
 def test_measures_are_told_apart_and_labelled():
-    labels = [measure.label for table in measures.TABLES.values() for measure in table]
+    labels = [measure.label for table in TABLES.values() for measure in table]
     assert len(set(labels)) == len(labels)
-    for table in measures.TABLES.values():
-        for measure in table:
-            assert measure.metric in tables.METRICS
+    assert {measure.name for table in TABLES.values() for measure in table} <= set(METRICS)
 
 
 # Empty cells
 
 
 def test_empty_cells_say_why(run, sources):
-    cells = paper_tables.cells("stereoset", run.results, sources)
+    cells = paper_tables.table("stereoset", run.results, sources)
     assert cells.loc[cells["recorded"].isna(), "recorded_why"].str.len().min() > 0
     assert cell(cells, "mlm", "as_released")["recorded_why"] == paper_tables.NO_SCRIPT
     assert cell(cells, "mabel")["recorded_why"] == paper_tables.NOT_RUN
-    biographies = paper_tables.cells("professions", run.results, sources)
+    biographies = paper_tables.table("professions", run.results, sources)
     if "bias_in_bios" in sources.missing:
         assert biographies.loc[biographies["measure"].str.contains("Bios"), "recorded_why"].iloc[0] == paper_tables.NO_DATA
 
 
 def test_nothing_recorded_and_nothing_live_is_said_and_no_fault(study):
-    sources = paper_tables.Sources(published.load(), study.head(0), study.head(0))
+    sources = paper_tables.Sources(published.load(), Numbers(study.head(0), model="small"), study.head(0))
     run = paper_tables.summary(sources)
-    for name in measures.TABLES:
-        cells = paper_tables.cells(name, run.results, sources)
+    for name in TABLES:
+        cells = paper_tables.table(name, run.results, sources)
         assert cells[["recorded", "live", "difference"]].isna().all().all()
-        assert paper_tables.told(cells) == "nothing of this table is recorded."
-        assert "nan" not in tables.comparison(cells, name=name, caption="Empty.").html.casefold()
+        assert paper_tables.finding(cells) == "nothing of this table is recorded."
+        assert "nan" not in tables.by_origin(cells, name=name, caption="Empty.").html.casefold()
 
 
 def test_finding_counts_what_lies_off_the_base(run, sources):
-    cells = paper_tables.cells("stereoset", run.results, sources)
-    told = paper_tables.told(cells)
-    assert paper_tables.told(cells[cells["measure"] != cells["measure"].iloc[0]]).startswith("LM (100 ↑), gender, test:")
+    cells = paper_tables.table("stereoset", run.results, sources)
+    told = paper_tables.finding(cells)
+    assert paper_tables.finding(cells[cells["measure"] != cells["measure"].iloc[0]]).startswith("LM (100 ↑), gender, test:")
     assert "the base model has 60.0" in told
     assert "over seeds: 3 of 4 trained models; above it: 0." in told  # mlm's seeds lie too far apart to tell
     assert "single" not in told
@@ -197,7 +199,7 @@ def test_finding_counts_what_lies_off_the_base(run, sources):
 
 @pytest.fixture(scope="module")
 def shown(run, sources):
-    return tables.comparison(paper_tables.cells("stereoset", run.results, sources), name="stereoset", caption='"SS" & more.')
+    return tables.by_origin(paper_tables.table("stereoset", run.results, sources), name="stereoset", caption='"SS" & more.')
 
 
 class Cells(HTMLParser):
@@ -254,7 +256,7 @@ def test_download_holds_every_number(shown, run, sources):
     name, content = re.search(r'download="([^"]+)" href="data:text/csv;charset=utf-8;base64,([^"]+)"', shown.html).groups()
     assert name == "stereoset.csv"
     data = pd.read_csv(io.BytesIO(base64.b64decode(content)))
-    cells = paper_tables.cells("stereoset", run.results, sources)
+    cells = paper_tables.table("stereoset", run.results, sources)
     assert tuple(data.columns) == paper_tables.COLUMNS
     np.testing.assert_allclose(data["recorded"], cells["recorded"].astype(float), rtol=1e-5)
 
@@ -293,6 +295,6 @@ def test_heads_sort_by_keyboard_and_the_menu_picks_a_measure(shown, tmp_path):
         menu = driver.find_element(By.TAG_NAME, "select")
         assert menu.find_element(By.XPATH, "..").text.startswith("Show")
         menu.send_keys("all")
-        assert len(driver.execute_script(COLUMN)) == len(paper_tables.MODELS) * len(measures.TABLES["stereoset"])
+        assert len(driver.execute_script(COLUMN)) == len(paper_tables.MODELS) * len(TABLES["stereoset"])
         problems = [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
         assert [entry["message"] for entry in problems if "favicon" not in entry["message"]] == []

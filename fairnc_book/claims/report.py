@@ -1,4 +1,4 @@
-"""What a reader sees of the tests: tables, result rows, and the abstract of the book."""
+"""What a reader sees of the tests: tables, sentences, and the abstract of the book."""
 
 import math
 
@@ -9,28 +9,16 @@ from pandas.io.formats.style import Styler
 from fairnc_book import figures, tables
 from fairnc_book.claims.data import CLAIMS, CONTRAST_LABELS, Claim
 from fairnc_book.claims.decide import TOTAL, VERDICTS, overall
+from fairnc_book.claims.rows import WHOLE, read
 from fairnc_utils.debias import DEBIASING
-from fairnc_utils.runs import rows as records
-from fairnc_utils.runs.rows import Run
-
-#: Metrics of the result rows of benchmark ``claims``: name → what it says.
-METRICS = {
-    "effect": "effect, 95% interval over seeds and units",
-    "effect_over_seeds": "the same effect, t interval over seeds alone",
-    "p": "p of the effect",
-    "holm_p": "p after Holm's adjustment within the claim",
-    "smallest_effect": "effect that the test would find with power .8",
-    "published_effect": "published effect, on another model",
-    "published_power": "power to find an effect of the published size",
-    "verdict": "1 supported, 0 inconclusive, −1 contradicted, by the interval",
-    "decided": "the same, where the adjusted p is below .05 as well",
-}
+from fairnc_utils.runs.rows import select
 
 #: Verdict → how a sentence about a claim begins.
 SENTENCES = {
-    "supported": "The study **supports** that", "contradicted": "The study **contradicts** that",
+    "supported": "The study **supports** that",
+    "contradicted": "The study **contradicts** that",
     "inconclusive": "The study **leaves open** whether",
-}  # fmt: skip
+}
 
 #: What an abstract says where nothing was recorded.
 NO_STUDY = "No study is recorded with this build, so there are no findings to report yet: the chapters say what each would be."
@@ -55,122 +43,119 @@ def _p(value: float) -> str:
 def _effect(row: pd.Series) -> str:
     """The effect with its sign and interval."""
     value = "+" * bool(row["value"] > 0) + tables.number(row["value"])
-    return value if math.isnan(row["ci_low"]) else f"{value} {_interval(row['ci_low'], row['ci_high'])}"
+    return (
+        value
+        if math.isnan(row["ci_low"])
+        else f"{value} {_interval(row['ci_low'], row['ci_high'])}"
+    )
 
 
 def _small(text: str) -> str:
     return f"<br><small>{text}</small>" if text else ""
 
 
-def summary(found: pd.DataFrame, *, caption: str) -> Styler:
+def summary(tests: pd.DataFrame, *, caption: str) -> Styler:
     """One row a claim and contrast: its verdict, how its measures came out, and the effects that the abstract quotes."""
     rows = []
     for claim in CLAIMS:
         for contrast in claim.contrasts:
-            totals = records.select(found, claim=claim.key, contrast=contrast, method=TOTAL).set_index("key")
-            rows.append({
-                "claim": f"<b>{claim.title}</b>{_small(CONTRAST_LABELS[contrast])}",
-                "verdict": badge(overall(found, claim, contrast)) + _small(_counts(totals, claim)),
-                "effects, for example": "<br>".join(
-                    f"{claim.measure(key).name}: {_effect(totals.loc[key])}" for key in claim.headline
-                ),
-            })  # fmt: skip
-    return tables.plain(pd.DataFrame(rows), caption=caption).set_properties(**{"text-align": "left"})
+            totals = select(tests, claim=claim.key, contrast=contrast, method=TOTAL).set_index(
+                "key"
+            )
+            rows.append(
+                {
+                    "claim": f"<b>{claim.title}</b>{_small(CONTRAST_LABELS[contrast])}",
+                    "verdict": badge(overall(tests, claim, contrast))
+                    + _small(_counts(totals, claim)),
+                    "effects, for example": "<br>".join(
+                        f"{claim.prediction(key).name}: {_effect(totals.loc[key])}"
+                        for key in claim.headline
+                    ),
+                }
+            )
+    return tables.plain(pd.DataFrame(rows), caption=caption).set_properties(
+        **{"text-align": "left"}
+    )
 
 
 def _counts(totals: pd.DataFrame, claim: Claim) -> str:
     """How the totals of a claim came out: ``8 measures: 2 supported, 5 inconclusive, 1 not tested``."""
-    told = [f"{(totals['decided'] == value).sum()} {word}" for value, word in VERDICTS.items()]
-    measures = [measure for measure in claim.measures if not measure.descriptive]
+    counts = [f"{(totals['decided'] == value).sum()} {word}" for value, word in VERDICTS.items()]
+    measures = [each for each in claim.predictions if not each.descriptive]
     missing = len(measures) - int(totals["decided"].notna().sum())
-    return f"{len(measures)} measures: " + ", ".join(part for part in [*told, f"{missing} not tested"] if part[:2] != "0 ")
+    return f"{len(measures)} measures: " + ", ".join(
+        part for part in [*counts, f"{missing} not tested"] if part[:2] != "0 "
+    )
 
 
-def details(found: pd.DataFrame, claim: Claim, contrast: str, *, caption: str) -> Styler:
+def details(tests: pd.DataFrame, claim: Claim, contrast: str, *, caption: str) -> Styler:
     """One row a measure: both sides, effect with both intervals, p, what the test could find, verdict; for the total."""
-    chosen = records.select(found, claim=claim.key, contrast=contrast, method=TOTAL)
+    totals = select(tests, claim=claim.key, contrast=contrast, method=TOTAL)
     rows = []
-    for _, row in chosen.iterrows():
-        measure = claim.measure(row["key"])
-        over_seeds = "" if math.isnan(row["t_low"]) else f"seeds alone {_interval(row['t_low'], row['t_high'])}"
+    for _, row in totals.iterrows():
+        prediction = claim.prediction(row["key"])
+        over_seeds = (
+            ""
+            if math.isnan(row["t_low"])
+            else f"seeds alone {_interval(row['t_low'], row['t_high'])}"
+        )
         undone = abs(row["verdict"]) == 1 and row["decided"] == 0
         before = f"{VERDICTS[int(row['verdict'])]} before Holm" if undone else ""
-        rows.append({
-            "measure": measure.name + _small("companion" if measure.companion else ""),
-            "from → to": f"{tables.number(row['first'])}\u00a0→ {tables.number(row['second'])}",
-            "effect": _effect(row) + _small(over_seeds), "p": _p(row["p"]) + _small(f"Holm {_p(row['holm_p'])}"),
-            "finds with power .8": tables.number(row["smallest"], digits=2),
-            "verdict": ("descriptive" if measure.descriptive else badge(row["decided"])) + _small(before or row["note"] or ""),
-        })  # fmt: skip
+        rows.append(
+            {
+                "measure": prediction.name + _small("companion" if prediction.companion else ""),
+                "from → to": f"{tables.number(row['first'])}\u00a0→ {tables.number(row['second'])}",
+                "effect": _effect(row) + _small(over_seeds),
+                "p": _p(row["p"]) + _small(f"Holm {_p(row['holm_p'])}"),
+                "finds with power .8": tables.number(row["smallest"], digits=2),
+                "verdict": ("descriptive" if prediction.descriptive else badge(row["decided"]))
+                + _small(before or row["note"] or ""),
+            }
+        )
     return tables.plain(pd.DataFrame(rows), caption=caption)
 
 
-def power_table(found: pd.DataFrame, *, caption: str) -> Styler | None:
+def power_table(tests: pd.DataFrame, *, caption: str) -> Styler | None:
     """Tests for which an effect is published: ours, theirs, and our power to find theirs; None if there is none."""
-    chosen = found[found["published"].notna() & found["power"].notna()]
-    if chosen.empty:
+    reported = tests[tests["published"].notna() & tests["power"].notna()]
+    if reported.empty:
         return None
     rows = [
-        {"measure": _claim(row["claim"]).measure(row["key"]).name, "method": row["method"],
-         "comparison": CONTRAST_LABELS[row["contrast"]], "published effect": tables.number(row["published"]),
-         "effect here": _effect(row), "found with power .8": tables.number(row["smallest"]),
-         "power for the published effect": tables.number(row["power"], digits=2)}
-        for _, row in chosen.iterrows()
-    ]  # fmt: skip
+        {
+            "measure": _claim(row["claim"]).prediction(row["key"]).name,
+            "method": row["method"],
+            "comparison": CONTRAST_LABELS[row["contrast"]],
+            "published effect": tables.number(row["published"]),
+            "effect here": _effect(row),
+            "found with power .8": tables.number(row["smallest"]),
+            "power for the published effect": tables.number(row["power"], digits=2),
+        }
+        for _, row in reported.iterrows()
+    ]
     return tables.plain(pd.DataFrame(rows), caption=caption)
-
-
-def as_run(found: pd.DataFrame, config: dict, *, runs: list[str]) -> Run:
-    """The tests as result rows of benchmark ``claims``: split the claim, axis the measure, regularizer the contrast.
-
-    The verdict on a whole claim is the row with axis ``claim``. ``runs``: ids of the runs that they rest on.
-    """
-    rows = []
-    for row in found.to_dict("records"):
-        n = 0.0 if math.isnan(row["seeds"]) else row["seeds"]
-        common = _columns(row["claim"], row["contrast"], row["method"]) | {"axis": row["key"], "n": n}
-        intervals = {"effect": ("ci_low", "ci_high"), "effect_over_seeds": ("t_low", "t_high")}
-        rows += [
-            common | {"metric": metric, "value": row["value"], "ci_low": row[low], "ci_high": row[high]}
-            for metric, (low, high) in intervals.items()
-        ]
-        plain = {"smallest_effect": "smallest", "published_effect": "published", "published_power": "power"}
-        rows += [common | {"metric": metric, "value": row[plain.get(metric, metric)]} for metric in list(METRICS)[2:]]
-    rows = [row for row in rows if not math.isnan(row["value"])]
-    for claim in CLAIMS if len(found) else ():
-        for contrast in claim.contrasts:
-            common = _columns(claim.key, contrast, TOTAL) | {"axis": "claim", "metric": "decided"}
-            rows.append(common | {"value": overall(found, claim, contrast), "n": (found["seeds"].max())})
-    rows = [row for row in rows if not math.isnan(row["value"])]
-    return records.make(config, rows, None, device="cpu", evidence={"runs": runs})
-
-
-def _columns(claim: str, contrast: str, method: str) -> dict:
-    return {"benchmark": "claims", "split": claim, "regularizer": contrast, "method": method, "variant": "corrected"}
 
 
 def abstract(results: pd.DataFrame) -> str:
     """The findings as a list in Markdown, each number from a row of benchmark ``claims``; or that there are none."""
-    rows = records.select(results, benchmark="claims")
-    if not (rows["axis"] == "claim").any():
+    tests = read(results)
+    if not (tests["key"] == WHOLE).any():
         return f"{NO_STUDY}\n"
-    told = [_scope(rows)]
+    sentences = [_scope(tests)]
     for claim in CLAIMS:
-        totals = records.select(rows, split=claim.key, method=TOTAL)
-        for contrast in claim.contrasts[:1]:  # the corrected form; the chapter has the released one as well
-            own = totals[totals["regularizer"] == contrast]
-            decided = own[(own["axis"] == "claim")]
-            if len(decided):
-                told.append(_sentence(claim, VERDICTS[int(decided["value"].iloc[0])], own))
-            else:
-                told.append(f"**Not tested** is whether {claim.clause}.")
-    return "\n- ".join([f"{told[0]}\n", *told[1:]]) + "\n"
+        # The corrected form; the chapter has the released one as well.
+        totals = select(tests, claim=claim.key, contrast=claim.contrasts[0], method=TOTAL)
+        whole = totals[totals["key"] == WHOLE]
+        if len(whole):
+            sentences.append(_sentence(claim, VERDICTS[int(whole["value"].iloc[0])], totals))
+        else:
+            sentences.append(f"**Not tested** is whether {claim.clause}.")
+    return "\n- ".join([f"{sentences[0]}\n", *sentences[1:]]) + "\n"
 
 
-def _scope(rows: pd.DataFrame) -> str:
-    effects = rows[(rows["metric"] == "effect") & (rows["regularizer"] != "runs")]
+def _scope(tests: pd.DataFrame) -> str:
+    effects = tests[(tests["metric"] == "effect") & (tests["contrast"] != "runs")]
     methods = [method for method in DEBIASING if method in set(effects["method"])]
-    model = rows["model"].iloc[0].rpartition("/")[2]
+    model = tests["model"].iloc[0].rpartition("/")[2]
     return (
         f"{len(methods)} debiasing methods ({', '.join(methods)}) trained {model} without NC3 regularization and with it, with "
         f"up to {effects['n'].max():.0f} seeds each. What follows are their means, with 95% intervals over seeds and test "
@@ -178,27 +163,34 @@ def _scope(rows: pd.DataFrame) -> str:
     )
 
 
-def _sentence(claim: Claim, verdict: str, rows: pd.DataFrame) -> str:
-    effects = rows[rows["metric"] == "effect"].set_index("axis")
+def _sentence(claim: Claim, verdict: str, tests: pd.DataFrame) -> str:
+    effects = tests[tests["metric"] == "effect"].set_index("key")
     keys = [key for key in claim.headline if key in effects.index]
-    quoted = "; ".join(f"{claim.measure(key).name} {_effect(effects.loc[key])}" for key in keys)
+    quoted = "; ".join(f"{claim.prediction(key).name} {_effect(effects.loc[key])}" for key in keys)
     what = "correlation with UNC3" if claim.contrasts == ("runs",) else "change"
     return f"{SENTENCES[verdict]} {claim.clause} ({what}: {quoted})."
 
 
-def section(found: pd.DataFrame, key: str, contrast: str) -> list[go.Figure | Styler]:
+def section(tests: pd.DataFrame, key: str, contrast: str) -> list[go.Figure | Styler]:
     """What a chapter shows of one claim and contrast: the forest plot, if anything of it was run, and a table of the totals."""
     claim = _claim(key)
-    told, rows = f"{claim.title}, {CONTRAST_LABELS[contrast]}", records.select(found, claim=key, contrast=contrast)
-    table = details(found, claim, contrast, caption=f"{told}: means over the debiasing methods.")
+    title, rows = (
+        f"{claim.title}, {CONTRAST_LABELS[contrast]}",
+        select(tests, claim=key, contrast=contrast),
+    )
+    table = details(tests, claim, contrast, caption=f"{title}: means over the debiasing methods.")
     if rows["value"].isna().all():
         return [table]
     figure = figures.forest(
-        rows, {measure.key: f"{measure.of}<br>{measure.label}".removeprefix("<br>") for measure in claim.measures},
+        rows,
+        {
+            measure.key: f"{measure.of}<br>{measure.label}".removeprefix("<br>")
+            for measure in claim.predictions
+        },
         name=f"fig-claim-{key}-{contrast.replace('_', '-')}",
-        caption=f"{told}: effect and 95% interval by method and in total. The claim predicts the shaded side of the dashed "
+        caption=f"{title}: effect and 95% interval by method and in total. The claim predicts the shaded side of the dashed "
         "line; mark and colour are the verdict after Holm's adjustment.",
-    )  # fmt: skip
+    )
     return [figure, table]
 
 
@@ -206,13 +198,13 @@ def _claim(key: str) -> Claim:
     return next(claim for claim in CLAIMS if claim.key == key)
 
 
-def finding(found: pd.DataFrame, key: str, contrast: str) -> str:
+def finding(tests: pd.DataFrame, key: str, contrast: str) -> str:
     """A sentence on one claim and contrast, in Markdown."""
     claim = _claim(key)
-    totals = records.select(found, claim=claim.key, contrast=contrast, method=TOTAL)
-    verdict = overall(found, claim, contrast)
+    totals = select(tests, claim=claim.key, contrast=contrast, method=TOTAL)
+    verdict = overall(tests, claim, contrast)
     if math.isnan(verdict):
         notes = sorted({note.removeprefix("not run: ") for note in totals["note"].dropna()} - {""})
         return f"**Finding.** Not tested: {'; '.join(notes) or 'nothing of it was run'}."
-    said = SENTENCES[VERDICTS[int(verdict)]]
-    return f"**Finding.** {said} {claim.clause} ({CONTRAST_LABELS[contrast]}; {_counts(totals, claim)})."
+    begin = SENTENCES[VERDICTS[int(verdict)]]
+    return f"**Finding.** {begin} {claim.clause} ({CONTRAST_LABELS[contrast]}; {_counts(totals, claim)})."

@@ -3,7 +3,12 @@
 from fairnc_book.figures.ablations import by_layer, dots, lambda_sweep, unc3_fairness
 from fairnc_book.figures.base import PALETTE, TEMPLATE, finish
 from fairnc_book.figures.claims import forest
-from fairnc_book.figures.collapse import collapse_explorer, control_draws, cosines_by_list, embedding_map
+from fairnc_book.figures.collapse import (
+    collapse_explorer,
+    control_draws,
+    cosines_by_list,
+    embedding_map,
+)
 from fairnc_book.figures.duality import slope_range, turning
 from fairnc_book.figures.explorer import run_comparer, word_explorer
 from fairnc_book.figures.fairness import intervals, occupations
@@ -11,7 +16,25 @@ from fairnc_book.figures.training import learning_curve, training_curves
 from fairnc_book.figures.trajectory import trajectory
 
 __all__ = [
-    "PALETTE", "TEMPLATE", "by_layer", "collapse_explorer", "control_draws", "cosines_by_list", "dots",
-    "embedding_map", "finish", "forest", "intervals", "lambda_sweep", "learning_curve", "occupations", "run_comparer",
-    "slope_range", "training_curves", "trajectory", "turning", "unc3_fairness", "word_explorer",
-]  # fmt: skip
+    "PALETTE",
+    "TEMPLATE",
+    "by_layer",
+    "collapse_explorer",
+    "control_draws",
+    "cosines_by_list",
+    "dots",
+    "embedding_map",
+    "finish",
+    "forest",
+    "intervals",
+    "lambda_sweep",
+    "learning_curve",
+    "occupations",
+    "run_comparer",
+    "slope_range",
+    "training_curves",
+    "trajectory",
+    "turning",
+    "unc3_fairness",
+    "word_explorer",
+]

@@ -5,46 +5,85 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from fairnc_book import tables
-from fairnc_book.figures.base import GROUP_COLORS, PALETTE, finish
+from fairnc_book.figures.base import GROUP_COLORS, PALETTE, error_bars, finish
 from fairnc_utils import projection
 
 #: What the explorer shows, under labels short enough for a narrow screen.
-TOY_METRICS = {"nc1": "NC1", "nc2_equinorm": "equinorm", "nc2_equiangular": "equiangular", "nc3": "NC3", "unc3": "UNC3"}
+TOY_METRICS = {
+    "nc1": "NC1",
+    "nc2_equinorm": "equinorm",
+    "nc2_equiangular": "equiangular",
+    "nc3": "NC3",
+    "unc3": "UNC3",
+}
 
 
 def collapse_explorer(*, steps: int = 11) -> go.Figure:
     """Three toy classes with a slider from full collapse to none, and what each NC number says at every step."""
     figure, settings = go.Figure(), []
     for step, distance in enumerate(np.linspace(0, 1, steps)):
-        samples, means, rows, found = projection.toy_collapse(float(distance))
+        samples, means, rows, values = projection.toy_collapse(float(distance))
         for c in range(3):
-            points = {"marker": {"color": PALETTE[c], "size": 6, "opacity": 0.5}, "mode": "markers", "visible": step == 0}
-            figure.add_scatter(x=samples[c, :, 0], y=samples[c, :, 1], name="sample", showlegend=c == 0, **points)
-            centre = {"color": PALETTE[c], "size": 13, "symbol": "diamond", "line": {"width": 1, "color": "white"}}
+            points = {
+                "marker": {"color": PALETTE[c], "size": 6, "opacity": 0.5},
+                "mode": "markers",
+                "visible": step == 0,
+            }
             figure.add_scatter(
-                x=means[c : c + 1, 0], y=means[c : c + 1, 1], mode="markers", marker=centre, name="class mean",
-                showlegend=c == 0, visible=step == 0,
-            )  # fmt: skip
+                x=samples[c, :, 0], y=samples[c, :, 1], name="sample", showlegend=c == 0, **points
+            )
+            centre = {
+                "color": PALETTE[c],
+                "size": 13,
+                "symbol": "diamond",
+                "line": {"width": 1, "color": "white"},
+            }
             figure.add_scatter(
-                x=[0, 1.3 * rows[c, 0]], y=[0, 1.3 * rows[c, 1]], mode="lines", line={"color": PALETTE[c], "width": 3},
-                name="classifier row", showlegend=c == 0, visible=step == 0,
-            )  # fmt: skip
+                x=means[c : c + 1, 0],
+                y=means[c : c + 1, 1],
+                mode="markers",
+                marker=centre,
+                name="class mean",
+                showlegend=c == 0,
+                visible=step == 0,
+            )
+            figure.add_scatter(
+                x=[0, 1.3 * rows[c, 0]],
+                y=[0, 1.3 * rows[c, 1]],
+                mode="lines",
+                line={"color": PALETTE[c], "width": 3},
+                name="classifier row",
+                showlegend=c == 0,
+                visible=step == 0,
+            )
         shown = " · ".join(
-            f"{label} {float(getattr(found, metric)):.2f}"
-            for metric, label in TOY_METRICS.items()
+            f"{label} {float(getattr(values, metric)):.2f}" for metric, label in TOY_METRICS.items()
         )
         visible = [i // 9 == step for i in range(9 * steps)]
         change = [{"visible": visible}, {"annotations[0].text": shown}]
         settings.append({"label": f"{distance:.1f}", "method": "update", "args": change})
     axis = {"range": [-2, 2], "zeroline": False, "showticklabels": False}
     figure.update_layout(
-        sliders=[{"steps": settings, "currentvalue": {"prefix": "distance from collapse: "}, "pad": {"t": 36}}],
-        xaxis=axis, yaxis=axis | {"scaleanchor": "x"},
-    )  # fmt: skip
+        sliders=[
+            {
+                "steps": settings,
+                "currentvalue": {"prefix": "distance from collapse: "},
+                "pad": {"t": 36},
+            }
+        ],
+        xaxis=axis,
+        yaxis=axis | {"scaleanchor": "x"},
+    )
     figure.add_annotation(
-        text=settings[0]["args"][1]["annotations[0].text"], x=0.5, y=0, xref="paper", yref="paper", yanchor="top", yshift=-4,
+        text=settings[0]["args"][1]["annotations[0].text"],
+        x=0.5,
+        y=0,
+        xref="paper",
+        yref="paper",
+        yanchor="top",
+        yshift=-4,
         showarrow=False,
-    )  # fmt: skip
+    )
     return finish(
         figure,
         name="fig-explorer",
@@ -60,13 +99,21 @@ def cosines_by_list(items: pd.DataFrame) -> go.Figure:
     """The NC3 cosine of every class by word list, as one row of points a list (items of ``study.measure``)."""
     classes, figure = items[items["benchmark"] == "collapse"], go.Figure()
     for name in dict.fromkeys(classes["axis"]):
-        chosen = classes[classes["axis"] == name]
+        listed = classes[classes["axis"] == name]
         figure.add_box(
-            x=chosen["score_a"], name=f"{name} ({len(chosen)})", boxpoints="all" if len(chosen) < 1000 else False,
-            jitter=0.6, pointpos=0, marker={"size": 4, "opacity": 0.6}, line={"width": 1.5}, fillcolor="rgba(0,0,0,0)",
-            line_color=GROUP_COLORS.get(name, PALETTE[-1]), text=chosen["unit"], customdata=chosen["score_b"],
+            x=listed["score_a"],
+            name=f"{name} ({len(listed)})",
+            boxpoints="all" if len(listed) < 1000 else False,
+            jitter=0.6,
+            pointpos=0,
+            marker={"size": 4, "opacity": 0.6},
+            line={"width": 1.5},
+            fillcolor="rgba(0,0,0,0)",
+            line_color=GROUP_COLORS.get(name, PALETTE[-1]),
+            text=listed["unit"],
+            customdata=listed["score_b"],
             hovertemplate="%{text}: cosine %{x:.3f}, seen %{customdata:,.0f} times<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_layout(xaxis_title="cos(class mean − global mean, embedding)", showlegend=False)
     figure.update_yaxes(autorange="reversed")
     return finish(
@@ -89,19 +136,27 @@ def control_draws(items: pd.DataFrame, results: pd.DataFrame) -> go.Figure:
     for kind in ("random", "matched"):
         drawn = items[(items["benchmark"] == "collapse_draws") & (items["axis"] == kind)]
         figure.add_scatter(
-            x=drawn["score_a"], y=drawn["score_b"], mode="markers", name=f"{kind} words",
+            x=drawn["score_a"],
+            y=drawn["score_b"],
+            mode="markers",
+            name=f"{kind} words",
             marker={"color": GROUP_COLORS[kind], "size": 6, "opacity": 0.6},
-        )  # fmt: skip
+        )
     gender = results[(results["words"] == "gender") & (results["variant"] == "corrected")]
     gender = gender[gender["min_count"] == results["min_count"].iloc[0]]
     nc3, unc3 = tables.one(gender, metric="nc3"), tables.one(gender, metric="unc3")
     figure.add_scatter(
-        x=[nc3["value"]], y=[unc3["value"]], mode="markers", name="gender words",
+        x=[nc3["value"]],
+        y=[unc3["value"]],
+        mode="markers",
+        name="gender words",
         marker={"color": GROUP_COLORS["gender"], "size": 14, "symbol": "star"},
-        error_x={"array": [nc3["ci_high"] - nc3["value"]], "arrayminus": [nc3["value"] - nc3["ci_low"]]},
-        error_y={"array": [unc3["ci_high"] - unc3["value"]], "arrayminus": [unc3["value"] - unc3["ci_low"]]},
-    )  # fmt: skip
-    figure.update_layout(xaxis_title="NC3 (higher: better aligned)", yaxis_title="UNC3 (lower: more uniform)")
+        error_x=error_bars(nc3.to_frame().T),
+        error_y=error_bars(unc3.to_frame().T),
+    )
+    figure.update_layout(
+        xaxis_title="NC3 (higher: better aligned)", yaxis_title="UNC3 (lower: more uniform)"
+    )
     return finish(
         figure,
         name="fig-draws",
@@ -121,20 +176,29 @@ def embedding_map(items: pd.DataFrame, method: str) -> go.Figure:
     gap = np.full(len(means), np.nan)
     figure.add_scatter(
         x=np.stack([means["score_a"], rows["score_a"], gap], 1).ravel(),
-        y=np.stack([means["score_b"], rows["score_b"], gap], 1).ravel(), mode="lines", hoverinfo="skip",
-        line={"color": "rgba(127,127,127,.3)", "width": 1}, name="same word",
-    )  # fmt: skip
+        y=np.stack([means["score_b"], rows["score_b"], gap], 1).ravel(),
+        mode="lines",
+        hoverinfo="skip",
+        line={"color": "rgba(127,127,127,.3)", "width": 1},
+        name="same word",
+    )
     for group in dict.fromkeys(means["axis"]):
         for table, kind, symbol in ((means, "mean", "circle"), (rows, "embedding", "circle-open")):
-            chosen = table[table["axis"] == group]
-            seen = counts.loc[chosen["item_id"].str.partition(":")[0]]
+            of_group = table[table["axis"] == group]
+            count = counts.loc[of_group["item_id"].str.partition(":")[0]]
             figure.add_scatter(
-                x=chosen["score_a"], y=chosen["score_b"], mode="markers", name=f"{group}, {kind}", text=chosen["unit"],
+                x=of_group["score_a"],
+                y=of_group["score_b"],
+                mode="markers",
+                name=f"{group}, {kind}",
+                text=of_group["unit"],
                 marker={"color": GROUP_COLORS.get(group, PALETTE[-1]), "symbol": symbol, "size": 7},
-                customdata=np.stack([seen, chosen["score_c"]], 1),
-                hovertemplate="%{text} (" + kind + "): seen %{customdata[0]:,.0f} times, cosine %{customdata[1]:.3f}"
+                customdata=np.stack([count, of_group["score_c"]], 1),
+                hovertemplate="%{text} ("
+                + kind
+                + "): seen %{customdata[0]:,.0f} times, cosine %{customdata[1]:.3f}"
                 "<extra></extra>",
-            )  # fmt: skip
+            )
     hidden = {"showticklabels": False, "title": "", "zeroline": False}
     figure.update_layout(xaxis=hidden, yaxis=hidden)
     label = {"umap": "UMAP", "pca": "PCA"}[method]

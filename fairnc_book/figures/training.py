@@ -14,12 +14,18 @@ def learning_curve(log: pd.DataFrame) -> go.Figure:
     figure = go.Figure()
     figure.add_scatter(x=log["step"], y=log["loss"], name="training loss (nats)", mode="lines")
     figure.add_scatter(
-        x=held["step"], y=held["heldout_perplexity"], name="held-out perplexity", mode="lines+markers", yaxis="y2"
+        x=held["step"],
+        y=held["heldout_perplexity"],
+        name="held-out perplexity",
+        mode="lines+markers",
+        yaxis="y2",
     )
     figure.update_layout(
-        xaxis_title="step", yaxis_title="loss (nats per masked token)", legend={"orientation": "h", "y": 1.08},
+        xaxis_title="step",
+        yaxis_title="loss (nats per masked token)",
+        legend={"orientation": "h", "y": 1.08},
         yaxis2={"title": "perplexity", "overlaying": "y", "side": "right", "showgrid": False},
-    )  # fmt: skip
+    )
     last = held.iloc[-1]
     return finish(
         figure,
@@ -32,23 +38,41 @@ def learning_curve(log: pd.DataFrame) -> go.Figure:
 
 
 #: What a learning curve shows, one panel each.
-CURVES = {"task": "task loss (nats)", "nc3": "NC3 of gender words", "unc3": "UNC3 of gender words",
-          "masked_perplexity": "masked perplexity"}  # fmt: skip
+CURVES = {
+    "task": "task loss (nats)",
+    "nc3": "NC3 of gender words",
+    "unc3": "UNC3 of gender words",
+    "masked_perplexity": "masked perplexity",
+}
 
 
 def training_curves(items: dict[str, pd.DataFrame]) -> go.Figure:
     """Learning curves of several runs (label → items of ``study.train``): task loss, NC3, UNC3, held-out perplexity."""
-    figure = make_subplots(rows=2, cols=2, subplot_titles=list(CURVES.values()), horizontal_spacing=0.1, vertical_spacing=0.16)
+    figure = make_subplots(
+        rows=2,
+        cols=2,
+        subplot_titles=list(CURVES.values()),
+        horizontal_spacing=0.1,
+        vertical_spacing=0.16,
+    )
     last = []
     for color, (label, table) in zip(PALETTE, items.items(), strict=False):
         for panel, metric in enumerate(CURVES):
             curve = table[table["unit"] == metric]
             figure.add_scatter(
-                x=curve["item_id"].astype(int), y=curve["score_a"], mode="lines" if metric == "task" else "lines+markers",
-                name=label, legendgroup=label, showlegend=panel == 0, line={"color": color}, row=panel // 2 + 1,
+                x=curve["item_id"].astype(int),
+                y=curve["score_a"],
+                mode="lines" if metric == "task" else "lines+markers",
+                name=label,
+                legendgroup=label,
+                showlegend=panel == 0,
+                line={"color": color},
+                row=panel // 2 + 1,
                 col=panel % 2 + 1,
-            )  # fmt: skip
-            last.append(f"{label} {CURVES[metric]} ends at {tables.number(curve['score_a'].iloc[-1])}")
+            )
+            last.append(
+                f"{label} {CURVES[metric]} ends at {tables.number(curve['score_a'].iloc[-1])}"
+            )
     figure.update_layout(legend={"orientation": "h", "y": -0.08})
     figure.update_annotations(font_size=13)
     return finish(

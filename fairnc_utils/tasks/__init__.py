@@ -1,6 +1,7 @@
 """Fine-tuning tasks: one file a family, one line each in ``fairnc_utils.catalog``."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fairnc_utils._extras import needs
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 needs("train")
 
-__all__ = ["TASKS", "Task", "encode", "get", "missing"]
+__all__ = ["TASKS", "Missing", "Task", "encode", "get", "missing"]
 
 __getattr__ = lazy(
     __name__, {"Task": "fairnc_utils.tasks.base:Task", "encode": "fairnc_utils.tasks.base:encode"}
@@ -25,14 +26,22 @@ def get(name: str) -> "Task":
     return TASKS.find(name)
 
 
-def missing(names: Iterable[str]) -> dict[str, str]:
-    """Those of the tasks whose text cannot be had here → why, and what to do about it."""
-    found = {}
+@dataclass(frozen=True)
+class Missing:
+    """Why the text of a task cannot be had here and what to do about it; ``source``: what it lacks, which tasks may share."""
+
+    reason: str
+    source: str
+
+
+def missing(names: Iterable[str]) -> dict[str, Missing]:
+    """Those of the tasks whose text cannot be had here → why."""
+    reasons = {}
     for name in names:
         task = get(name)
         try:
             for split in task.splits[:2]:
                 task.items(split)
         except FairNCError as error:
-            found[name] = str(error)
-    return found
+            reasons[name] = Missing(str(error), getattr(error, "source", name))
+    return reasons

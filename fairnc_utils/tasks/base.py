@@ -64,6 +64,14 @@ class Task:
         return items
 
 
+class NoText(FairNCError):
+    """A task's text cannot be had. ``source``: the hub's dataset that holds it, with that of other tasks perhaps."""
+
+    def __init__(self, message: str, source: str):
+        super().__init__(message)
+        self.source = source
+
+
 def encode(tokenizer, items: datasets.Dataset, max_length: int, *, columns: Sequence[str] = ("sentence",)) -> list[Input]:
     """Inputs of single sentences, or of sentence pairs where ``columns`` names two; the longer one is cut first."""
     encoded = tokenizer(*(list(items[column]) for column in columns), truncation=True, max_length=max_length)
@@ -76,14 +84,14 @@ def from_file_or_hub(
 ) -> datasets.Dataset:
     """``read(key)`` if there is a file ``$FAIRNC_DATA/<key>``, else the hub's dataset.
 
-    Raises ``FairNCError`` that names both where neither is to be had.
+    Raises ``NoText`` that names both where neither is to be had.
     """
     if assets.has_local(key):
         return read(key)
     try:
         return hub.dataset(repository, split, config)
     except FairNCError as error:
-        raise FairNCError(f"there is no file $FAIRNC_DATA/{key} (put it there), and {error}") from error
+        raise NoText(f"there is no file $FAIRNC_DATA/{key} (put it there), and {error}", repository) from error
 
 
 def table(key: str, columns: Sequence[str], *, header: Sequence[str] | None = None, torn: bool = False) -> list[tuple]:

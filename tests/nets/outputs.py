@@ -14,9 +14,18 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parent))  # so that ``python -m`` finds what pytest finds
 import snapshots
 
-from fairnc_book import ablations, claims, explorer, measures, paper_tables, published, tables
-from fairnc_utils.runs import checkout, grid, recording
-from fairnc_utils.runs import rows as records
+from fairnc_book import (
+    ablations,
+    claims,
+    comparer,
+    explorer,
+    numbers,
+    paper_tables,
+    published,
+    tables,
+)
+from fairnc_utils import tasks
+from fairnc_utils.runs import checkout, grid, recording, rows
 
 MODEL, PROFILE = "models/minilm-mlm", "nets"
 
@@ -26,10 +35,10 @@ RESAMPLES = 200
 
 @cache
 def recorded() -> pd.DataFrame:
-    return records.recorded()
+    return rows.recorded()
 
 
-def rows_of(run: records.Run) -> pd.DataFrame:
+def rows_of(run: rows.Run) -> pd.DataFrame:
     """A run's result rows without place and time; its id stays."""
     return run.results.drop(columns=snapshots.PLACE_AND_TIME)
 
@@ -60,7 +69,7 @@ def made_again() -> dict[str, str]:
     ids = {}
     for run_id, run in recording.runs().items():
         options = grid.recorded_options(run_id, run)
-        again = records.make(options, [], None, device="cpu", evidence=run["evidence"])
+        again = rows.make(options, [], None, device="cpu", evidence=run["evidence"])
         ids[run_id] = again.run_id
     return ids
 
@@ -69,19 +78,19 @@ def made_again() -> dict[str, str]:
 
 
 @cache
-def _study() -> claims.Study:
-    return claims.Study.of(recorded(), records.recorded_units(), model=MODEL, resamples=RESAMPLES)
+def recorded_numbers() -> numbers.Numbers:
+    return numbers.Numbers.recorded(MODEL, units=True)
 
 
 @cache
 def claims_tests() -> pd.DataFrame:
-    return claims.evaluate(_study(), published.load())
+    return claims.evaluate(recorded_numbers(), published.load(), resamples=RESAMPLES)
 
 
 @cache
-def _claims_run() -> records.Run:
+def _claims_run() -> rows.Run:
     return claims.as_run(
-        claims_tests(), {"model": MODEL, "profile": PROFILE}, runs=_study().run_ids
+        claims_tests(), {"model": MODEL, "profile": PROFILE}, runs=recorded_numbers().run_ids
     )
 
 
@@ -117,16 +126,15 @@ def claims_texts() -> dict:
 @cache
 def _sources() -> paper_tables.Sources:
     """As a build has them; the runs of seed 1 stand for those of the build itself."""
-    own = records.select(recorded(), model=MODEL)
-    sources = paper_tables.Sources(
-        published.load(), own, records.select(own, seed=1).assign(origin="live")
-    )
-    vars(sources)["missing"] = {"bias_in_bios": "its data cannot be had"}  # wherever this runs
+    live = rows.select(recorded(), model=MODEL, seed=1).assign(origin="live")
+    sources = paper_tables.Sources(published.load(), recorded_numbers(), live)
+    missing = tasks.Missing("its data cannot be had", "bias_in_bios")  # wherever this runs
+    vars(sources)["missing"] = {"bias_in_bios": missing}
     return sources
 
 
 @cache
-def _tables_run() -> records.Run:
+def _tables_run() -> rows.Run:
     return paper_tables.summary(_sources(), profile=PROFILE)
 
 
@@ -137,8 +145,8 @@ def tables_rows() -> pd.DataFrame:
 @cache
 def tables_cells() -> pd.DataFrame:
     parts = [
-        paper_tables.cells(name, _tables_run().results, _sources()).assign(table=name)
-        for name in measures.TABLES
+        paper_tables.table(name, _tables_run().results, _sources()).assign(table=name)
+        for name in numbers.TABLES
     ]
     return pd.concat(parts, ignore_index=True)
 
@@ -149,11 +157,11 @@ def tables_texts() -> dict:
         list(tables_cells().drop(columns="table").groupby(tables_cells()["table"], sort=False))
     )
     shown = {
-        name: tables.comparison(part, name=name, caption=name).html
+        name: tables.by_origin(part, name=name, caption=name).html
         for name, part in by_table.items()
     }
     return {
-        "findings": {name: paper_tables.told(part) for name, part in by_table.items()},
+        "findings": {name: paper_tables.finding(part) for name, part in by_table.items()},
         "tables": {
             name: re.sub(r'href="data:[^"]*"', "", html).splitlines()
             for name, html in shown.items()
@@ -165,8 +173,8 @@ def tables_texts() -> dict:
 
 
 @cache
-def _ablations_run() -> records.Run:
-    return ablations.ablate(recorded(), model=MODEL, profile=PROFILE)
+def _ablations_run() -> rows.Run:
+    return ablations.ablate(recorded_numbers(), profile=PROFILE)
 
 
 def ablations_rows() -> pd.DataFrame:
@@ -174,7 +182,7 @@ def ablations_rows() -> pd.DataFrame:
 
 
 def ablations_runs() -> pd.DataFrame:
-    return ablations.by_run(recorded(), model=MODEL)
+    return ablations.by_run(recorded_numbers())
 
 
 def ablations_layers() -> pd.DataFrame:
@@ -182,61 +190,76 @@ def ablations_layers() -> pd.DataFrame:
 
 
 def ablations_texts() -> dict:
-    rows = _ablations_run().results
-    changes = records.select(rows, variant="minus none", regularizer="corrected")
+    summary = _ablations_run().results
+    changes = rows.select(summary, variant="minus none", regularizer="corrected")
     return {
-        "missing": ablations.missing(rows),
+        "missing": ablations.not_run(summary),
         "counted": ablations.counted(changes, ["unc3", "log_ratio", "slope", "masked_perplexity"]),
         "largest": {
-            f"{name} {metric}": ablations.largest(rows, name, metric, method="bec")
-            for name in ablations.COMPARISONS for metric in ablations.MEASURES
+            f"{name} {metric}": ablations.largest(summary, name, metric, method="bec")
+            for name in ablations.CONTRASTS
+            for metric in ablations.SHOWN
         },
         "words": {
-            label: ablations.sentence(rows, list(ablations.MEASURES), variant="minus words", method="bec", regularizer=label)
-            for label in ablations.COMPARISONS["words"]
+            label: ablations.sentence(
+                summary,
+                list(ablations.SHOWN),
+                variant="minus words",
+                method="bec",
+                regularizer=label,
+            )
+            for label in ablations.CONTRASTS["words"]
         },
         "correlations": {
-            f"{scope} {kind}": ablations.sentence(rows, list(ablations.UNFAIRNESS), variant=kind, method=scope)
-            for scope in ablations.SCOPES for kind in ("spearman", "pearson")
+            f"{scope} {kind}": ablations.sentence(
+                summary, list(ablations.FAIRNESS), variant=kind, method=scope
+            )
+            for scope in ablations.SCOPES
+            for kind in ("spearman", "pearson")
         },
-    }  # fmt: skip
+    }
 
 
 # ---------------------------------------------------------------- interactive pages
 
 
 @cache
-def _comparison() -> pd.DataFrame:
-    return explorer.comparison(recorded())
+def _ways() -> pd.DataFrame:
+    return comparer.by_way(recorded())
 
 
 def comparer_numbers() -> pd.DataFrame:
     """Sums over the numbers of each benchmark, metric and way of training; the page has the single ones, in four digits."""
-    numbers = _comparison()
-    return numbers.groupby([*explorer.CELL, "benchmark", "metric"], sort=False).agg(
-        numbers=("value", "size"), intervals=("ci_low", "count"),
-        **{name: (name, "sum") for name in ("value", "ci_low", "ci_high", "seeds")},
-    ).reset_index()  # fmt: skip
+    return (
+        _ways()
+        .groupby([*numbers.WAY, "benchmark", "metric"], sort=False)
+        .agg(
+            numbers=("value", "size"),
+            intervals=("ci_low", "count"),
+            **{name: (name, "sum") for name in ("value", "ci_low", "ci_high", "seeds")},
+        )
+        .reset_index()
+    )
 
 
 def comparer_rows() -> pd.DataFrame:
     """Without their id, which hashes means to ten decimals: other versions of scipy may round the last one differently."""
-    return rows_of(explorer.apart(_comparison(), profile=PROFILE)).drop(columns="run_id")
+    return rows_of(comparer.apart(_ways(), profile=PROFILE)).drop(columns="run_id")
 
 
 def comparer_page() -> dict:
-    return explorer.runs_data(_comparison())
+    return comparer.runs_data(_ways())
 
 
 @cache
 def _words() -> pd.DataFrame:
     """Measured words of the recorded runs; what a build adds comes from a recorded folder as well."""
-    return explorer.measured_words(checkout.root() / records.RECORDED)
+    return explorer.measured_words(checkout.root() / rows.RECORDED)
 
 
 def words_lists() -> pd.DataFrame:
     """Sums over the words of each list and run: as good a net as every word, in less space."""
-    groups = _words().groupby([*explorer.CELL, "run_id", "list"], sort=False)
+    groups = _words().groupby([*numbers.WAY, "run_id", "list"], sort=False)
     return groups.agg(
         words=("word", "size"), **{name: (name, "sum") for name in ("cosine", "count", "spread")}
     ).reset_index()
@@ -251,10 +274,24 @@ def words_rows() -> pd.DataFrame:
 OUTPUTS = {
     output.__name__: output
     for output in (
-        cells, claims_tests, claims_rows, claims_texts, tables_rows, tables_cells, tables_texts, ablations_rows, ablations_runs,
-        ablations_layers, ablations_texts, comparer_numbers, comparer_rows, comparer_page, words_lists, words_rows,
+        cells,
+        claims_tests,
+        claims_rows,
+        claims_texts,
+        tables_rows,
+        tables_cells,
+        tables_texts,
+        ablations_rows,
+        ablations_runs,
+        ablations_layers,
+        ablations_texts,
+        comparer_numbers,
+        comparer_rows,
+        comparer_page,
+        words_lists,
+        words_rows,
     )
-}  # fmt: skip
+}
 
 
 if __name__ == "__main__":

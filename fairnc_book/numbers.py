@@ -1,0 +1,669 @@
+"""Every number of the book: its label, its ideal, where its result rows are, and what several runs say of it.
+
+A *metric* has a name and an ideal. A *measure* is a metric of one benchmark on one split, group or word list: it knows where
+its result rows are. A *cell* is a way of training. ``Numbers`` finds the runs of a cell on a measure and sets two cells
+against each other, seed by seed and unit by unit.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fairnc_utils import stats
+from fairnc_utils.benchmarks import BENCHMARKS
+from fairnc_utils.debias import CONTROLS, DEBIASING
+from fairnc_utils.errors import FairNCError
+from fairnc_utils.regularizer import RELEASED_WEIGHTS
+from fairnc_utils.runs.rows import load, recorded, recorded_units, select
+from fairnc_utils.runs.weight import chosen_lambdas
+from fairnc_utils.tasks import TASKS
+
+#: Methods that are trained, in the order of tables and colours.
+METHODS = (*CONTROLS, *DEBIASING)
+
+#: Edition of the recorded study that chapters show unless they say another one: the profile that its runs were made with.
+EDITION = "full"
+
+#: Columns that tell one way of training from another; one run from another; one number of a run from another.
+CELL = ("model", "method", "regularizer", "lam")
+RUN = (*CELL, "seed")
+WAY = ("origin", *CELL)  # as the interactive pages offer it: live and recorded runs apart
+NUMBER = (
+    "benchmark",
+    "split",
+    "axis",
+    "words",
+    "corpus",
+    "variant",
+    "min_count",
+    "space",
+    "layer",
+    "metric",
+)
+
+# ---------------------------------------------------------------- metrics
+
+UP, DOWN = 1, -1
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a metric is called, at which value it is ``ideal``, and which change is ``better``: ``UP``, ``DOWN`` or, if it can
+    be missed on both sides, 0.
+
+    ``instead``: what readers are told of a metric whose ideal is no fixed number.
+    """
+
+    label: str
+    ideal: float | None = None
+    better: int = 0
+    instead: str = "–"
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether a value may lie above its ideal as well as below it."""
+        return self.ideal is not None and not self.better
+
+    @property
+    def target(self) -> str:
+        """The ideal and the side from which it is reached, as tables show them: ``50``, ``0 ↓``, ``ceiling ↑``."""
+        ideal = self.instead if self.ideal is None else f"{self.ideal:g}"
+        return ideal + {UP: " ↑", DOWN: " ↓", 0: ""}[self.better]
+
+    def distance(self, values: Any) -> Any:
+        """How far values are from the ideal. Ideal 0."""
+        return (
+            np.abs(values - self.ideal) if self.two_sided else -self.better * (values - self.ideal)
+        )
+
+    def folded(self, values: Any) -> Any:
+        """Values, or their distance from the ideal if they can miss it on both sides: what may be called more or less fair."""
+        return self.distance(values) if self.two_sided else values
+
+
+METRICS = {
+    "nc1": Metric("NC1 (CDNV)", 0, DOWN),
+    "nc1w": Metric("NC1w", 0, DOWN),
+    "nc2_equinorm": Metric("NC2 equinorm", 0, DOWN),
+    "nc2_equiangular": Metric("NC2 equiangular", 0, DOWN),
+    "nc2_simplex": Metric("NC2 |cos + 1/(K−1)|", 0, DOWN),
+    "gnc2_mean": Metric("GNC2 mean", instead="reference"),
+    "gnc2_sd": Metric("GNC2 sd", 0, DOWN),
+    "nc2w_equinorm": Metric("NC2w equinorm", 0, DOWN),
+    "nc2w_equiangular": Metric("NC2w equiangular", 0, DOWN),
+    "nc2w_simplex": Metric("NC2w |cos + 1/(K−1)|", 0, DOWN),
+    "gnc2w_mean": Metric("GNC2w mean", instead="reference"),
+    "gnc2w_sd": Metric("GNC2w sd", 0, DOWN),
+    "nc3": Metric("NC3", instead="ceiling", better=UP),
+    "nc3_ceiling": Metric("NC3 ceiling"),
+    "nc3c": Metric("NC3c", 1, UP),
+    "unc3": Metric("UNC3", 0, DOWN),
+    "duality_sum": Metric("dual_dists (released)", 0),
+    "nc4": Metric("NC4", 1, UP),
+    "nc4_no_bias": Metric("NC4 without bias", 1, UP),
+    "reference_equiangular": Metric("NC2 equiangular, reference"),
+    "reference_gnc2_mean": Metric("GNC2 mean, reference"),
+    "reference_gnc2_sd": Metric("GNC2 sd, reference"),
+    "reference_welch_bound": Metric("NC2 equiangular, Welch bound"),
+    "LM": Metric("LM", 100, UP),
+    "SS": Metric("SS", 50),
+    "ICAT": Metric("ICAT", 100, UP),
+    "stereotype_pct": Metric("stereotype %", 50),
+    "stereo_pct": Metric("stereo %", 50),
+    "antistereo_pct": Metric("antistereo %", 50),
+    "log_ratio": Metric("mean log ratio", 0),
+    "likelihood_diff": Metric("mean |difference|", 0, DOWN),
+    "association_female": Metric("association, women", 0),
+    "association_male": Metric("association, men", 0),
+    "abs_association_female": Metric("mean |association|, women", 0, DOWN),
+    "abs_association_male": Metric("mean |association|, men", 0, DOWN),
+    "gap": Metric("association, women − men", 0),
+    "wilcoxon_p": Metric("Wilcoxon p"),
+    "wilcoxon_r": Metric("Wilcoxon r", 0),
+    "left_out": Metric("items left out"),
+    "trustworthiness": Metric("trustworthiness", 1, UP),
+    "slope": Metric("occupation slope", 0),
+    "r": Metric("occupation r", 0),
+    "lean": Metric("lean at parity", 0),
+    "effect_size": Metric("effect size d", 0),
+    "abs_effect_size": Metric("mean |d|", 0, DOWN),
+    "p_words": Metric("p, words permuted"),
+    "p_sentences": Metric("p, sentences permuted"),
+    "masked_perplexity": Metric("masked perplexity", 1, DOWN),
+    "accuracy": Metric("accuracy %", 100, UP),
+    "accuracy_male": Metric("accuracy %, men", 100, UP),
+    "accuracy_female": Metric("accuracy %, women", 100, UP),
+    "majority_accuracy": Metric("accuracy % of the most frequent class"),
+    "matthews": Metric("Matthews · 100", 100, UP),
+    "f1": Metric("F1 %", 100, UP),
+    "spearman": Metric("Spearman · 100", 100, UP),
+    "pearson": Metric("Pearson · 100", 100, UP),
+    "TPR-GAP": Metric("TPR gap, men − women, points", 0),
+    "TPR-RMS": Metric("TPR gap, RMS over professions", 0, DOWN),
+    "probability_gap": Metric("probability gap, points", 0),
+    "f1_feminine": Metric("F1 %, feminine", 100, UP),
+    "f1_masculine": Metric("F1 %, masculine", 100, UP),
+    "f1_ratio": Metric("F1 feminine / masculine", 1),
+    "TPR": Metric("TPR, F1 pro − anti", 0),
+    "gotcha_gap": Metric("gotcha gap, points", 0),
+    "answer_probability_gap": Metric("P(answer) gap, points", 0),
+    "accuracy_pro": Metric("accuracy %, pro", 100, UP),
+    "accuracy_anti": Metric("accuracy %, anti", 100, UP),
+    "f1_pro": Metric("F1 %, pro", 100, UP),
+    "f1_anti": Metric("F1 %, anti", 100, UP),
+    "accuracy_feminine": Metric("accuracy %, feminine", 100, UP),
+    "accuracy_masculine": Metric("accuracy %, masculine", 100, UP),
+    "accuracy_neutral": Metric("accuracy %, neutral", 100, UP),
+    "preference_slope": Metric("preference slope, points", 0),
+    "preference_r": Metric("preference r", 0),
+    "probability_slope": Metric("P(occupation) slope, points", 0),
+    "probability_r": Metric("P(occupation) r", 0),
+    "NN": Metric("net neutral", 1, UP),
+    "FN": Metric("fraction neutral", 1, UP),
+    "T:0.5": Metric("P(neutral) > .5", 1, UP),
+    "T:0.7": Metric("P(neutral) > .7", 1, UP),
+    "FN_averaged": Metric("fraction neutral, averaged", 1, UP),
+    "T:0.5_averaged": Metric("P(neutral) > .5, averaged", 1, UP),
+    "T:0.7_averaged": Metric("P(neutral) > .7, averaged", 1, UP),
+}
+
+# ---------------------------------------------------------------- measures
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric ``on`` something (for people), and the columns ``where`` its result rows are found.
+
+    A tuple in ``where`` names values of which the first that has rows counts. ``quoted``: what published values are filed
+    under where that is not the same.
+    """
+
+    name: str
+    on: str
+    where: Mapping[str, Any]
+    quoted: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> Metric:
+        """Label and ideal."""
+        return METRICS[self.name]
+
+    @property
+    def label(self) -> str:
+        """As tables name it, with the ideal."""
+        return f"{self.metric.label} ({self.metric.target}), {self.on}"
+
+    @property
+    def benchmark(self) -> str:
+        """Name of the benchmark, of the task, or ``collapse``."""
+        return self.where["benchmark"]
+
+    @property
+    def group(self) -> str:
+        """The word list or the axis."""
+        return self.where.get("words") or self.where.get("axis", "")
+
+    @property
+    def key(self) -> str:
+        """Name in ``MEASURES``: ``stereoset_intra/test/gender/SS``."""
+        split = self.where.get("split", "")
+        parts = (
+            self.benchmark,
+            "|".join(split) if isinstance(split, tuple) else split,
+            self.group or self.where.get("corpus", ""),
+            self.name,
+        )
+        return "/".join(filter(None, parts))
+
+    @property
+    def fine_tuned(self) -> bool:
+        """Whether models are fine-tuned before they are measured, so that the untrained model has seeds as well."""
+        entry = BENCHMARKS.entries.get(self.benchmark)
+        return self.benchmark in TASKS or bool(
+            entry and not {"masked", "causal"} & set(entry.kinds)
+        )
+
+    def rows(self, results: pd.DataFrame, **columns: Any) -> pd.DataFrame:
+        """The result rows of this number, computed by this code, that have the given values as well."""
+        where = {"metric": self.name, **self.where, **columns}
+        several = {column: values for column, values in where.items() if isinstance(values, tuple)}
+        for column, value in where.items():
+            if column not in several:
+                results = results[results[column] == value]
+        for column, values in several.items():
+            value = next((value for value in values if (results[column] == value).any()), values[0])
+            results = results[results[column] == value]
+        return results
+
+    def quotes(self, results: pd.DataFrame, **columns: Any) -> pd.DataFrame:
+        """The published rows of this number, which know no variant, space or cutoff."""
+        filed = {
+            key: self.where[key] for key in ("benchmark", "split", "axis") if key in self.where
+        }
+        return select(
+            results, origin="published", metric=self.name, **filed | self.quoted, **columns
+        )
+
+
+#: Where published values of a benchmark are filed, if not under its own split.
+_QUOTED_SPLITS = {"bias_nli": "test"}
+
+
+def _measures(
+    benchmark: str, split: str | tuple[str, ...], axis: str, on: str, names: str
+) -> tuple[Measure, ...]:
+    """Metrics of a benchmark on a split and an axis; of collapse, on a word list; of perplexity, on a corpus."""
+    where = {"benchmark": benchmark, "split": split, "axis": axis, "variant": "corrected"}
+    quoted = {"split": _QUOTED_SPLITS[benchmark]} if benchmark in _QUOTED_SPLITS else {}
+    if benchmark == "collapse":
+        where |= {"words": where.pop("axis"), "space": "head", "layer": "last", "min_count": 10}
+        quoted = {"axis": axis}
+    elif benchmark == "perplexity":
+        where = {"benchmark": benchmark, "corpus": axis, "variant": ""}
+    return tuple(Measure(name, on, where, quoted) for name in names.split())
+
+
+_NC = "nc3 unc3 nc1 nc2_equinorm nc2_equiangular gnc2_sd"
+_STEREOSET, _CROWS = "SS LM ICAT log_ratio", "stereotype_pct log_ratio"
+_BEC = "gap abs_association_female abs_association_male"
+_BIOS, _PROBABILITY = "TPR-GAP TPR-RMS accuracy", "probability_gap"
+_WINOBIAS, _WINOGENDER = "TPR answer_probability_gap", "gotcha_gap answer_probability_gap"
+
+#: Table of the book → benchmark, split, axis (word list, corpus), the same for people, and metrics, in the order shown.
+_TABLES = {
+    "collapse": (
+        ("collapse", "test", "gender", "gender words", _NC),
+        ("collapse", "test", "random", "random words", _NC),
+        ("collapse", "test", "vocabulary", "vocabulary", _NC),
+    ),
+    "stereoset": (
+        ("stereoset_intra", "test", "gender", "gender, test", _STEREOSET),
+        ("stereoset_intra", "dev", "gender", "gender, dev", _STEREOSET),
+        ("stereoset_intra", "test", "all", "all types, test", _STEREOSET),
+        (
+            "stereoset_inter_likelihood",
+            "test",
+            "gender",
+            "gender, test, next sentence",
+            "SS log_ratio",
+        ),
+    ),
+    "crows": (
+        ("crows_bias_bench", "all", "gender", "gender, bias-bench", _CROWS),
+        ("crows_official", "all", "gender", "gender, official", _CROWS),
+    ),
+    "bec_pro": (
+        ("bec_pro", "english", "female", "women's professions", _BEC),
+        ("bec_pro", "english", "male", "men's professions", _BEC),
+        ("bec_pro", "english", "balanced", "balanced professions", _BEC),
+    ),
+    "companions": (
+        ("occupation_slope", "bls", "gender", "60 occupations", "slope lean"),
+        ("seat", "gender", "all", "SEAT, gender tests", "abs_effect_size"),
+    ),
+    "professions": (
+        ("bias_in_bios", "test", "gender", "Bias in Bios", _BIOS),
+        ("bug_profession", "test", "gender", "BUG (stand-in)", f"{_BIOS} {_PROBABILITY}"),
+    ),
+    "inference": (
+        ("bias_nli", ("all", "sample"), "gender", "occupation pairs", "NN FN T:0.5 T:0.7"),
+    ),
+    "coreference": (
+        ("winobias", "dev", "type1", "WinoBias type1, dev", _WINOBIAS),
+        ("winobias", "dev", "type2", "WinoBias type2, dev", _WINOBIAS),
+        ("winobias", "test", "type1", "WinoBias type1, test", _WINOBIAS),
+        ("winobias", "test", "type2", "WinoBias type2, test", _WINOBIAS),
+        ("winogender", "all", "gender", "Winogender", _WINOGENDER),
+        ("gap", "test", "gender", "GAP test", "f1 f1_ratio"),
+    ),
+    "understanding": (
+        ("perplexity", "test", "gap", "GAP test", "masked_perplexity"),
+        ("cola", "validation", "", "CoLA dev", "matthews"),
+        ("sst2", "validation", "", "SST-2 dev", "accuracy"),
+        ("mrpc", "validation", "", "MRPC dev", "f1"),
+        ("stsb", "validation", "", "STS-B dev", "spearman"),
+        ("qqp", "validation", "", "QQP dev", "f1"),
+        ("mnli", "validation", "", "MNLI dev", "accuracy"),
+        ("qnli", "validation", "", "QNLI dev", "accuracy"),
+        ("rte", "validation", "", "RTE dev", "accuracy"),
+        ("wnli", "validation", "", "WNLI dev", "accuracy"),
+        ("sick", "test", "", "SICK test (beside GLUE)", "accuracy"),
+    ),
+}
+
+#: Numbers that claims are about and no table shows.
+_UNTABLED = (
+    ("collapse", "test", "matched", "words as frequent", "nc3 unc3"),
+    ("bec_pro", "english", "all", "all professions", _BEC),
+    ("winobias", ("test", "dev"), "type1", "WinoBias type1", _WINOBIAS),
+    ("winobias", ("test", "dev"), "type2", "WinoBias type2", _WINOBIAS),
+)
+
+#: Table of the book → its numbers, in the order in which they are offered.
+TABLES = {
+    name: tuple(measure for row in rows for measure in _measures(*row))
+    for name, rows in _TABLES.items()
+}
+
+#: ``Measure.key`` → measure: every number of the book.
+MEASURES = {
+    measure.key: measure
+    for row in (*chain.from_iterable(_TABLES.values()), *_UNTABLED)
+    for measure in _measures(*row)
+}
+
+# ---------------------------------------------------------------- runs of a cell
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A way of training: method, label of its regularizer, and λ; None: the only one that it was trained with."""
+
+    method: str
+    regularizer: str = "none"
+    lam: float | None = None
+
+    def __str__(self) -> str:
+        weight = "" if self.lam is None else f", λ = {self.lam:g}"
+        return f"{self.method}, NC3 {self.regularizer}{weight}"
+
+
+UNTRAINED = Cell("base")
+
+#: Metrics of collapse as functions of the NC3 cosine of each word; the global mean stays as it is.
+_OF_COSINES = {"nc3": np.mean, "unc3": partial(np.std, ddof=1)}
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Second minus first cell on one measure: rows of their runs by seed, the same seeds on both sides.
+
+    An untrained first model has one row, which stands beside each of the second. ``missing``: the cell without a run, if one
+    has none.
+    """
+
+    measure: Measure
+    first: pd.DataFrame
+    second: pd.DataFrame
+    missing: Cell | None = None
+
+    @property
+    def difference(self) -> np.ndarray:
+        """Second minus first value, one a seed (S,); 0 is no change."""
+        return self.second["value"].to_numpy(float) - self.first["value"].to_numpy(float)
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """Second over first value, one a seed (S,); none where a first value is 0. 1 is no change."""
+        first = self.first["value"].to_numpy(float)
+        return self.second["value"].to_numpy(float) / first if (first != 0).all() else first[:0]
+
+
+class Numbers:
+    """The numbers of one model in one edition.
+
+    ``results``: result rows, of which those of ``model`` and of profile ``edition`` count. ``units``: unit scores of the runs
+    (``rows.UNIT_COLUMNS``). ``weights``: method → λ at which its corrected NC3 is shown; None: chosen from the rows.
+    """
+
+    def __init__(
+        self,
+        results: pd.DataFrame,
+        units: pd.DataFrame | None = None,
+        *,
+        model: str,
+        edition: str = EDITION,
+        weights: Mapping[str, float] | None = None,
+    ):
+        self.model, self._units = model, units
+        self.results = select(results, model=model, profile=edition)
+        self._tables: dict[tuple, pd.DataFrame] = {}
+        self._unit_tables: dict[tuple[str, str, str], pd.DataFrame] = {}
+        if weights is not None:
+            self.weights = dict(weights)
+
+    @classmethod
+    def recorded(cls, model: str, *, edition: str = EDITION, units: bool = False) -> "Numbers":
+        """Those of the study that comes with the book; ``units``: with its unit scores, millions of them."""
+        scores = recorded_units() if units else None
+        return cls(recorded(), scores, model=model, edition=edition)
+
+    @cached_property
+    def weights(self) -> dict[str, float]:
+        """Method → its λ of the corrected NC3, chosen on StereoSet dev, if it was run with NC3 and without."""
+        return chosen_lambdas(
+            self.results, dict.fromkeys([*METHODS, *self.results["method"].unique()])
+        )
+
+    @property
+    def run_ids(self) -> list[str]:
+        """Ids of all runs, sorted."""
+        return sorted(set(self.results["run_id"]))
+
+    @cached_property
+    def _parts(self) -> dict[tuple[str, str], pd.DataFrame]:
+        return dict(tuple(self.results.groupby(["benchmark", "metric"], sort=False)))
+
+    def cell(self, method: str, regularizer: str) -> Cell:
+        """The cell that stands for a method with that regularizer: corrected at the chosen λ, as released at the script's."""
+        weights = {"corrected": self.weights, "as_released": RELEASED_WEIGHTS}.get(regularizer)
+        return Cell(method, regularizer, None if weights is None else weights.get(method, np.nan))
+
+    def table(self, measure: Measure) -> pd.DataFrame:
+        """The result rows of a measure, one a run (``RUN``): the newest where a cell and seed ran twice.
+
+        An untrained model that nothing was tuned on is one run, however often it was measured.
+        """
+        where = (measure.name, *measure.where.items())
+        if where not in self._tables:
+            part = self._parts.get((measure.benchmark, measure.name), self.results.iloc[:0])
+            rows = newest(measure.rows(part), RUN)
+            again = rows.duplicated(list(CELL), keep="last") & (rows["method"] == UNTRAINED.method)
+            self._tables[where] = rows if measure.fine_tuned else rows[~again]
+        return self._tables[where]
+
+    def runs(
+        self,
+        measure: Measure,
+        cell: Cell,
+        *,
+        seeds: Iterable[int] | None = None,
+        less: Measure | None = None,
+    ) -> pd.DataFrame:
+        """The runs of a cell by seed: their result rows of a measure; no rows if it was not run.
+
+        ``seeds``: these alone; ``less``: a measure whose value is taken off each run's, where a run has both. Raises
+        ``FairNCError`` where the cell leaves open which of several λ is meant.
+        """
+        table = self.table(measure)
+        table = table[(table["method"] == cell.method) & (table["regularizer"] == cell.regularizer)]
+        if cell.lam is not None:
+            table = table[table["lam"] == cell.lam]
+        elif table["lam"].nunique() > 1:
+            weights = ", ".join(f"{lam:g}" for lam in sorted(table["lam"].unique()))
+            raise FairNCError(f"{cell} was run with λ = {weights}: choose one of them")
+        table = table.set_index("seed", drop=False).sort_index()
+        if seeds is not None:
+            table = table[table.index.isin(list(seeds))]
+        if less is None:
+            return table
+        control = self.runs(less, cell)["value"]
+        both = table.loc[table.index.intersection(control.index)]
+        return both.assign(value=both["value"] - control)
+
+    def contrast(
+        self, measure: Measure, first: Cell, second: Cell, *, less: Measure | None = None
+    ) -> Contrast:
+        """Second minus first cell on a measure, at the seeds that both have; ``less`` as in ``runs``."""
+        sides = [self.runs(measure, cell, less=less) for cell in (first, second)]
+        for cell, runs in zip((first, second), sides, strict=True):
+            if runs.empty:
+                return Contrast(measure, *(side.iloc[:0] for side in sides), missing=cell)
+        if first.method != UNTRAINED.method or measure.fine_tuned:
+            seeds = sides[0].index.intersection(sides[1].index)
+            sides = [runs.loc[seeds] for runs in sides]
+        return Contrast(measure, *sides)
+
+    # ------------------------------------------------------------ units
+
+    def changes(
+        self, contrast: Contrast, *, folded: bool = False, resamples: int = 2000
+    ) -> stats.Changes:
+        """The changes of a contrast seed by seed, with its units redrawn where both sides' unit scores are kept.
+
+        ``folded``: of the distance from the ideal, taken anew in each resample, if the metric can be missed on both sides. Of
+        collapse, words are kept for the first seed: what redrawing them does there, it does to all.
+        """
+        measure = contrast.measure
+        fold = measure.metric.folded if folded else np.asarray
+        ends = [fold(rows["value"].to_numpy(float)) for rows in (contrast.first, contrast.second)]
+        plain = stats.Changes(ends[1] - ends[0])
+        if measure.benchmark == "collapse":
+            sides = self.units(measure, contrast.first.iloc[:1], contrast.second.iloc[:1])
+            if not sides:
+                return plain
+            cosines = ([side["cosine"]] for side in sides)
+            one = stats.seed_changes(*cosines, _OF_COSINES[measure.name], resamples=resamples)
+            return stats.Changes(
+                plain.observed, plain.observed + one.resampled - one.observed, one.units
+            )
+        benchmark = BENCHMARKS.get(measure.benchmark)
+        sides = self.units(measure, contrast.first, contrast.second) if benchmark else None
+        if not sides or measure.name not in benchmark.statistics:
+            return plain
+        columns, statistic = benchmark.statistics[measure.name]
+        return stats.seed_changes(
+            *([side[column] for column in columns] for side in sides),
+            lambda *drawn, axis: fold(statistic(*drawn, axis=axis)),
+            strata=sides[0][benchmark.strata][0] if benchmark.strata else None,
+            resamples=resamples,
+        )
+
+    def units(self, measure: Measure, *sides: pd.DataFrame) -> list[dict[str, np.ndarray]] | None:
+        """Column → unit scores (S, U) of each side's runs, the same units in the same order; None where one is not kept.
+
+        Axis ``all`` pools the others. Raises ``FairNCError`` where runs have unlike units.
+        """
+        key = (measure.benchmark, sides[0]["split"].iloc[0], measure.group)
+        wide, runs = self._unit_table(key), [run_id for rows in sides for run_id in rows["run_id"]]
+        if not set(runs) <= set(wide.columns.get_level_values("run_id")):
+            return None
+        columns = wide.columns.unique("column")
+        values = {name: wide[name][runs].dropna(how="all").to_numpy(float).T for name in columns}
+        if any(np.isnan(column).any() for column in values.values()):
+            raise FairNCError(
+                f"{'/'.join(key)}: runs {', '.join(runs)} have unlike units; record them with the same items"
+            )
+        ends = np.cumsum([0, *map(len, sides)])
+        places = [slice(start, end) for start, end in pairwise(ends)]
+        return [{name: column[place] for name, column in values.items()} for place in places]
+
+    @cached_property
+    def _unit_parts(self) -> dict[tuple[str, str, str], pd.DataFrame]:
+        return (
+            {}
+            if self._units is None
+            else dict(tuple(self._units.groupby(["benchmark", "split", "axis"])))
+        )
+
+    def _unit_table(self, key: tuple[str, str, str]) -> pd.DataFrame:
+        """Units of a benchmark, split and axis in rows, unit scores of each run in columns."""
+        if key not in self._unit_tables:
+            parts = [
+                part
+                for where, part in self._unit_parts.items()
+                if where[:2] == key[:2] and (where[2] == key[2] or key[2] == "all")
+            ]
+            table = (
+                pd.concat(parts)
+                if parts
+                else pd.DataFrame(columns=["axis", "unit", "column", "run_id", "value"])
+            )
+            wide = table.pivot(index=["axis", "unit"], columns=["column", "run_id"], values="value")
+            self._unit_tables[key] = wide.sort_index()
+        return self._unit_tables[key]
+
+    # ------------------------------------------------------------ over runs
+
+    def joined(self, x: Measure, y: Measure, *, of: Callable = np.asarray) -> pd.DataFrame:
+        """One row a run (``RUN``) that has both measures: ``x`` of the first, ``y`` what ``of`` makes of the second."""
+        values = [self.table(measure)[[*RUN, "value"]].dropna(subset="value") for measure in (x, y)]
+        both = values[0].merge(values[1], on=list(RUN), suffixes=("_x", "_y"))
+        return both[list(RUN)].assign(x=both["value_x"], y=of(both["value_y"]))
+
+    def correlations(
+        self,
+        x: Measure,
+        y: Measure,
+        *,
+        of: Callable,
+        ranked: bool = True,
+        resamples: int = 2000,
+        seed: int = 0,
+    ) -> dict[str, stats.Effect]:
+        """Scope → correlation over runs of one measure with ``of`` the other, by bootstrap over cells.
+
+        Scopes: ``all`` runs; ``within``: about each method's mean; each method. The untrained model is in ``all`` alone.
+        """
+        pairs = self.joined(x, y, of=of)
+        trained = pairs[pairs["method"] != UNTRAINED.method]
+        means = trained.groupby("method")[["x", "y"]].transform("mean")
+        scopes = {"all": pairs, "within": trained.assign(**(trained[["x", "y"]] - means))}
+        scopes |= dict(list(trained.groupby("method")))
+        return {
+            scope: stats.clustered_correlation(
+                part["x"],
+                part["y"],
+                part[list(CELL[1:])].astype(str).agg("|".join, axis=1),
+                ranked=ranked,
+                resamples=resamples,
+                seed=seed,
+            )
+            for scope, part in scopes.items()
+            if len(part)
+        }
+
+
+def live_and_recorded(live: str | Path, *, edition: str = EDITION) -> pd.DataFrame:
+    """Result rows of the runs below the folder ``live`` and of one edition of the recorded ones."""
+    return pd.concat([load(live), select(recorded(), profile=edition)], ignore_index=True)
+
+
+def newest(rows: pd.DataFrame, by: Iterable[str]) -> pd.DataFrame:
+    """Of rows that differ in nothing of ``by`` the one that was made last, in order of making."""
+    return rows.sort_values("created", kind="stable").drop_duplicates(list(by), keep="last")
+
+
+def estimate(runs: pd.DataFrame) -> stats.Estimate:
+    """Mean over runs that differ by seed, with its t interval; of a single run its value with its own interval."""
+    if len(runs) == 1:
+        value, low, high, n = runs[["value", "ci_low", "ci_high", "n"]].iloc[0]
+        return stats.Estimate(value, low, high, n)
+    return stats.over_seeds(runs["value"])
+
+
+def estimates(rows: pd.DataFrame, by: Iterable[str]) -> pd.DataFrame:
+    """``estimate`` of the runs of each group of ``by``: its columns, ``value``, ``ci_low``, ``ci_high`` and ``seeds``."""
+    groups = rows.groupby(list(by), sort=False, dropna=False)
+    table = groups.agg(
+        value=("value", "mean"),
+        deviation=("value", "std"),
+        seeds=("value", "size"),
+        ci_low=("ci_low", "first"),
+        ci_high=("ci_high", "first"),
+    ).reset_index()
+    several, reach = table["seeds"] > 1, stats.t_reach(table.pop("deviation"), table["seeds"])
+    table["ci_low"] = table["ci_low"].where(~several, table["value"] - reach)
+    table["ci_high"] = table["ci_high"].where(~several, table["value"] + reach)
+    return table
+
+
+def significant(values: Iterable[float], digits: int = 4) -> list[float]:
+    """Values with so many significant digits: what a page needs, in as few characters."""
+    return [float(f"{value:.{digits}g}") for value in values]
