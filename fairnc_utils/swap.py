@@ -11,6 +11,7 @@ that have no counterpart of the same meaning (nun and priest, lesbian and gay), 
 
 import re
 from itertools import pairwise
+from typing import NamedTuple
 
 #: (female, male), one to one, so that a second swap undoes the first.
 PAIRS = tuple(
@@ -83,6 +84,41 @@ def _both_ways(pairs: tuple) -> dict[str, str]:
 
 _TABLE = _both_ways(PAIRS) | ONE_WAY | {"him": "her", "hers": "his"}
 _NAMES = _both_ways(NAMES)
+
+
+#: Where a pronoun was taken out.
+BLANK = "[BLANK]"
+
+
+class Slot(NamedTuple):
+    """A text with one *she* or *he* taken out, ``blanked``, and its gender-swapped copy without the same word, ``swapped``.
+
+    ``word``: what stood in the text, in its case.
+    """
+
+    word: str
+    blanked: str
+    swapped: str
+
+    @property
+    def evidence(self) -> bool:
+        """Whether the two still differ: something else in the text tells the gender."""
+        return self.blanked != self.swapped
+
+
+def slots(text: str, *, names: bool = False) -> list[Slot]:
+    """Every *she* and *he* of a text, in order. The swap keeps the number of words, so that places correspond."""
+    copy = gender(text, names=names)
+    places = zip(_WORD.finditer(text), _WORD.finditer(copy), strict=True)
+    return [
+        Slot(mine.group(), _without(text, mine), _without(copy, other))
+        for mine, other in places
+        if mine.group().lower() in ("she", "he")
+    ]
+
+
+def _without(text: str, match: re.Match) -> str:
+    return text[: match.start()] + BLANK + text[match.end() :]
 
 
 def gender(text: str, *, names: bool = False) -> str:
