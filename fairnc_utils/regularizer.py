@@ -43,7 +43,8 @@ class NC3Options:
     ``labels``: ``aligned`` with the words of the text, or ``shifted`` by one position; ``masked_labels``: read off the masked
     input, not the text; ``features``: ``attached`` (gradients reach the encoder) or ``detached`` (only the classifier moves);
     ``memory``: ``ema`` (each call weighs all earlier samples by ``decay``), ``cumulative`` or ``batch``;
-    ``reset_each_epoch``: for ``NC3TrainerMixin``; a loop of one's own calls ``reset``.
+    ``reset_each_epoch``: for ``NC3TrainerMixin``; a loop of one's own calls ``reset``. ``min_weight``: samples, as the memory weighs
+    them after this batch, that a class needs to enter m_G and R; with fewer, its cosine is the noise of a few samples.
     """
 
     kind: str = "uniform"
@@ -54,6 +55,7 @@ class NC3Options:
     memory: str = "ema"
     decay: float = 0.99
     reset_each_epoch: bool = False
+    min_weight: float = 0.0
 
     def __post_init__(self):
         for name, valid in CHOICES.items():
@@ -73,6 +75,10 @@ class NC3Options:
             raise FairNCError(
                 f"NC3 option decay = {self.decay!r}: choose at least 0 and less than 1"
             )
+        if not (
+            isinstance(self.min_weight, int | float) and 0 <= self.min_weight < float("inf")
+        ):
+            raise FairNCError(f"NC3 option min_weight = {self.min_weight!r}: choose 0 or more")
 
 
 #: Methods whose released scripts exist, with the weight λ that each uses.
@@ -295,7 +301,7 @@ class NC3Regularizer(nn.Module):
             if self.training and torch.is_grad_enabled():
                 self.counts.copy_(counts.detach())
                 self.sums.copy_(sums.detach())
-        return sums / counts.clamp_min(_EPS)[:, None], counts > _EPS
+        return sums / counts.clamp_min(_EPS)[:, None], counts >= max(_EPS, self.options.min_weight)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ _NAMES = _both_ways(NAMES)
 
 
 #: Where a pronoun was taken out.
-BLANK = "[BLANK]"
+BLANK = "[MASK]"
 
 
 class Slot(NamedTuple):
