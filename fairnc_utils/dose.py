@@ -12,7 +12,14 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from fairnc_utils._progress import progress
 from fairnc_utils.errors import FairNCError
+
+#: Batches that fill a regularizer's memory, and batches that are measured after them.
+FILL, OVER = 300, 20
+
+#: A task whose gradient is smaller, relative to the weights, has none to compare with.
+VANISHING = 1e-6
 
 
 def gradient_ratio(
@@ -21,27 +28,30 @@ def gradient_ratio(
     batches: Iterator[dict],
     parameters: Sequence[nn.Parameter],
     *,
-    fill: int = 300,
-    over: int = 20,
+    over: int = OVER,
 ) -> float:
     """Median over ``over`` batches of ‖∇penalty‖ / ‖∇task‖, Euclidean norms over all ``parameters``, no update between.
 
-    ``task(batch)`` and ``penalty(batch)``: 0-d tensors, in the order of a training step; ``fill`` batches before only fill the
-    regularizer's memory. Raises ``FairNCError`` where the task has no gradient: then there is no dose.
+    ``task(batch)`` and ``penalty(batch)``: 0-d tensors, called in this order as in a training step; a regularizer with a memory
+    has it filled before. Raises ``FairNCError`` where one of the two has no gradient: then there is no dose.
     """
-    for batch in islice(batches, fill):
-        task(batch)
-        penalty(batch)
+    size = float(torch.stack([parameter.detach().norm() for parameter in parameters]).norm())
     ratios = []
-    for batch in islice(batches, over):
-        norms = []
-        for value in (task(batch), penalty(batch)):
-            gradients = torch.autograd.grad(value, parameters, allow_unused=True, retain_graph=True)
-            norms.append(float(torch.stack([g.norm() for g in gradients if g is not None]).norm()))
-        if not norms[0] > 0:
+    for batch in progress(islice(batches, over), desc="dose", total=over, unit="batch"):
+        norms = [_norm(value, parameters) for value in (task(batch), penalty(batch))]
+        if norms[0] <= VANISHING * size:
             raise FairNCError("dose: the task has no gradient here, so no ratio to it; give the weight itself")
         ratios.append(norms[1] / norms[0])
+    if not median(ratios) > 0:
+        raise FairNCError("dose: the regularizer has no gradient here, so no weight makes it pull")
     return median(ratios)
+
+
+def _norm(value: Tensor, parameters: Sequence[nn.Parameter]) -> float:
+    if not value.requires_grad:
+        return 0.0
+    gradients = torch.autograd.grad(value, parameters, allow_unused=True, retain_graph=True)  # R shares the task's
+    return float(torch.stack([g.norm() for g in gradients if g is not None]).norm())
 
 
 def weight(dose: float, ratio: float) -> float:

@@ -8,10 +8,10 @@ In a training loop::
     for batch in loader:
         loss = model(**batch).loss + swap()
 
-``form="ratio"`` minimizes mean e² / (max(mean o, 0)² + 0.01), which is the measure itself and can fall by overconfidence;
-``"margin"`` minimizes mean e² + mean relu(m − o) with m the mean odd part of the model as it was given, which cannot; ``"even"``
-minimizes mean e² alone, which falls as well in a model that goes blind to gender: a control, no treatment. With
-``transformers.Trainer``, put ``SwapTrainerMixin`` before it and pass ``swap=``.
+``form="margin"`` minimizes mean e² + mean relu(m − o) with m the mean odd part of the model as it was given; ``"ratio"`` minimizes
+mean e² / (max(mean o, 0)² + 0.01), which is the measure itself and can fall by overconfidence; ``"even"`` minimizes mean e²
+alone, which falls as well in a model that goes blind to gender: a control, no treatment. With ``transformers.Trainer``, put
+``SwapTrainerMixin`` before it and pass ``swap=``.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from fairnc_utils import corpora, models
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.swap import BLANK, slots
+from fairnc_utils.swap import BLANK, Names, Slot, slots
 
 FORMS = ("ratio", "margin", "even")
 PAIRS = ("all", "evidence")
@@ -36,7 +36,8 @@ class SwapCollapse(nn.Module):
 
     ``model``: a transformers language model, masked or causal. ``texts``: sentences; those without *she* or *he*, longer than
     ``max_length`` tokens, or of another length once swapped are left out (``len(swap)`` pairs are used). ``pairs``: e over
-    ``"all"`` pairs or over those with ``"evidence"`` only, o always over the latter. ``names``: first names are swapped too.
+    ``"all"`` pairs or over those with ``"evidence"`` only, o always over the latter. ``names``: (female, male) first names that are
+    swapped too.
     Each call draws the next ``batch_size`` pairs, by ``seed`` and the number of calls, which a checkpoint carries. Raises
     ``FairNCError`` where no pair is left.
     """
@@ -49,8 +50,8 @@ class SwapCollapse(nn.Module):
         *,
         weight: float = 1.0,
         pairs: Literal["all", "evidence"] = "all",
-        form: Literal["ratio", "margin", "even"] = "ratio",
-        names: bool = False,
+        form: Literal["ratio", "margin", "even"] = "margin",
+        names: Names = (),
         batch_size: int = 32,
         max_length: int = 64,
         seed: int = 0,
@@ -90,6 +91,11 @@ class SwapCollapse(nn.Module):
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + int(self.calls))
         self.calls += 1
         return self._batch(torch.randint(len(self), (self.batch_size,), generator=generator).tolist())
+
+    @staticmethod
+    def without(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A batch that ``draw`` has joined, as it was before."""
+        return {name: tensor for name, tensor in batch.items() if not name.startswith("swap_")}
 
     def _batch(self, places: list[int]) -> dict[str, Tensor]:
         lm = self._lm[0]
@@ -139,7 +145,7 @@ class SwapCollapse(nn.Module):
         return float(torch.cat(parts).mean())
 
 
-def _tokenized(lm: models.LanguageModel, found: list, longest: int) -> tuple[list[list], Tensor, Tensor, Tensor]:
+def _tokenized(lm: models.LanguageModel, found: list[Slot], longest: int) -> tuple[list[list], Tensor, Tensor, Tensor]:
     """Token ids of both (masked) or of all four (causal) versions of each slot that can be used, and what is known of it.
 
     ``targets`` (N, 2, 3) for masked models: position of the blank and ids of the two pronouns, on each side; for causal ones (N, 2,
