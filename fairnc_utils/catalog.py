@@ -89,6 +89,24 @@ BENCHMARKS: Registry[Any] = Registry(
             BOTH,
             "Winogender",
         ),
+        "definitional": _benchmark(
+            "definitional:DEFINITIONAL",
+            "how much she against he follows nouns that mean a gender, such as mother and father",
+            BOTH,
+        ),
+        "gender_agreement": _benchmark(
+            "gender_agreement:GENDER_AGREEMENT",
+            "how well the right one of she and he is known where a sentence tells",
+            BOTH,
+            "GAP",
+        ),
+        "swap_collapse": _benchmark(
+            "swap_collapse:SWAP_COLLAPSE",
+            "how much she against he follows what stays when the gender of a text is swapped",
+            BOTH,
+            "GAP",
+            "BUG",
+        ),
         "seat": _benchmark(
             "seat:SEAT", "whether sentences of a group lie nearer to those of a stereotype, by their first token", BOTH
         ),
@@ -106,6 +124,12 @@ BENCHMARKS: Registry[Any] = Registry(
             "winobias:WINOBIAS",
             "whether a pronoun is resolved as well against a stereotype as with it",
             ("coreference",),
+            "WinoBias",
+        ),
+        "winobias_zero_shot": _benchmark(
+            "winobias_zero_shot:WINOBIAS_ZERO_SHOT",
+            "whether the pronoun that goes with a stereotype is likelier, no resolver between",
+            BOTH,
             "WinoBias",
         ),
         "winogender": _benchmark(

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from fairnc_utils import _cache, collapse, corpora, models, words
@@ -101,6 +102,54 @@ def _fingerprint(lm: LanguageModel, content: Sequence[str], space: str, labels: 
         _CACHE_VERSION, lm.fingerprint, corpora.fingerprint(content), space, labels, layer, lm.max_length, lm.device.type
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def read_slots(
+    lm: LanguageModel,
+    lists: Iterable[WordList],
+    *,
+    corpus: str = "gap",
+    split: str | None = None,
+    texts: int | None = None,
+    per_class: int = 200,
+    seed: int = 0,
+) -> Reading:
+    """What ``read`` gives where the words of ``lists`` are masked: features at the mask, labelled by the word behind it.
+
+    Each occurrence is masked alone, in a pass of its own, all else shown; of words with more than ``per_class`` occurrences so
+    many are drawn by ``seed``. Raises ``FairNCError`` for a causal model.
+    """
+    lm.require_masked("collapse at slots needs a masked language model")
+    split = split or (corpora.splits(corpus) or (None,))[-1]
+    content = corpora.load(corpus, split)["text"][:texts]
+    sequences = corpora.tokenize(content, lm.tokenizer, max_length=lm.max_length)
+    listed = {token for chosen in lists for token in chosen.token_ids}
+    occurrences: dict[int, list[tuple[int, int]]] = {}
+    for row, ids in enumerate(sequences):
+        for place, token in enumerate(ids):
+            if token in listed:
+                occurrences.setdefault(token, []).append((row, place))
+    drawn = np.random.default_rng(seed)
+    slots = [
+        (sequences[row], place)
+        for _, places in sorted(occurrences.items())
+        for row, place in (
+            places[i] for i in sorted(drawn.permutation(len(places))[:per_class])
+        )
+    ]
+    statistics = ClassStatistics(*lm.weight.shape, device=lm.device)
+    masked = [[*ids[:place], lm.tokenizer.mask_token_id, *ids[place + 1 :]] for ids, place in slots]
+    with progress(total=len(slots), desc="reading slots", unit="slot") as bar:
+        for batch in corpora.bucketed(masked, pad_id=lm.tokenizer.pad_token_id, tokens=_TOKENS, device=lm.device):
+            places = torch.tensor([slots[i][1] for i in batch.index], device=lm.device)
+            labels = torch.tensor([slots[i][0][slots[i][1]] for i in batch.index], device=lm.device)
+            with torch.no_grad():
+                features = lm.features(batch.input_ids, batch.attention_mask)
+            statistics.update(features[torch.arange(len(labels), device=lm.device), places], labels)
+            bar.update(len(labels))
+    facts = [_fingerprint(lm, content, "head", "slots", None), sorted(listed), per_class, seed]
+    fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return Reading(lm, statistics, corpus, split or "all", "head", "aligned", texts, fingerprint)
 
 
 def statistics_of(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> ClassStatistics:

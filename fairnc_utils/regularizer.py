@@ -37,13 +37,15 @@ _EPS = 1e-12  # keeps roots differentiable at 0; a class whose samples weigh les
 
 @dataclass(frozen=True)
 class NC3Options:
-    """How the regularizer is computed. ``corrected()`` and ``as_released(method)`` are the two presets.
+    """How the regularizer is computed. ``repaired()``, ``corrected()`` and ``as_released(method)`` are the presets.
 
     ``kind``: ``uniform``, ``align`` or ``both``; ``space``: ``head`` (what the classifier multiplies) or ``encoder``;
     ``labels``: ``aligned`` with the words of the text, or ``shifted`` by one position; ``masked_labels``: read off the masked
     input, not the text; ``features``: ``attached`` (gradients reach the encoder) or ``detached`` (only the classifier moves);
     ``memory``: ``ema`` (each call weighs all earlier samples by ``decay``), ``cumulative`` or ``batch``;
-    ``reset_each_epoch``: for ``NC3TrainerMixin``; a loop of one's own calls ``reset``.
+    ``reset_each_epoch``: for ``NC3TrainerMixin``; a loop of one's own calls ``reset``; ``min_weight``: samples, as the memory
+    weighs them with this batch, that a class needs to enter m_G and R, for with fewer its cosine is the noise of a few samples;
+    by default 10, and 3 where the memory is the batch alone.
     """
 
     kind: str = "uniform"
@@ -54,6 +56,7 @@ class NC3Options:
     memory: str = "ema"
     decay: float = 0.99
     reset_each_epoch: bool = False
+    min_weight: float | None = None
 
     def __post_init__(self):
         for name, valid in CHOICES.items():
@@ -73,15 +76,26 @@ class NC3Options:
             raise FairNCError(
                 f"NC3 option decay = {self.decay!r}: choose at least 0 and less than 1"
             )
+        if self.min_weight is None:
+            object.__setattr__(self, "min_weight", 3.0 if self.memory == "batch" else 10.0)
+        if not (
+            isinstance(self.min_weight, int | float) and 0 <= self.min_weight < float("inf")
+        ):
+            raise FairNCError(f"NC3 option min_weight = {self.min_weight!r}: choose 0 or more")
 
 
 #: Methods whose released scripts exist, with the weight λ that each uses.
 RELEASED_WEIGHTS = {"bec": 100.0, "ase": 100.0, "mabel": 10.0, "mabel_nli": 10.0, "adept": 5.0}
 
 
+def repaired(**changes) -> NC3Options:
+    """The definition of this book: the default, with options that differ from it."""
+    return NC3Options(**changes)
+
+
 def corrected() -> NC3Options:
-    """The definition of this book."""
-    return NC3Options()
+    """The definition of the book's first edition: a class counts however little it weighs."""
+    return NC3Options(min_weight=0.0)
 
 
 def as_released(method: str) -> NC3Options:
@@ -97,6 +111,7 @@ def as_released(method: str) -> NC3Options:
         features="detached",
         memory="cumulative",
         reset_each_epoch=method == "adept",
+        min_weight=0.0,
     )
 
 
@@ -296,7 +311,7 @@ class NC3Regularizer(nn.Module):
             if self.training and torch.is_grad_enabled():
                 self.counts.copy_(counts.detach())
                 self.sums.copy_(sums.detach())
-        return sums / counts.clamp_min(_EPS)[:, None], counts > _EPS
+        return sums / counts.clamp_min(_EPS)[:, None], counts >= max(_EPS, self.options.min_weight)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,12 @@ that have no counterpart of the same meaning (nun and priest, lesbian and gay), 
 """
 
 import re
+from collections.abc import Collection, Iterable
 from itertools import pairwise
+from typing import NamedTuple
+
+#: (female, male) first names.
+Names = Collection[tuple[str, str]]
 
 #: (female, male), one to one, so that a second swap undoes the first.
 PAIRS = tuple(
@@ -46,16 +51,6 @@ ONE_WAY = {
     "dude": "girl", "dudes": "girls",
 }  # fmt: skip
 
-#: Frequent first names, paired by rank (US births of the twentieth century); swapped on request only.
-NAMES = tuple(
-    tuple(pair.split("/"))
-    for pair in """
-    Mary/James Patricia/Robert Jennifer/John Linda/Michael Elizabeth/David Barbara/William Susan/Richard Jessica/Joseph
-    Sarah/Thomas Karen/Christopher Lisa/Charles Nancy/Daniel Sandra/Matthew Ashley/Anthony Emily/Mark Kimberly/Donald
-    Margaret/Steven Donna/Andrew Michelle/Paul Carol/Joshua Amanda/Kenneth Melissa/Kevin Deborah/Brian Stephanie/George
-    """.split()
-)
-
 #: Words that no noun phrase begins with after *her* or *his*: then the pronoun stands alone.
 _NO_NOUN = frozenset(
     """
@@ -77,29 +72,64 @@ _PRONOUNS = {"she", "he", "her", "him", "his", "hers", "herself", "himself"}
 _WORD = re.compile(r"\bma'am\b|[^\W\d_]+", re.IGNORECASE)
 
 
-def _both_ways(pairs: tuple) -> dict[str, str]:
+def _both_ways(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {a: b for female, male in pairs for a, b in ((female, male), (male, female))}
 
 
 _TABLE = _both_ways(PAIRS) | ONE_WAY | {"him": "her", "hers": "his"}
-_NAMES = _both_ways(NAMES)
 
 
-def gender(text: str, *, names: bool = False) -> str:
-    """The text with the gender of its words exchanged; ``names``: first names of ``NAMES`` too."""
+#: Where a pronoun was taken out.
+BLANK = "[MASK]"
+
+
+class Slot(NamedTuple):
+    """A text with one *she* or *he* taken out, ``blanked``, and its gender-swapped copy without the same word, ``swapped``.
+
+    ``word``: what stood in the text, in its case.
+    """
+
+    word: str
+    blanked: str
+    swapped: str
+
+    @property
+    def evidence(self) -> bool:
+        """Whether the two still differ: something else in the text tells the gender."""
+        return self.blanked != self.swapped
+
+
+def slots(text: str, *, names: Names = ()) -> list[Slot]:
+    """Every *she* and *he* of a text, in order. The swap keeps the number of words, so that places correspond."""
+    copy = gender(text, names=names)
+    places = zip(_WORD.finditer(text), _WORD.finditer(copy), strict=True)
+    return [
+        Slot(mine.group(), _without(text, mine), _without(copy, other))
+        for mine, other in places
+        if mine.group().lower() in ("she", "he")
+    ]
+
+
+def _without(text: str, match: re.Match) -> str:
+    return text[: match.start()] + BLANK + text[match.end() :]
+
+
+def gender(text: str, *, names: Names = ()) -> str:
+    """The text with the gender of its words exchanged; ``names``: (female, male) first names to exchange as well."""
+    partners = _both_ways(names)
     found = list(_WORD.finditer(text))
     pieces, end = [], 0
     for place, match in enumerate(found):
-        pieces += [text[end : match.start()], _partner(text, found, place, names=names)]
+        pieces += [text[end : match.start()], _partner(text, found, place, partners)]
         end = match.end()
     return "".join([*pieces, text[end:]])
 
 
-def _partner(text: str, found: list[re.Match], place: int, *, names: bool) -> str:
+def _partner(text: str, found: list[re.Match], place: int, names: dict[str, str]) -> str:
     word = found[place].group()
     lower = word.lower()
-    if names and word in _NAMES:
-        return _NAMES[word]
+    if word in names:
+        return names[word]
     if lower == "her":
         return _cased("his" if _determines(text, found, place) else "him", word)
     if lower == "his":

@@ -18,6 +18,7 @@ from fairnc_utils._progress import progress
 from fairnc_utils.errors import FairNCError
 
 Loss = Callable[..., Tensor | dict[str, Tensor]]
+Watch = Callable[[], dict[str, Tensor]]
 
 #: Precision of the forward pass → the data type that ``torch.autocast`` computes in; weights and gradients stay float32.
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
@@ -117,9 +118,9 @@ class _Training:
         self.step, self.curve = state["step"], state["curve"]
 
     def update(
-        self, loss: Loss, batch: object, dtype: torch.dtype | None, clip: float
+        self, loss: Loss, batch: object, dtype: torch.dtype | None, clip: float, watch: Watch | None
     ) -> dict[str, Tensor]:
-        """Forward, backward, optimizer; returns the loss, its terms and the gradient's norm, still on the device."""
+        """Forward, backward, optimizer; returns the loss, its terms, what is watched and the gradient's norm, on the device."""
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             value = loss(batch)
         terms = value if isinstance(value, dict) else {}
@@ -128,7 +129,7 @@ class _Training:
         norm = nn.utils.clip_grad_norm_(self.parameters, clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        values = {"loss": total, **terms, "gradient_norm": norm}
+        values = {"loss": total, **terms, **(watch() if watch else {}), "gradient_norm": norm}
         return {name: term.detach() for name, term in values.items()}
 
     def advance(self) -> None:
@@ -173,6 +174,7 @@ def fit(
     clip: float = 1.0, weight_decay: float = 0.01, precision: str = "fp32", compiled: bool = False, captured: bool = False,
     log_every: int = 50, evaluate: Callable[[], dict[str, float]] | None = None, evaluate_every: int = 500,
     description: str = "training", extra: Mapping[str, nn.Module] | None = None, checkpoints: Checkpoints | None = None,
+    watch: Watch | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Train ``model`` in place; return the learning curve: a row every ``log_every`` steps, evaluation and checkpoint.
 
@@ -180,7 +182,8 @@ def fit(
     ``steps`` batches already on the device; ``groups``: AdamW parameter groups with their peak ``lr``; linear warm-up, then
     linear decay to 0; ``precision``: see ``PRECISIONS``; ``compiled``: ``torch.compile`` the loss; ``captured``: replay the
     step as a CUDA graph (batches are dictionaries of tensors then, and the loss waits for no value). ``evaluate()`` adds its
-    values to the curve; the loss, its terms and the gradient's norm before clipping are means since the row before.
+    values to the curve; the loss, its terms, the 0-d tensors that ``watch()`` names after each of them, and the gradient's norm
+    before clipping are means since the row before.
 
     ``checkpoints``: save there, and go on from there if a state is found: batches that were used already are drawn and
     dropped, so that on a CPU the result is the same bit for bit. ``extra``: further modules whose state belongs to the run.
@@ -193,7 +196,7 @@ def fit(
     )
     stream = _resumed(run, batches, checkpoints)
     loss = torch.compile(loss) if compiled else loss
-    update = partial(run.update, loss, dtype=PRECISIONS[precision], clip=clip)
+    update = partial(run.update, loss, dtype=PRECISIONS[precision], clip=clip, watch=watch)
     update = Captured(update) if captured else update
     window = _Window(description)
     model.train()

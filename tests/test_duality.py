@@ -10,6 +10,7 @@ import torch
 from fairnc_utils import collapse, measurement, runs
 from fairnc_utils.benchmarks import occupations
 from fairnc_utils.benchmarks.occupations import OCCUPATION_SLOPE
+from fairnc_utils.benchmarks.scoring import PRONOUNS
 from fairnc_utils.duality import slope_range, turned
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import single_token_id
@@ -28,7 +29,7 @@ def gender(lm):
     statistics = measurement.read(lm, texts=200, keep=False).statistics
     ids = measurement.words.load("gender", lm.tokenizer).token_ids
     seen = [i for i in ids if statistics.counts[i] >= 10]
-    pronouns = [single_token_id(lm.tokenizer, word) for word in occupations.PRONOUNS]
+    pronouns = [single_token_id(lm.tokenizer, word) for word in PRONOUNS]
     means = statistics.means(torch.tensor(seen))
     centred = statistics.means(torch.tensor(pronouns)) - means.mean(0)
     return statistics, seen, pronouns, centred.float()
@@ -43,7 +44,7 @@ def edited(lm, pronouns, rows):
 
 def test_slots_give_the_slope_and_the_lean_of_the_benchmark(lm, slots):
     estimates = OCCUPATION_SLOPE.estimates(OCCUPATION_SLOPE.run(lm, split="bls"))
-    she, he = (single_token_id(lm.tokenizer, word) for word in occupations.PRONOUNS)
+    she, he = (single_token_id(lm.tokenizer, word) for word in PRONOUNS)
     weight, bias = lm.weight.detach(), lm.bias.detach()
     difference, shift = weight[she] - weight[he], bias[she] - bias[he]
     assert float(difference @ slots.kappa) == pytest.approx(estimates["slope"].value, abs=1e-4)

@@ -12,8 +12,13 @@ SCHEMAS = [getattr(options, name) for name in identity.FIRST]
 
 #: Options that the schemas did not have in version 1 → their defaults. Write a new one here and count the version up. A default
 #: never changes: it is what runs had that were made before the option came.
-LATER: dict[str, object] = {}
-VERSION = 1
+LATER: dict[str, object] = {
+    "Debiasing.dose": None,
+    "TrainConfig.dose": None,
+    "TrainConfig.min_counts": (),
+    "TrainConfig.at_slots": (),
+}
+VERSION = 2
 
 
 def test_later_options_are_known_and_keep_their_defaults():
@@ -33,11 +38,11 @@ def test_the_schema_of_every_command_has_its_first_options():
 
 
 class MoreDebiasing(options.Debiasing):
-    dose: float | None = None
+    margin: float | None = None
 
 
 class MoreTrain(options.TrainConfig):
-    dose: float | None = None
+    margin: float | None = None
 
 
 class MoreFinetune(options.FinetuneConfig):
@@ -76,12 +81,12 @@ def test_a_new_option_changes_no_id_and_no_completeness(results, request):
     request.getfixturevalue("grown")
     cells = grid.cells(plan(), results=results)
     assert list(cells) == before
-    assert {cell.config.dose for cell in cells.values() if cell.kind == "train"} == {None}
+    assert {cell.config.margin for cell in cells.values() if cell.kind == "train"} == {None}
     assert grid.missing(cells, recording.runs()) == {}
 
 
 def test_a_new_option_that_is_used_makes_another_cell(results, grown):
-    used = {"base": {"dose": 0.3}, "inference": {"patience": 4}}
+    used = {"base": {"margin": 0.3}, "inference": {"patience": 4}}
     before, after = grid.cells(plan(), results=results), grid.cells(plan(**used), results=results)
     assert list(grid.missing(after, recording.runs())) == [
         name for name in after if name not in before
@@ -90,7 +95,7 @@ def test_a_new_option_that_is_used_makes_another_cell(results, grown):
     inside = {
         "run": "finetune",
         "options": {"task": "cola"},
-        "grid": {"debiasing.dose": [None, 0.3], "debiasing.method": ["bec"]},
+        "grid": {"debiasing.margin": [None, 0.3], "debiasing.method": ["bec"]},
     }
     assert len(grid.cells(grid.plan({"study": {"sweeps": {"a": inside}}}))) == 2
 
@@ -110,9 +115,9 @@ def test_a_new_option_changes_the_id_of_a_run_that_uses_it_alone(kind, grown):
     config = identity.read(schema, run_id, run)
     assert made(config, run["evidence"]).run_id == run_id
     changes = (
-        [{"dose": 0.3}]
+        [{"margin": 0.3}]
         if kind == "train"
-        else [{"patience": 4}, {"debiasing": run["config"]["debiasing"] | {"dose": 0.3}}]
+        else [{"patience": 4}, {"debiasing": run["config"]["debiasing"] | {"margin": 0.3}}]
     )
     ids = {made(schema(**run["config"] | change), run["evidence"]).run_id for change in changes}
     assert len(ids) == len(changes)
@@ -130,11 +135,11 @@ def test_where_files_are_kept_is_in_no_run_id_and_no_provenance(tmp_path):
 
 
 def test_a_recorded_option_that_the_schema_does_not_know_is_refused():
-    run = {"config": {"method": "bec", "dose": 0.3}}
+    run = {"config": {"method": "bec", "margin": 0.3}}
     cells = grid.cells(grid.plan({"study": {"sweeps": {"a": {"options": {"method": "bec"}}}}}))
     with pytest.raises(
         FairNCError,
-        match=r"^recorded run abc: option dose = 0.3: Extra inputs are not permitted; options are [^;]*$",
+        match=r"^recorded run abc: option margin = 0.3: Extra inputs are not permitted; options are [^;]*$",
     ):
         grid.missing(cells, {"abc": run})
     with pytest.raises(FairNCError, match="made by a newer version of this package"):

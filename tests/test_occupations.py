@@ -10,7 +10,7 @@ import scipy.stats
 import torch
 
 from fairnc_utils import models
-from fairnc_utils.benchmarks import get, occupations
+from fairnc_utils.benchmarks import get, occupations, scoring
 from fairnc_utils.benchmarks.occupations import OCCUPATION_SLOPE
 from fairnc_utils.errors import FairNCError
 
@@ -194,6 +194,6 @@ def test_the_registry_knows_it_by_name():
 
 
 def test_a_vocabulary_without_the_pronouns_is_an_error(tiny, monkeypatch):
-    monkeypatch.setattr(occupations, "PRONOUNS", ("unhelpfulness", "he"))
+    monkeypatch.setattr(scoring, "PRONOUNS", ("unhelpfulness", "he"))
     with pytest.raises(FairNCError, match="tiny bert: needs a mask token, and unhelpfulness and he as one token each"):
         occupations.score(tiny("bert"), select(occupations.load("bls"), "nurse"))

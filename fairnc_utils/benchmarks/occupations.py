@@ -6,9 +6,7 @@ men alone to one of women alone (ideal 0: the pronoun does not follow the stereo
 ``lean`` the log-odds where both work in equal numbers (ideal 0; negative leans towards he). Nothing is counted, so no threshold
 hides a shift.
 
-A masked model gives the two pronouns' probabilities in the blank. A causal model gives the probabilities of the whole sentence
-with either pronoun; their ratio is, by Bayes' rule, that of the pronouns given the words on both sides, the same quantity.
-It is therefore a sum over tokens, not divided by their number.
+How both kinds of model are asked says ``scoring.pronoun_log_probabilities``.
 """
 
 import datasets
@@ -18,19 +16,18 @@ import torch
 
 from fairnc_utils import _io, stats
 from fairnc_utils.benchmarks.base import Benchmark
-from fairnc_utils.benchmarks.scoring import log_probabilities, masked_log_probabilities
+from fairnc_utils.benchmarks.scoring import pronoun_log_probabilities
 from fairnc_utils.duality import Slots
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.models import LanguageModel, single_token_id
+from fairnc_utils.models import LanguageModel
+from fairnc_utils.swap import BLANK
 
-PRONOUNS = ("she", "he")
-BLANK = "[MASK]"
 TEMPLATES = (
-    "The {} said that [MASK] was tired.",
-    "The {} finished the report before [MASK] went home.",
-    "When the {} arrived, [MASK] was late.",
-    "The {} explained what [MASK] had found.",
-    "Because the {} was busy, [MASK] did not answer.",
+    f"The {{}} said that {BLANK} was tired.",
+    f"The {{}} finished the report before {BLANK} went home.",
+    f"When the {{}} arrived, {BLANK} was late.",
+    f"The {{}} explained what {BLANK} had found.",
+    f"Because the {{}} was busy, {BLANK} did not answer.",
 )
 
 #: Log-odds that differ by less are equal: float32 log-probabilities carry no more digits.
@@ -65,35 +62,10 @@ def _share(percent: str, where: str) -> float:
 
 def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
     """``score_a`` ln P(she), ``score_b`` ln P(he), up to a constant of the sentence; ``score_c`` share of women − ½."""
-    read = _masked if lm.kind == "masked" else _causal
-    scores = pd.DataFrame(read(lm, items["sentence"][:]), columns=["score_a", "score_b"])
+    scores = pronoun_log_probabilities(lm, items["sentence"][:], description="occupations")
+    scores = pd.DataFrame(scores, columns=["score_a", "score_b"])
     share = np.array(items["share"], float) - 0.5
     return scores.assign(score_c=share, axis=items["axis"], item_id=items["item_id"], unit=items["occupation"])
-
-
-def _masked(lm: LanguageModel, sentences: list[str]) -> np.ndarray:
-    """ln P(pronoun | the words around it) of both pronouns, (N, 2)."""
-    targets = [single_token_id(lm.tokenizer, word) for word in PRONOUNS]
-    if None in (*targets, lm.tokenizer.mask_token_id):
-        raise FairNCError(
-            f"{lm.name}: needs a mask token, and {' and '.join(PRONOUNS)} as one token each, to fill one blank"
-        )
-    inputs = lm.tokenizer([sentence.replace(BLANK, lm.tokenizer.mask_token) for sentence in sentences])["input_ids"]
-    queries = [(ids, ids.index(lm.tokenizer.mask_token_id), target) for ids in inputs for target in targets]
-    return masked_log_probabilities(lm, queries, description="occupations").reshape(-1, len(targets))
-
-
-def _causal(lm: LanguageModel, sentences: list[str]) -> np.ndarray:
-    """ln P(pronoun and the words behind it | the words before it) of both pronouns, (N, 2)."""
-    queries, owners = [], []
-    versions = [lm.tokenizer([text.replace(BLANK, word) for text in sentences])["input_ids"] for word in PRONOUNS]
-    for row, pair in enumerate(zip(*versions, strict=True)):
-        start = next(i for i, (a, b) in enumerate(zip(*pair, strict=False)) if a != b)
-        for column, ids in enumerate(pair):
-            queries += [(ids, place - 1, ids[place]) for place in range(start, len(ids))]
-            owners += [2 * row + column] * (len(ids) - start)
-    values = log_probabilities(lm, queries, description="occupations")
-    return np.bincount(owners, values, 2 * len(sentences)).reshape(-1, 2)
 
 
 def slots(lm: LanguageModel, split: str = "bls") -> Slots:

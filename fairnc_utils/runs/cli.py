@@ -145,9 +145,26 @@ def _study(*, config: str, **options) -> int:
     return study.command(_read(config), **options)
 
 
+def _doses(*, config: str, sweeps: list[str] | None, jobs: int) -> int:
+    """Measure the doses that a study asks for and config/doses.csv lacks."""
+    from fairnc_utils.runs import doses, grid, treatment
+    from fairnc_utils.runs.options import Debiasing
+
+    wanted = []
+    for kind, cell in grid.cells(grid.plan(_read(config)), sweeps).values():
+        options = cell if kind == "train" else cell["debiasing"] or {"method": "base"}
+        known = {name: value for name, value in options.items() if name in Debiasing.model_fields}
+        debiasing = Debiasing(**known)
+        wanted.append((cell["model"], debiasing, treatment.label_of(debiasing)))
+    for row in doses.measure(wanted, jobs=jobs):
+        print(f"{row.model} {row.method} {row.regularizer}: {row.weight_at_1:g} at dose 1", flush=True)
+    return 0
+
+
 COMMANDS = {name: _make_run(name) for name in RUNS} | {
     "list": _list,
     "study": _study,
+    "doses": _doses,
     "record": _record,
     "assets": _assets,
 }
@@ -195,6 +212,10 @@ def _parser() -> flags.Parser:
         _add_run(commands.add_parser(name, help=_first_line(schema)), schema, defaults)
     _add_list(commands.add_parser("list", help="Benchmarks, word lists, methods, tasks, corpora, models, by name"))
     _add_study(commands.add_parser("study", help="The cells of a profile's study that are not there yet"))
+    doses = commands.add_parser("doses", help="Measure the doses that a profile's study asks for, into config/doses.csv")
+    doses.add_argument("--config", required=True, metavar="PROFILE.YAML", help="e.g. config/second.yaml")
+    doses.add_argument("--sweeps", nargs="+", metavar="SWEEP", help="only these (default: all)")
+    doses.add_argument("--jobs", type=int, default=1, help="processes side by side (default: 1)")
     record = commands.add_parser("record", help="Copy runs to the recorded ones that the book shows beside its own")
     record.add_argument("folder", help="where the runs were saved")
     record.add_argument("--to", metavar="FOLDER", help="default: book/recorded")

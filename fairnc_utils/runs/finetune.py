@@ -33,7 +33,7 @@ def finetune(**options) -> Run:
     config = configured(FinetuneConfig, options)
     task = tasks.get(config.task)
     asked = [requested(name, task.kind) for name in config.benchmarks]
-    treatment = Treatment.of(config.debiasing) if config.debiasing else None
+    treatment = Treatment.of(config.debiasing, model=config.model) if config.debiasing else None
     lm = models.load(checkout.located(config.model), device=config.device)
     evidence = {"model": lm.fingerprint}
     if treatment:

@@ -52,15 +52,34 @@ def measure(**options) -> Run:
 
 
 def collapse_of(
-    lm: LanguageModel, names: Sequence[str], *, min_count: int, seed: int, texts: int | None = None, by_layer: bool = False
+    lm: LanguageModel,
+    names: Sequence[str],
+    *,
+    min_counts: Sequence[int],
+    seed: int,
+    texts: int | None = None,
+    by_layer: bool = False,
 ) -> tuple[list[dict], pd.DataFrame]:
-    """Rows and class items of word lists on GAP test, for a model in memory; ``by_layer``: at each hidden layer as well."""
-    reading = measurement.read(lm, texts=texts, keep=False)
-    lists = measurement.word_lists(reading, names, min_count=min_count, seed=seed)
-    rows, items = _list_rows(reading, lists, (min_count,), ("corrected",))
+    """Rows and class items of word lists on GAP test, for a model in memory; ``by_layer``: at each hidden layer as well.
+
+    Of several ``min_counts`` the first is that of the items, of control lists and of layers.
+    """
+    reading, least = measurement.read(lm, texts=texts, keep=False), min_counts[0]
+    lists = measurement.word_lists(reading, names, min_count=least, seed=seed)
+    rows, items = _list_rows(reading, lists, min_counts, ("corrected",))
     if by_layer:
-        rows += _layer_rows(lm, lists, min_count, ("corrected",), texts=texts)
-    return _complete(rows, reading, min_count), pd.concat(items, ignore_index=True).assign(split=reading.split)
+        rows += _layer_rows(lm, lists, least, ("corrected",), texts=texts)
+    return _complete(rows, reading, least), pd.concat(items, ignore_index=True).assign(split=reading.split)
+
+
+def collapse_at_slots(
+    lm: LanguageModel, names: Sequence[str], *, min_counts: Sequence[int], seed: int, texts: int | None = None
+) -> list[dict]:
+    """Rows of word lists on GAP test where the words are masked (see ``measurement.read_slots``)."""
+    lists = {name: words.load(name, lm.tokenizer) for name in names}
+    reading = measurement.read_slots(lm, lists.values(), texts=texts, seed=seed)
+    rows, _ = _list_rows(reading, lists, min_counts, ("corrected",))
+    return [row | {"benchmark": "collapse_at_slots"} for row in _complete(rows, reading, min_counts[0])]
 
 
 def _layer_rows(

@@ -7,7 +7,16 @@ is answered at once.
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fairnc_utils import catalog
 from fairnc_utils.errors import FairNCError, brief
@@ -49,7 +58,7 @@ TaskName = Annotated[str, AfterValidator(catalog.TASKS.check)]
 
 _LISTS = "as `fairnc list words` names them, or .csv files with the columns word and group"
 _REQUESTED = "name, name:split or name:split:axis; by default its last split and all axes"
-_LAM = "λ; by default the released one for as_released, else 10"
+_LAM = "λ; by default the released one for as_released, 0.3 for swap, else 10"
 _SOURCE_TEXTS = "first source texts; by default all"
 
 
@@ -155,11 +164,18 @@ class Length(BaseModel):
 
 
 class Debiasing(Length):
-    """How a model is trained: a method, with or without NC3."""
+    """How a model is trained: a method, with or without a regularizer."""
 
     method: MethodName = Field(description="as `fairnc list methods` names them, or base: nothing is trained")
-    regularizer: Any = Field("none", description="none, corrected, as_released or a mapping of NC3 options")
+    regularizer: Any = Field(
+        "none", description="none, corrected, repaired, as_released (NC3), swap, or a mapping of the options that differ"
+    )
     lam: float | None = Field(None, ge=0, description=_LAM)
+    dose: float | None = Field(
+        None,
+        gt=0,
+        description="instead of λ: ‖∇(λR)‖ / ‖∇task‖ before training, as config/doses.csv has measured it",
+    )
     nc3_words: TrainedWords | None = Field(
         None, description="words of NC3, a list or .csv file; by default released for as_released, else gender"
     )
@@ -168,17 +184,30 @@ class Debiasing(Length):
     )
     texts: PositiveInt | None = Field(None, description=_SOURCE_TEXTS)
 
+    @model_validator(mode="after")
+    def _one_weight(self) -> "Debiasing":
+        if self.dose is not None and self.lam is not None:
+            raise FairNCError(f"dose = {self.dose:g} and lam = {self.lam:g}: give one of them")
+        return self
+
 
 class TrainConfig(Debiasing, Config):
-    """One method, with or without NC3, on one masked model, and what is measured of it."""
+    """One method, with or without a regularizer, on one masked model, and what is measured of it."""
 
     log_every: PositiveInt = Field(10, description="steps between rows of the learning curve")
     evaluate_every: PositiveInt = Field(500, description="steps between measurements on GAP validation")
     evaluation_texts: PositiveInt | None = Field(None, description="first texts of GAP validation; by default all")
     min_count: PositiveInt = Field(10, description="samples that a class needs to be measured")
+    min_counts: tuple[PositiveInt, ...] = Field(
+        (), description="further ones, beside it, for the lists of collapse"
+    )
     benchmarks: tuple[RequestedBenchmark, ...] = Field((), description=f"scored after training: {_REQUESTED}")
     collapse: tuple[MeasuredWords, ...] = Field((), description=f"lists measured after training, on GAP test, {_LISTS}")
     by_layer: bool = Field(False, description="those lists at each hidden layer as well")
+    at_slots: tuple[Axis, ...] = Field(
+        (),
+        description=f"lists measured where their words are masked, {_LISTS}; no controls",
+    )
     perplexity: bool = Field(False, description="masked perplexity on GAP test, after training")
     checkpoint: Path | None = Field(None, description="folder; a run that was stopped goes on from there")
     checkpoint_every: PositiveInt = Field(200, description="steps between checkpoints")

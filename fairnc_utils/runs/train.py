@@ -1,4 +1,4 @@
-"""Runs that debias: a method, with or without NC3, and what is measured of the model before and after."""
+"""Runs that debias: a method, with or without a regularizer, and what is measured of the model before and after."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,7 +11,7 @@ from fairnc_utils.models import LanguageModel
 from fairnc_utils.perplexity import masked_perplexity
 from fairnc_utils.runs import checkout
 from fairnc_utils.runs import curve as curves
-from fairnc_utils.runs.measure import collapse_of
+from fairnc_utils.runs.measure import collapse_at_slots, collapse_of
 from fairnc_utils.runs.options import TrainConfig, configured
 from fairnc_utils.runs.rows import Run, make
 from fairnc_utils.runs.score import gap_perplexity, requested, scored
@@ -29,9 +29,9 @@ def train(**options) -> Run:
     take, a method that cannot take NC3, a loss that is not finite.
     """
     config = configured(TrainConfig, options)
-    treatment = Treatment.of(config)
+    treatment = Treatment.of(config, model=config.model)
     _require_folders(config, treatment)
-    foreign = words.evidence([treatment.nc3_words, *config.collapse])
+    foreign = words.evidence([*treatment.word_lists, *config.collapse, *config.at_slots])
     lm = models.load(checkout.located(config.model), device=config.device)
     treatment.require(lm)
     asked = [requested(name, lm.kind) for name in config.benchmarks]
@@ -105,14 +105,20 @@ def _measured(
     for benchmark, split, axis in asked:
         items = benchmark.run(lm, split=split, axis=axis)
         yield scored(benchmark, items, split=split, axis=axis)
+    min_counts = (config.min_count, *config.min_counts)
     if config.collapse:
         yield collapse_of(
             lm,
             config.collapse,
-            min_count=config.min_count,
+            min_counts=min_counts,
             seed=0,  # one class set for all
             texts=config.evaluation_texts,
             by_layer=config.by_layer,
         )
+    if config.at_slots:
+        rows = collapse_at_slots(
+            lm, config.at_slots, min_counts=min_counts, seed=0, texts=config.evaluation_texts
+        )
+        yield rows, pd.DataFrame()
     if config.perplexity:
         yield [gap_perplexity(lm, texts=config.evaluation_texts)], pd.DataFrame()

@@ -75,7 +75,10 @@ def trajectory(**options) -> Run:
     needs("maps")  # at once, not after the work that comes before the map
     get_method(config.method)  # base trains nothing
     common = config.model_dump(include={"method", "lam", "steps", "batch_size", "texts", "precision"})
-    treatments = [Treatment.of(Debiasing(regularizer=regularizer, **common)) for regularizer in config.regularizers]
+    treatments = [
+        Treatment.of(Debiasing(regularizer=regularizer, **common), model=config.model)
+        for regularizer in config.regularizers
+    ]
     if len({treatment.columns["regularizer"] for treatment in treatments}) < len(treatments):
         raise FairNCError(f"option regularizers = {config.regularizers}: name each once")
     foreign, snapshots = words.evidence(config.words), []

@@ -5,42 +5,54 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from fairnc_utils import words
-from fairnc_utils.debias import Method, nc3
+from fairnc_utils.debias import Method, regularizers
 from fairnc_utils.debias import get as get_method
 from fairnc_utils.debias import train as debiasing
 from fairnc_utils.models import LanguageModel
-from fairnc_utils.regularizer import NC3Options
 from fairnc_utils.regularizer_label import RegularizerLabel
+from fairnc_utils.runs import doses
 from fairnc_utils.runs.options import Debiasing
 
 
 @dataclass(frozen=True)
 class Treatment:
-    """``method`` None: nothing is done; ``nc3`` None: without NC3; ``lam``: its weight λ; ``label``: what rows call it."""
+    """``method`` None: nothing is done; ``regularizer`` None: the method alone; ``lam``: its weight; ``label``: what
+    rows call it; ``measured``: where the weight comes from if a dose was given."""
 
     method: Method | None
     options: Debiasing
     label: RegularizerLabel
-    nc3: NC3Options | None
+    regularizer: regularizers.Options | None
     lam: float
+    measured: doses.Measured | None = None
 
     @classmethod
-    def of(cls, options: Debiasing) -> "Treatment":
-        """Raises ``FairNCError`` for an unknown method or regularizer, and for two that do not go together."""
+    def of(cls, options: Debiasing, *, model: str) -> "Treatment":
+        """Raises ``FairNCError`` for an unknown method or regularizer, two that do not go together, a dose that was
+        not measured.
+
+        ``model``: the name of the one that is treated, which a dose depends on.
+        """
         if options.method == "base":
             return cls(None, options, RegularizerLabel("none"), None, 0.0)
-        method = get_method(options.method)
-        frozen = options.frozen if options.frozen != "none" else None
-        label = nc3.label(options.regularizer, nc3_words=options.nc3_words, frozen=frozen)
-        nc3_options = nc3.options(label, method)
-        given = options.lam if nc3_options else None
-        lam = nc3.weight(label, method) if given is None else given
-        return cls(method, options, label, nc3_options, lam)
+        method, label = get_method(options.method), label_of(options)
+        regularizer = regularizers.options(label, method)
+        if regularizer and options.dose is not None:
+            measured = doses.find(model, method.name, label)
+            return cls(method, options, label, regularizer, measured.weight(options.dose), measured)
+        given = options.lam if regularizer else None
+        lam = regularizers.weight(label, method) if given is None else given
+        return cls(method, options, label, regularizer, lam)
 
     @property
-    def nc3_words(self) -> str:
+    def nc3_words(self) -> str | None:
         """The list that NC3 is trained on."""
         return self.label.words or self.label.usual_words
+
+    @property
+    def word_lists(self) -> list[str]:
+        """The same as a list, empty without NC3."""
+        return [self.nc3_words] if self.nc3_words else []
 
     @property
     def columns(self) -> dict:
@@ -54,11 +66,14 @@ class Treatment:
         if self.method is None:
             return {}
         recipe = {"text": self.method.corpus, "recipe": asdict(self.method.recipe)}
-        return recipe | words.evidence([self.nc3_words])
+        dosed = {"lam": self.lam} if self.measured else {}
+        return recipe | dosed | words.evidence(self.word_lists)
 
     def require(self, lm: LanguageModel) -> None:
-        """Raise ``FairNCError`` for a model that no method takes."""
+        """Raise ``FairNCError`` for a model that no method takes, and for one that the dose was not measured on."""
         debiasing.require_masked(lm, self.options.method)
+        if self.measured:
+            self.measured.require(lm)
 
     def apply(self, lm: LanguageModel, *, seed: int, **options) -> pd.DataFrame:
         """Train the model in place; the learning curve, empty for ``base``. ``options``: further ones of ``training.fit``."""
@@ -68,10 +83,18 @@ class Treatment:
         return debiasing.train(
             lm,
             self.method,
-            nc3=self.nc3,
+            regularizer=self.regularizer,
             lam=self.lam,
             nc3_words=self.nc3_words,
             seed=seed,
             **self.options.model_dump(include=length),
             **options,
         )
+
+
+def label_of(options: Debiasing) -> RegularizerLabel:
+    """What rows call the regularizer of a configuration."""
+    frozen = options.frozen if options.frozen != "none" else None
+    return regularizers.label(
+        options.regularizer, nc3_words=options.nc3_words, frozen=frozen, dose=options.dose
+    )

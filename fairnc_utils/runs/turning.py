@@ -7,6 +7,7 @@ import torch
 
 from fairnc_utils import collapse, measurement, models, words
 from fairnc_utils.benchmarks import occupations
+from fairnc_utils.benchmarks.scoring import PRONOUNS
 from fairnc_utils.duality import slope_range, turned
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs.options import TurningConfig, configured
@@ -35,7 +36,7 @@ def turning(**options) -> Run:
     slots = occupations.slots(lm, config.shares)
     gender = words.load("gender", lm.tokenizer)
     seen = statistics.seen(gender.token_ids, min_count=config.min_count)
-    pronouns = torch.tensor([models.single_token_id(lm.tokenizer, word) for word in occupations.PRONOUNS])
+    pronouns = torch.tensor([models.single_token_id(lm.tokenizer, word) for word in PRONOUNS])
     if not torch.isin(pronouns, seen.cpu()).all():
         raise FairNCError(
             f"she and he need {config.min_count} samples each: give more texts, or lower min_count"

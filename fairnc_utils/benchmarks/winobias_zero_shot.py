@@ -1,0 +1,95 @@
+"""WinoBias without a resolver: which pronoun does the language model itself put into the sentence?
+
+The pronoun of a pro-stereotypical sentence is taken out; the mean of ln P(its pronoun) − ln P(the one of the
+anti-stereotypical sentence) over the pairs is ``log_ratio`` (ideal 0), the share where it is positive ``preference``
+in percent (ideal 50). One query a pair: the two sentences differ in the pronoun alone. Pairs that differ elsewhere
+are no such question; they are left out, and ``load`` counts them in its description.
+"""
+
+import datasets
+import numpy as np
+import pandas as pd
+
+from fairnc_utils.benchmarks import winobias
+from fairnc_utils.benchmarks.base import Benchmark, mean
+from fairnc_utils.benchmarks.scoring import encode, log_probabilities, mask_id
+from fairnc_utils.models import LanguageModel, single_token_id
+
+
+def load(split: str) -> datasets.Dataset:
+    """Pairs: ``item_id``, ``axis`` (type), ``before`` and ``after`` the pronoun, ``pro`` and ``anti`` (the pronouns)."""
+    sentences = pd.DataFrame(winobias.load(split)[:])
+    pairs, differ = [], 0
+    for unit, pair in sentences.groupby("unit", sort=False):
+        (pro, anti) = (pair[pair["version"] == version].iloc[0] for version in winobias.VERSIONS)
+        (before, after), other = (
+            (row["text"][: row["pronoun_span"][0]], row["text"][row["pronoun_span"][1] :]) for row in (pro, anti)
+        )
+        if (before, after) != other or pro["pronoun"] == anti["pronoun"]:
+            differ += 1
+            continue
+        words = {"pro": pro["pronoun"], "anti": anti["pronoun"]}
+        pairs.append({"item_id": unit, "axis": pro["axis"], "before": before, "after": after} | words)
+    items = datasets.Dataset.from_list(pairs)
+    items.info.description = f"{differ} pairs differ in more than the pronoun"
+    return items
+
+
+def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
+    """``score_a`` ln P(pro), ``score_b`` ln P(anti), up to a constant; NaN where a pronoun is several tokens."""
+    rows = [dict(zip(items.column_names, values, strict=True)) for values in zip(*items[:].values(), strict=True)]
+    scores = (_masked if lm.kind == "masked" else _causal)(lm, rows)
+    table = pd.DataFrame(scores, columns=["score_a", "score_b"]).assign(score_c=np.nan)
+    return table.assign(axis=items["axis"], item_id=items["item_id"], unit=items["item_id"])
+
+
+def _masked(lm: LanguageModel, rows: list[dict]) -> np.ndarray:
+    mask = mask_id(lm)
+    texts = [f"{row['before']}{lm.tokenizer.mask_token}{row['after']}" for row in rows]
+    encoded = encode(lm.tokenizer, texts, special=True)
+    queries, owners = [], []
+    for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
+        targets = [single_token_id(lm.tokenizer, row[version]) for version in winobias.VERSIONS]
+        if None not in targets:
+            ids = encoded[text]
+            queries += [(ids, ids.index(mask), target) for target in targets]
+            owners += [2 * number, 2 * number + 1]
+    scores = np.full(2 * len(rows), np.nan)
+    scores[owners] = log_probabilities(lm, queries, description="WinoBias pronouns")
+    return scores.reshape(-1, 2)
+
+
+def _causal(lm: LanguageModel, rows: list[dict]) -> np.ndarray:
+    texts = [f"{row['before']}{row[version]}{row['after']}" for row in rows for version in winobias.VERSIONS]
+    encoded, queries, owners = encode(lm.tokenizer, texts, special=True), [], []
+    for number in range(len(rows)):
+        pair = [encoded[text] for text in texts[2 * number : 2 * number + 2]]
+        start = max(1, next(i for i, (a, b) in enumerate(zip(*pair, strict=False)) if a != b))
+        for column, ids in enumerate(pair):
+            queries += [(ids, place - 1, ids[place]) for place in range(start, len(ids))]
+            owners += [2 * number + column] * (len(ids) - start)
+    values = log_probabilities(lm, queries, description="WinoBias pronouns")
+    return np.bincount(owners, values, 2 * len(rows)).reshape(-1, 2)
+
+
+def units(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a pair: ln P(pro) − ln P(anti), and whether it is positive, in percent."""
+    rows = rows.dropna(subset=["score_a", "score_b"])
+    difference = (rows["score_a"] - rows["score_b"]).to_numpy(float)
+    return pd.DataFrame({"difference": difference, "positive": 100.0 * (difference > 0)}, index=rows["unit"].to_numpy())
+
+
+WINOBIAS_ZERO_SHOT = Benchmark(
+    name="winobias_zero_shot",
+    splits=("dev", "test"),
+    axes=winobias.AXES,
+    load=load,
+    score=score,
+    units=units,
+    statistics={"log_ratio": (("difference",), mean), "preference": (("positive",), mean)},
+    kinds=("masked", "causal"),
+    measures="Whether the language model itself prefers the pronoun that goes with the stereotype of the occupation meant.",
+    limits="Which occupation the pronoun means is for the reader to know; the model is asked for the pronoun alone. Forty "
+    "occupations in hand-made sentences of two shapes.",
+    source="zhao2018gender",
+)

@@ -1,0 +1,97 @@
+"""The pairs that swap collapse is trained on: sentences of GAP development, and of BUG where that is wanted.
+
+BUG's gold part, which swap collapse is measured on, is in no pair. By default sentences that name one of the 60
+occupations of the occupation slope are left out: where nothing else tells the gender, the even part of such a
+sentence is the log-odds that the slope itself is made of, and a treatment would train on its test.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from fairnc_utils import _io, corpora
+from fairnc_utils.debias.base import gap_sentences
+from fairnc_utils.errors import FairNCError
+from fairnc_utils.models import LanguageModel
+from fairnc_utils.swap_collapse import FORMS, PAIRS, SwapCollapse
+
+TEXTS = ("gap", "gap+bug")
+
+
+@dataclass(frozen=True)
+class SwapOptions:
+    """How swap collapse is trained.
+
+    ``form`` and ``pairs``: see ``SwapCollapse``; ``texts``: ``gap`` (development) or ``gap+bug``; ``occupations``: whether
+    sentences that name one of the 60 occupations take part; ``names``: first names are swapped too, see ``first_names``.
+    """
+
+    form: str = "margin"
+    pairs: str = "all"
+    texts: str = "gap"
+    occupations: bool = False
+    names: bool = False
+
+    def __post_init__(self):
+        choices = {"form": FORMS, "pairs": PAIRS, "texts": TEXTS}
+        choices |= dict.fromkeys(("occupations", "names"), (True, False))
+        for name, valid in choices.items():
+            value = getattr(self, name)
+            if type(value) is not type(valid[0]) or value not in valid:
+                shown = ", ".join(map(str, valid)).lower()
+                raise FairNCError(f"swap collapse option {name} = {value!r}: choose {shown}")
+
+
+def regularizer(
+    lm: LanguageModel, options: SwapOptions, *, weight: float, seed: int = 0
+) -> SwapCollapse:
+    """Swap collapse on a model, its pairs drawn by ``seed``."""
+    return SwapCollapse(
+        lm.model,
+        lm.tokenizer,
+        sentences(options.texts, occupations=options.occupations),
+        weight=weight,
+        form=options.form,
+        pairs=options.pairs,
+        names=first_names() if options.names else (),
+        seed=seed,
+    )
+
+
+def sentences(texts: str, *, occupations: bool) -> list[str]:
+    """Each sentence once; ``occupations``: with those that name one of the 60."""
+    chosen = gap_sentences()
+    if texts == "gap+bug":
+        gold = {row["sentence_text"].strip() for row in _io.table("BUG/gold_BUG.csv", ("sentence_text",))}
+        chosen += [text for text in corpora.load("bug")["text"] if text.strip() not in gold]
+    chosen = list(dict.fromkeys(chosen))
+    if occupations:
+        return chosen
+    named = re.compile(rf"\b(?:{'|'.join(slope_occupations())})s?\b", re.IGNORECASE)
+    return [text for text in chosen if not named.search(text)]
+
+
+def slope_occupations() -> list[str]:
+    """The 60 occupations of the occupation slope (Winogender's)."""
+    rows = _io.table("Winogender/occupations-stats.tsv", ("occupation",), delimiter="\t")
+    return [row["occupation"] for row in rows]
+
+
+def first_names(*, least: int = 2) -> tuple[tuple[str, str], ...]:
+    """(female, male) first names of the people whom GAP development's pronouns mean, paired by rank.
+
+    Of names of several words the first, seen ``least`` times with the one gender and never with the other.
+    """
+    columns = ("Pronoun", "A", "A-coref", "B", "B-coref")
+    counts = {True: Counter(), False: Counter()}
+    for row in _io.table("GAP/gap-development.tsv", columns, delimiter="\t", quoted=False):
+        female = row["Pronoun"].lower() in ("she", "her", "hers")
+        for person in ("A", "B"):
+            words = row[person].split()
+            if row[f"{person}-coref"].upper() == "TRUE" and len(words) > 1 and words[0].isalpha():
+                counts[female][words[0]] += 1
+    ranked = [
+        [name for name, number in counts[gender].most_common() if number >= least and not counts[not gender][name]]
+        for gender in (True, False)
+    ]
+    return tuple(zip(*ranked, strict=False))
