@@ -12,7 +12,9 @@ from fairnc_book.numbers import METRICS
 from fairnc_utils import benchmarks
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "book").rglob("*.md"), ROOT / "README.md"])
+#: A plan is made of numbers: bounds, doses, predictions. It was written before there was any result.
+PLAN = ROOT / "book/about/plan.md"
+PAGES = sorted({*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "book").rglob("*.md"), ROOT / "README.md"} - {PLAN})
 
 #: What prose calls metrics and benchmarks beside their names in the registries.
 SPOKEN = ("StereoSet", "CrowS", "CrowS-Pairs", "SEAT", "AUL", "AULA", "WinoBias", "Winogender", "Bias in Bios", "Bias-NLI",

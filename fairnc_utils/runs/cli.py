@@ -148,14 +148,11 @@ def _study(*, config: str, **options) -> int:
 def _doses(*, config: str, sweeps: list[str] | None, jobs: int) -> int:
     """Measure the doses that a study asks for and config/doses.csv lacks."""
     from fairnc_utils.runs import doses, grid, treatment
-    from fairnc_utils.runs.options import Debiasing
 
-    wanted = []
-    for kind, cell in grid.cells(grid.plan(_read(config)), sweeps).values():
-        options = cell if kind == "train" else cell["debiasing"] or {"method": "base"}
-        known = {name: value for name, value in options.items() if name in Debiasing.model_fields}
-        debiasing = Debiasing(**known)
-        wanted.append((cell["model"], debiasing, treatment.label_of(debiasing)))
+    cells = grid.cells(grid.plan(_read(config)), sweeps).values()
+    wanted = [
+        (cell.config.model, cell.debiasing, treatment.label_of(cell.debiasing)) for cell in cells
+    ]
     for row in doses.measure(wanted, jobs=jobs):
         print(f"{row.model} {row.method} {row.regularizer}: {row.weight_at_1:g} at dose 1", flush=True)
     return 0

@@ -114,7 +114,7 @@ def _key(model: str, options: Debiasing, label: RegularizerLabel) -> tuple[str, 
 
 def _measured(model: str, options: Debiasing, label: RegularizerLabel) -> Measured:
     torch.set_num_threads(1)  # the order of sums, and with it the last digits, depends on their number
-    lm, method = models.load(model, device="cpu"), get_method(options.method)
+    lm, method = models.load(checkout.located(model), device="cpu"), get_method(options.method)
     words = label.words or label.usual_words
     ratio = debiasing.gradient_ratio(
         lm,

@@ -15,12 +15,11 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import identity
+from fairnc_utils.runs import identity, treatment
 from fairnc_utils.runs.finetune import finetune
 from fairnc_utils.runs.options import Debiasing, FinetuneConfig, TrainConfig, configured
 from fairnc_utils.runs.rows import Run, run_files, select
 from fairnc_utils.runs.train import train
-from fairnc_utils.runs.treatment import Treatment
 from fairnc_utils.runs.weight import chosen_lambda
 
 #: What a cell can be → its options, and what runs it.
@@ -78,11 +77,13 @@ class Cell:
 
         Raises ``FairNCError`` for a method and a regularizer that do not go together.
         """
-        columns = Treatment.of(self.debiasing).columns
+        regularizer = treatment.label_of(self.debiasing)
         words = [self.config.task] if self.kind == "finetune" else []
-        words.append(columns["method"])
-        if columns["regularizer"] != "none":
-            words.append(f"{columns['regularizer']} λ = {columns['lam']:g}")
+        words.append(self.debiasing.method)
+        if str(regularizer) != "none":
+            words.append(str(regularizer))
+            if regularizer.dose is None:
+                words.append(f"λ = {treatment.weight(self.debiasing):g}")
         return " ".join(words)
 
     @property
@@ -145,7 +146,7 @@ def cells(
                 results,
             )
             cell = Cell(sweep.run, configured(RUNS[sweep.run][0], options))
-            Treatment.of(cell.debiasing)  # what it refuses is refused before anything is run
+            treatment.check(cell.debiasing)  # what it refuses is refused before anything is run
             by_id.setdefault(cell.id, cell)
     return by_id
 

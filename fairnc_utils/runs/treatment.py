@@ -35,14 +35,11 @@ class Treatment:
         """
         if options.method == "base":
             return cls(None, options, RegularizerLabel("none"), None, 0.0)
-        method, label = get_method(options.method), label_of(options)
-        regularizer = regularizers.options(label, method)
+        method, label, regularizer = check(options)
         if regularizer and options.dose is not None:
             measured = doses.find(model, method.name, label)
             return cls(method, options, label, regularizer, measured.weight(options.dose), measured)
-        given = options.lam if regularizer else None
-        lam = regularizers.weight(label, method) if given is None else given
-        return cls(method, options, label, regularizer, lam)
+        return cls(method, options, label, regularizer, weight(options))
 
     @property
     def nc3_words(self) -> str | None:
@@ -90,6 +87,24 @@ class Treatment:
             **self.options.model_dump(include=length),
             **options,
         )
+
+
+def check(
+    options: Debiasing,
+) -> tuple[Method | None, RegularizerLabel, regularizers.Options | None]:
+    """Method, label and regularizer of a configuration. Raises ``FairNCError`` if they do not go together."""
+    if options.method == "base":
+        return None, RegularizerLabel("none"), None
+    method, label = get_method(options.method), label_of(options)
+    return method, label, regularizers.options(label, method)
+
+
+def weight(options: Debiasing) -> float:
+    """λ or μ of a configuration without a dose: the given one, else the usual one of its regularizer."""
+    method, label, regularizer = check(options)
+    if regularizer and options.lam is not None:
+        return options.lam
+    return regularizers.weight(label, method)
 
 
 def label_of(options: Debiasing) -> RegularizerLabel:
