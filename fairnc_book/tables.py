@@ -242,7 +242,9 @@ def instruments(names: Iterable[str]) -> str:
     rows = ["| benchmark | what it measures | what it cannot tell | source |", "|---|---|---|---|"]
     for name in dict.fromkeys(name.partition(":")[0] for name in names):
         benchmark = benchmarks.get(name)
-        rows.append(f"| {name} | {benchmark.measures} | {benchmark.limits} | {cited(benchmark.source)} |")
+        rows.append(
+            f"| {name} | {benchmark.measures} | {benchmark.limits} | {cited(benchmark.source)} |"
+        )
     return "\n".join(rows)
 
 
@@ -251,7 +253,9 @@ def cited(key: str) -> str:
     from pybtex.richtext import Text
 
     entry = _sources()[key]
-    names = [str(Text.from_latex(" ".join(person.last_names))) for person in entry.persons["author"]]
+    names = [
+        str(Text.from_latex(" ".join(person.last_names))) for person in entry.persons["author"]
+    ]
     authors = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
     return f"[({authors}, {entry.fields['year']})](#{key})"
 

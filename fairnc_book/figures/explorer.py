@@ -64,9 +64,8 @@ def word_explorer(data: dict) -> Widget:
         yaxis_title="cos(class mean, embedding)",
     )
     alt = f"Scatter of words of {data['corpus']}: cosine of class mean and embedding by the number of times a word was seen."
-    finish(
-        figure, name="fig-explored", alt=alt, caption=""
-    )  # no caption: a numbered figure that is not seen would count
+    # No caption: a numbered figure that is not seen would count.
+    finish(figure, name="fig-explored", alt=alt, caption="")
     colors = {group: GROUP_COLORS[group] for group in ("female", "male")}
     colors |= {"others": GROUP_COLORS["profession"], "chosen": PALETTE[4]}
     return Widget("words", data | {"colors": colors}, alt=alt, instead=figure)
