@@ -34,6 +34,11 @@ def counting():
     return measure, calls
 
 
+def test_every_run_can_be_stored():
+    computing = set(runs.__all__) - {"recorded_trajectory"}
+    assert {name for name in computing if hasattr(getattr(runs, name), "__wrapped__")} == computing
+
+
 def test_without_a_store_everything_is_computed(monkeypatch):
     monkeypatch.delenv(store.ENVIRONMENT, raising=False)
     measure, calls = counting()
