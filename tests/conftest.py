@@ -41,6 +41,23 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+def without_dropout(model):
+    """The model, with every rate of dropout set to 0."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if hasattr(module, "dropout_prob"):  # which the attention of BERT in transformers 4 reads instead
+            module.dropout_prob = 0.0
+    return model
+
+
+class InOrder:
+    """For a ``transformers.Trainer``: rows are taken as they stand, which transformers 4 has no option for."""
+
+    def _get_train_sampler(self, *_):
+        return torch.utils.data.SequentialSampler(self.train_dataset)
+
+
 SENTENCES = """
 the nurse said that she was tired . the engineer said that he was tired . the doctor met the waitress .
 a woman and a man walk home . the girl reads a book , the boy writes a letter . my sister is a teacher .

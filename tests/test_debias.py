@@ -162,6 +162,7 @@ def test_dropout_sets_both_rates_and_leaves_the_configuration(tiny):
         rates = {name: module.p for name, module in model.named_modules() if isinstance(module, nn.Dropout)}
         assert set(rates.values()) == {0.15, 0.20}
         assert sum(rate == 0.15 for rate in rates.values()) == 2  # one for each layer's attention
+        assert {getattr(module, "dropout_prob", 0.15) for module in model.modules()} == {0.15}
         assert model.config.to_dict() == config
 
 
