@@ -280,7 +280,7 @@ def test_a_task_says_what_it_lacks(monkeypatch):
         raise FairNCError(f"dataset {name}: the hub does not answer ({config}, and so on)")
 
     monkeypatch.delenv("FAIRNC_DATA", raising=False)
-    monkeypatch.setattr("fairnc_utils.assets.hub_dataset", silent)
+    monkeypatch.setattr("fairnc_utils.hub.dataset", silent)
     missing = tasks.missing(["rte", "sst2", "snli"])
     assert missing["rte"].source == missing["sst2"].source != missing["snli"].source
     assert "put it there" in missing["rte"].reason

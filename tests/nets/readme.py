@@ -25,7 +25,7 @@ MARKS = {
     "sft": "class NC3SFTTrainer",
 }
 
-TEXTS = ["she met him", "he met her"]
+TEXTS = ["she met him", "he met her"] * 16  # classes that are seen less say nothing
 SIZE = {
     "hidden_size": 16,
     "num_hidden_layers": 2,
