@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import torch
-from conftest import TINY, InOrder, without_dropout
+from conftest import TINY, TRANSFORMERS_4, InOrder, without_dropout
 from torch import multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
@@ -611,8 +611,8 @@ def train(lm, options, *, weight, steps, task=0.0, lr=0.01):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_corrected_lowers_the_measured_unc3(tiny, family):
-    before, after = train(tiny(family), corrected(), weight=1.0, steps=80)
-    assert after.unc3 < 0.5 * before.unc3
+    before, after = train(tiny(family), corrected(), weight=1.0, steps=300, lr=0.003)
+    assert after.unc3 < 0.2 * before.unc3
 
 
 def test_align_raises_the_measured_nc3(tiny):
@@ -713,6 +713,8 @@ def test_trainer_resets_each_epoch_where_the_preset_says_so(tiny, tmp_path):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_trainer_averages_over_accumulated_batches(tiny, tmp_path, smoothing):
     """Two batches of one text twice: their mean R is that of one; so are the losses, hence the weights."""
+    if TRANSFORMERS_4 and smoothing:
+        pytest.skip("its Trainer adds up smoothed losses, with or without a regularizer")
     found = {}
     for accumulate in (1, 2):
         lm = tiny("llama")  # divides its loss by the number of tokens of all batches
@@ -764,7 +766,7 @@ def test_lambda_weighs_the_same_however_many_batches_a_step_has(tiny, tmp_path, 
     torch.testing.assert_close(found[NC3Trainer, 2], found[NC3Trainer, 1], rtol=1e-3, atol=1e-6)
     ratio = sum((found[PlainTrainer, 2][name] * step).sum() for name, step in found[PlainTrainer, 1].items())
     ratio = ratio / sum(step.square().sum() for step in found[PlainTrainer, 1].values())
-    assert ratio.item() == pytest.approx({"bert": 2, "llama": 1}[family], rel=1e-3)  # why the mixin corrects it
+    assert ratio.item() == pytest.approx(2 if family == "bert" and not TRANSFORMERS_4 else 1, rel=1e-3)  # why the mixin corrects it
 
 
 def test_trainer_reads_labels_that_its_loss_takes_away(tiny, tmp_path):
