@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 from fairnc_utils.errors import FairNCError
 
-_MEASURE = ("datasets", "pandas", "pyarrow", "pydantic", "tqdm", "yaml")
+_MEASURE = ("datasets", "pandas", "pyarrow", "pydantic", "yaml")
 
 #: Extra of ``pyproject.toml`` → modules that it brings.
 MODULES = {

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForSequenceClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from fairnc_utils import corpora, stats, training
+from fairnc_utils import batching, corpora, stats, training
 from fairnc_utils._onednn import adopt
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
@@ -54,7 +54,7 @@ class Classifier:
         ids = [row["input_ids"] for row in inputs]
         if (longest := max(map(len, ids), default=0)) > self.max_length:
             raise FairNCError(f"an input has {longest} tokens; {self.name} reads {self.max_length} at most: cut it")
-        for batch in corpora.bucketed(ids, pad_id=self.tokenizer.pad_token_id, tokens=tokens):
+        for batch in batching.bucketed(ids, pad_id=self.tokenizer.pad_token_id, tokens=tokens):
             tensors = collate([inputs[i] for i in batch.index], self.model, self.tokenizer)
             found.append(self.model(**{name: tensor.to(self.device) for name, tensor in tensors.items()}).logits)
             order.append(batch.index)
@@ -118,9 +118,9 @@ def attach(lm: LanguageModel, task: Task) -> nn.Module:
 
 def collate(rows: Sequence[Input], model: nn.Module, tokenizer) -> dict[str, Tensor]:
     """Inputs as padded tensors (B, T), segments only for models that know them; ``positions`` (B, P), ``labels`` (B,)."""
-    batch = corpora.padded_batch([row["input_ids"] for row in rows], tokenizer.pad_token_id)
+    batch = batching.padded_batch([row["input_ids"] for row in rows], tokenizer.pad_token_id)
     if getattr(model.config, "type_vocab_size", 1) > 1 and "token_type_ids" in rows[0]:
-        batch["token_type_ids"] = corpora.padded([row["token_type_ids"] for row in rows], 0)
+        batch["token_type_ids"] = batching.padded([row["token_type_ids"] for row in rows], 0)
     return batch | {key: torch.tensor([row[key] for row in rows]) for key in ("positions", "labels") if key in rows[0]}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fairnc_utils import _cache, collapse, corpora, models, words
+from fairnc_utils import _cache, batching, collapse, corpora, models, words
 from fairnc_utils._extras import needs
 from fairnc_utils._progress import progress
 from fairnc_utils.collapse import ClassStatistics, Collapse
@@ -122,7 +122,7 @@ def read_slots(
     lm.require_masked("collapse at slots needs a masked language model")
     split = split or (corpora.splits(corpus) or (None,))[-1]
     content = corpora.load(corpus, split)["text"][:texts]
-    sequences = corpora.tokenize(content, lm.tokenizer, max_length=lm.max_length)
+    sequences = batching.tokenize(content, lm.tokenizer, max_length=lm.max_length)
     listed = {token for chosen in lists for token in chosen.token_ids}
     occurrences: dict[int, list[tuple[int, int]]] = {}
     for row, ids in enumerate(sequences):
@@ -140,7 +140,7 @@ def read_slots(
     statistics = ClassStatistics(*lm.weight.shape, device=lm.device)
     masked = [[*ids[:place], lm.tokenizer.mask_token_id, *ids[place + 1 :]] for ids, place in slots]
     with progress(total=len(slots), desc="reading slots", unit="slot") as bar:
-        for batch in corpora.bucketed(masked, pad_id=lm.tokenizer.pad_token_id, tokens=_TOKENS, device=lm.device):
+        for batch in batching.bucketed(masked, pad_id=lm.tokenizer.pad_token_id, tokens=_TOKENS, device=lm.device):
             places = torch.tensor([slots[i][1] for i in batch.index], device=lm.device)
             labels = torch.tensor([slots[i][0][slots[i][1]] for i in batch.index], device=lm.device)
             with torch.no_grad():
@@ -155,7 +155,7 @@ def read_slots(
 def statistics_of(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> ClassStatistics:
     """Class statistics of the model as it is, in the head space, over token ids of texts; quietly, as training asks for it."""
     statistics = ClassStatistics(*lm.weight.shape, device=lm.device)
-    for batch in corpora.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id, tokens=_TOKENS, device=lm.device):
+    for batch in batching.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id, tokens=_TOKENS, device=lm.device):
         statistics.update(*lm.labelled_features(batch.input_ids, batch.attention_mask))
     return statistics
 
@@ -164,9 +164,9 @@ def labelled_features(
     lm: LanguageModel, texts: Sequence[str], *, space: str = "head", labels: str = "aligned", layer: int | str | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(features (N, D), labels (N,)) of all ordinary tokens of the texts, batch by batch; ``"all"`` layers: (L, N, D)."""
-    sequences = corpora.tokenize(texts, lm.tokenizer, max_length=lm.max_length)
+    sequences = batching.tokenize(texts, lm.tokenizer, max_length=lm.max_length)
     with progress(total=len(sequences), desc="reading texts", unit="text") as bar:
-        for batch in corpora.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id or 0, tokens=_TOKENS, device=lm.device):
+        for batch in batching.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id or 0, tokens=_TOKENS, device=lm.device):
             yield lm.labelled_features(batch.input_ids, batch.attention_mask, space=space, labels=labels, layer=layer)
             bar.update(len(batch.index))
 

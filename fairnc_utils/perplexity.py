@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from fairnc_utils import corpora
+from fairnc_utils import batching
 from fairnc_utils._onednn import linear
 from fairnc_utils.models import LanguageModel
 
@@ -28,9 +28,9 @@ def masked_perplexity(
     generator = torch.Generator().manual_seed(seed)
     special = torch.tensor(lm.special_ids)
     total = count = 0.0
-    for batch in corpora.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id, tokens=tokens):
+    for batch in batching.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id, tokens=tokens):
         maskable = ~torch.isin(batch.input_ids, special)
-        ids, positions, labels = corpora.mask_tokens(
+        ids, positions, labels = batching.mask_tokens(
             batch.input_ids,
             maskable,
             mask_id=lm.tokenizer.mask_token_id,

@@ -11,7 +11,7 @@ import transformers
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM
 
-from fairnc_utils import assets, corpora, model_folder, models, training
+from fairnc_utils import assets, batching, corpora, model_folder, models, training
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.perplexity import masked_perplexity
 
@@ -99,7 +99,7 @@ def pretrain(
             order = torch.randperm(len(rows), generator=generator, device=device)
             for start in range(0, max(1, len(rows) - batch_size + 1), batch_size):
                 ids = rows[order[start : start + batch_size]].long()
-                yield corpora.mask_tokens(
+                yield batching.mask_tokens(
                     ids, ~torch.isin(ids, special), mask_id=tokenizer.mask_token_id, vocab_size=model.config.vocab_size,
                     generator=generator,
                 )  # fmt: skip
@@ -143,7 +143,7 @@ def evaluate(lm: models.LanguageModel, *, sample: int | None = None) -> dict[str
     """Masked perplexity on the held-out text and on GAP test (low is good); ``sample``: first texts of each, None for all."""
     sources = {"heldout": texts()[1], "gap": corpora.load("gap", "test")["text"]}
     return {
-        f"{name}_perplexity": masked_perplexity(lm, corpora.tokenize(list(source)[:sample], lm.tokenizer))
+        f"{name}_perplexity": masked_perplexity(lm, batching.tokenize(list(source)[:sample], lm.tokenizer))
         for name, source in sources.items()
     }
 

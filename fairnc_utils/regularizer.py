@@ -311,7 +311,7 @@ class NC3Regularizer(nn.Module):
             if self.training and torch.is_grad_enabled():
                 self.counts.copy_(counts.detach())
                 self.sums.copy_(sums.detach())
-        return sums / counts.clamp_min(_EPS)[:, None], counts >= max(_EPS, self.options.min_weight)
+        return sums / counts.clamp_min(_EPS)[:, None], counts >= max(_EPS, self.options.min_weight or 0.0)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy  # its parts are imported when they are first used
+from numpy.typing import ArrayLike
 
 from fairnc_utils.errors import FairNCError
 
@@ -105,7 +106,7 @@ def over_seeds(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half, len(values))
 
 
-def t_reach(deviation: np.ndarray, n: np.ndarray) -> np.ndarray:
+def t_reach(deviation: ArrayLike, n: ArrayLike) -> np.ndarray:
     """Half the 95% t interval of a mean of ``n`` values with that standard deviation; NaN for a single one."""
     return scipy.stats.t.ppf((1 + LEVEL) / 2, np.asarray(n) - 1) * deviation / np.sqrt(n)
 

@@ -72,7 +72,7 @@ _PRONOUNS = {"she", "he", "her", "him", "his", "hers", "herself", "himself"}
 _WORD = re.compile(r"\bma'am\b|[^\W\d_]+", re.IGNORECASE)
 
 
-def _both_ways(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+def _both_ways(pairs: Iterable[tuple[str, ...]]) -> dict[str, str]:
     return {a: b for female, male in pairs for a, b in ((female, male), (male, female))}
 
 

@@ -15,12 +15,12 @@ With ``transformers.Trainer``, put ``SwapTrainerMixin`` before it and pass ``swa
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
-from fairnc_utils import corpora, models
+from fairnc_utils import batching, models
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.swap import BLANK, Names, Slot, slots
 
@@ -99,7 +99,7 @@ class SwapCollapse(nn.Module):
     def _batch(self, places: list[int]) -> dict[str, Tensor]:
         lm = self._lm[0]
         ids = [side[place] for side in self._sides for place in places]
-        padded = corpora.padded(ids, lm.tokenizer.pad_token_id or 0)
+        padded = batching.padded(ids, lm.tokenizer.pad_token_id or 0)
         if self._width:
             padded = nn.functional.pad(padded, (0, self._width - padded.shape[1]), value=lm.tokenizer.pad_token_id or 0)
         lengths = torch.tensor([len(row) for row in ids])
@@ -204,7 +204,13 @@ def _with_what_follows(lm: models.LanguageModel, batch: dict[str, Tensor]) -> Te
     return she - he
 
 
-class SwapTrainerMixin:
+if TYPE_CHECKING:
+    from transformers import Trainer
+else:
+    Trainer = object  # the mixin comes before a trainer of the user's choice
+
+
+class SwapTrainerMixin(Trainer):
     """Adds a ``SwapCollapse`` to a ``transformers.Trainer``: ``class MyTrainer(SwapTrainerMixin, Trainer): ...``, ``swap=``."""
 
     def __init__(self, *args, swap: SwapCollapse, **kwargs):

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from fairnc_utils import collapse, corpora, models, words
+from fairnc_utils import batching, collapse, corpora, models, words
 from speed.device import clock_of, peak
 from speed.timing import Row, Settings, median, paired
 
@@ -20,15 +20,15 @@ def run(settings: Settings) -> list[Row]:
     """
     lm, on_cpu = models.load("random" if settings.tiny else settings.model, device=settings.device), settings.device == "cpu"
     texts = corpora.load("gap", "test")["text"]
-    sequences = corpora.tokenize(texts[: 40 if settings.tiny else None], lm.tokenizer, max_length=lm.max_length)
-    batches = list(corpora.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id, device=lm.device))
+    sequences = batching.tokenize(texts[: 40 if settings.tiny else None], lm.tokenizer, max_length=lm.max_length)
+    batches = list(batching.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id, device=lm.device))
     batches = [batches[i] for i in np.random.default_rng(0).permutation(len(batches))]
     tokens = sum(int(batch.attention_mask.sum()) for batch in batches)
     size = min(BATCHES, len(batches)) if on_cpu and not settings.full_corpus else len(batches)
     final, classes = _final_step(lm, sequences)
     statistics = collapse.ClassStatistics(*lm.weight.shape, device=lm.device)
 
-    def part(repeat: int) -> list[corpora.Batch]:
+    def part(repeat: int) -> list[batching.Batch]:
         return [batches[i % len(batches)] for i in range(repeat * size, (repeat + 1) * size)]
 
     @torch.no_grad()

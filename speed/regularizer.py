@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from fairnc_utils import corpora, models, words
+from fairnc_utils import batching, corpora, models, words
 from fairnc_utils._cuda_graph import Captured
 from fairnc_utils.regularizer import NC3Regularizer
 from speed.timing import Row, Settings, median, paired
@@ -83,13 +83,13 @@ def _steps(model: nn.Module) -> int:
 def _batches(lm: models.LanguageModel, size: int) -> list[dict[str, Tensor]]:
     """Masked batches of ``size`` texts on the model's device."""
     texts = corpora.load("gap", "development")["text"]
-    sequences = corpora.tokenize(texts[: BATCHES * size], lm.tokenizer, max_length=LENGTH)
+    sequences = batching.tokenize(texts[: BATCHES * size], lm.tokenizer, max_length=LENGTH)
     whole = torch.tensor([ids for ids in sequences if len(ids) == LENGTH])
     generator, found = torch.Generator().manual_seed(0), []
     for _ in range(BATCHES):
         text = whole[torch.randint(len(whole), (size,), generator=generator)]
         maskable = ~torch.isin(text, torch.tensor(lm.special_ids))
-        masked, positions, labels = corpora.mask_tokens(
+        masked, positions, labels = batching.mask_tokens(
             text, maskable, mask_id=lm.tokenizer.mask_token_id, vocab_size=len(lm.weight), generator=generator
         )
         drawn = labels >= 0

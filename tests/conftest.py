@@ -7,6 +7,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
+import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedTokenizerFast
 
@@ -39,6 +40,27 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+#: The lowest transformers that is admitted differs in a few places that tests know of.
+TRANSFORMERS_4 = transformers.__version__.startswith("4.")
+
+
+def without_dropout(model):
+    """The model, with every rate of dropout set to 0."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if hasattr(module, "dropout_prob"):  # which the attention of BERT in transformers 4 reads instead
+            module.dropout_prob = 0.0
+    return model
+
+
+class InOrder:
+    """For a ``transformers.Trainer``: rows are taken as they stand, which transformers 4 has no option for."""
+
+    def _get_train_sampler(self, *_):
+        return torch.utils.data.SequentialSampler(self.train_dataset)
 
 
 SENTENCES = """

@@ -6,7 +6,7 @@
 import json
 from pathlib import Path
 
-from fairnc_utils import corpora, models, words
+from fairnc_utils import batching, corpora, models, words
 from fairnc_utils.benchmarks import get
 from fairnc_utils.collapse import VARIANTS, ClassStatistics, measure
 from fairnc_utils.perplexity import masked_perplexity
@@ -30,8 +30,8 @@ def collapse(lm):
     """Collapse of the gender words on the first 200 texts of GAP validation, both variants."""
     statistics = ClassStatistics(*lm.weight.shape)
     texts = corpora.load("gap", "validation")["text"][:200]
-    sequences = corpora.tokenize(texts, lm.tokenizer, max_length=lm.max_length)
-    for batch in corpora.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id):
+    sequences = batching.tokenize(texts, lm.tokenizer, max_length=lm.max_length)
+    for batch in batching.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id):
         statistics.update(*lm.labelled_features(batch.input_ids, batch.attention_mask))
     chosen = words.load("gender", lm.tokenizer).token_ids
     found = {variant: measure(statistics, lm.weight, classes=chosen, variant=variant) for variant in VARIANTS}
@@ -42,7 +42,7 @@ def collapse(lm):
 def perplexity(lm):
     """Masked perplexity on the first 48 texts of GAP validation."""
     texts = corpora.load("gap", "validation")["text"][:48]
-    return {"gap_validation_48": masked_perplexity(lm, corpora.tokenize(texts, lm.tokenizer))}
+    return {"gap_validation_48": masked_perplexity(lm, batching.tokenize(texts, lm.tokenizer))}
 
 
 def every(lm):

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairnc_utils import corpora
+from fairnc_utils import batching, corpora
 from fairnc_utils.errors import FairNCError
 
 
@@ -98,7 +98,7 @@ def test_fingerprint_is_of_the_content_and_its_borders():
 
 
 def test_tokens_are_cut_at_the_longest_input(tokenizer):
-    short, long = corpora.tokenize(["hello", "word " * 50], tokenizer, max_length=16)
+    short, long = batching.tokenize(["hello", "word " * 50], tokenizer, max_length=16)
     assert short[0] == long[0] == tokenizer.cls_token_id
     assert short[-1] == long[-1] == tokenizer.sep_token_id
     assert (len(short), len(long)) == (3, 16)
@@ -113,7 +113,7 @@ def test_batches_hold_every_sequence_once(lengths, tokens):
     rng = np.random.default_rng(0)
     sequences = [rng.integers(1, 99, n).tolist() for n in lengths]
     seen, widths = [], []
-    for batch in corpora.bucketed(sequences, pad_id=0, tokens=tokens):
+    for batch in batching.bucketed(sequences, pad_id=0, tokens=tokens):
         rows, width = batch.input_ids.shape
         assert rows == 1 or rows * max(width, 1) <= tokens
         widths.append(width)
@@ -129,11 +129,11 @@ def test_batches_hold_every_sequence_once(lengths, tokens):
 
 def test_padding_stays_small():
     lengths = np.random.default_rng(0).integers(5, 120, 1_000)
-    batches = list(corpora.bucketed([[1] * n for n in lengths], pad_id=0, tokens=2_048))
+    batches = list(batching.bucketed([[1] * n for n in lengths], pad_id=0, tokens=2_048))
     assert sum(batch.input_ids.numel() for batch in batches) < 1.05 * lengths.sum()
 
 
 def test_packed_rows_run_on():
-    rows = corpora.packed([[1, 2, 3], [4, 5], [6, 7, 8, 9]], width=4)
+    rows = batching.packed([[1, 2, 3], [4, 5], [6, 7, 8, 9]], width=4)
     assert rows.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
     assert rows.dtype == torch.int32

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from fairnc_utils import assets, corpora, debias, models, swap, training
+from fairnc_utils import assets, batching, corpora, debias, models, swap, training
 from fairnc_utils.debias import adept, adept_prefix, ase, base, mabel, masked
 from fairnc_utils.debias import train as debiasing
 from fairnc_utils.errors import FairNCError
@@ -92,7 +92,7 @@ def measured_on(tokenizer):
     for text in itertools.chain(*(corpora.load("gap", split)["text"] for split in ("validation", "test"))):
         found |= set(base.sentences(text))
     longer = [sentence.strip() for sentence in found if len(sentence.split()) > 4]
-    return {tuple(ids) for ids in corpora.tokenize(longer, tokenizer, max_length=128)}
+    return {tuple(ids) for ids in batching.tokenize(longer, tokenizer, max_length=128)}
 
 
 @each_method
@@ -116,7 +116,7 @@ def test_mlm_and_bec_differ_by_the_swap_alone(tokenizer):
     mlm, bec, cda = (
         list(debias.get(name).examples(tokenizer, limit=20, max_length=128)["input_ids"]) for name in ("mlm", "bec", "cda")
     )
-    assert bec == corpora.tokenize(list(map(swap.gender, texts)), tokenizer, max_length=128)
+    assert bec == batching.tokenize(list(map(swap.gender, texts)), tokenizer, max_length=128)
     assert cda == mlm + bec
 
 
@@ -162,6 +162,7 @@ def test_dropout_sets_both_rates_and_leaves_the_configuration(tiny):
         rates = {name: module.p for name, module in model.named_modules() if isinstance(module, nn.Dropout)}
         assert set(rates.values()) == {0.15, 0.20}
         assert sum(rate == 0.15 for rate in rates.values()) == 2  # one for each layer's attention
+        assert {getattr(module, "dropout_prob", 0.15) for module in model.modules()} == {0.15}
         assert model.config.to_dict() == config
 
 
@@ -238,7 +239,7 @@ def test_ase_consolidation_by_hand():
 
 def test_ase_fisher_is_the_mean_square_of_single_gradients(tiny, tokenizer):
     lm = tiny("bert")
-    texts = corpora.tokenize(["the nurse said that she was tired .", "he reads a book ."], tokenizer)
+    texts = batching.tokenize(["the nurse said that she was tired .", "he reads a book ."], tokenizer)
     found = ase.fisher_diagonal(lm.model, tokenizer, texts)
     generator, name = torch.Generator().manual_seed(0), "bert.encoder.layer.0.output.dense.weight"
     expected = 0
@@ -346,7 +347,7 @@ def test_prefix_does_not_see_padding_and_is_all_that_is_trained(tiny):
 
 
 def _ids(lm, texts):
-    batch = corpora.padded_batch([lm.tokenizer.encode(text) for text in texts], lm.tokenizer.pad_token_id)
+    batch = batching.padded_batch([lm.tokenizer.encode(text) for text in texts], lm.tokenizer.pad_token_id)
     width = batch["attention_mask"].sum(1).max()
     return batch["input_ids"][:, :width], batch["attention_mask"][:, :width]
 

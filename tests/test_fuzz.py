@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairnc_book import published
-from fairnc_utils import assets, benchmarks, corpora, hub, tasks, words
+from fairnc_utils import assets, batching, benchmarks, corpora, hub, tasks, words
 from fairnc_utils.debias import mabel
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.regularizer import corrected
@@ -133,7 +133,7 @@ def test_text_files(content, tmp_path_factory, tokenizer):
     found = asked(corpora.load, str(path))
     if found is not None:
         assert all(text == text.strip() != "" for text in found["text"])
-        assert all(len(ids) <= 16 for ids in corpora.tokenize(found["text"], tokenizer, max_length=16))
+        assert all(len(ids) <= 16 for ids in batching.tokenize(found["text"], tokenizer, max_length=16))
 
 
 def test_texts_with_a_mark_at_the_start_other_line_ends_and_long_lines(tmp_path, tokenizer):
@@ -142,7 +142,7 @@ def test_texts_with_a_mark_at_the_start_other_line_ends_and_long_lines(tmp_path,
     texts = list(corpora.load(str(path))["text"])
     assert texts[:2] == ["One.", "Two."]
     assert len(texts[2]) == 999_999
-    assert max(map(len, corpora.tokenize(texts, tokenizer))) == 512
+    assert max(map(len, batching.tokenize(texts, tokenizer))) == 512
 
 
 @few

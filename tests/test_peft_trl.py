@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from conftest import InOrder, without_dropout
 from test_regularizer import (
     TEXTS,
     called,
@@ -143,20 +144,18 @@ def sft(
 ):
     from datasets import Dataset
 
-    class SFT(NC3TrainerMixin, kind or trl.SFTTrainer):
+    class SFT(NC3TrainerMixin, InOrder, kind or trl.SFTTrainer):
         pass
 
     model = model or lm.model
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+    without_dropout(model)
     nc3 = NC3Regularizer(
         model, lm.tokenizer, ids_of(lm), options=options or NC3Options(memory="batch"), weight=2.0
     )
     settings = {
         "per_device_train_batch_size": 4, "max_steps": 1, "logging_steps": 1, "save_strategy": "no", "learning_rate": 1e-3,
         "use_cpu": True, "bf16": False, "report_to": [], "disable_tqdm": True, "dataloader_pin_memory": False, "seed": 0,
-        "gradient_checkpointing": False, "train_sampling_strategy": "sequential",
+        "gradient_checkpointing": False,
     } | arguments  # fmt: skip
     return SFT(
         model, args=(config or trl.SFTConfig)(str(folder), **settings), train_dataset=Dataset.from_list(rows),

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from fairnc_utils import corpora, model_folder, models, pretraining
+from fairnc_utils import batching, corpora, model_folder, models, pretraining
 from fairnc_utils.errors import FairNCError
 
 
@@ -39,8 +39,8 @@ def test_training_lowers_the_loss_and_the_folder_says_how_it_was_made(tmp_path, 
     monkeypatch.setattr(pretraining, "evaluate", partial(pretraining.evaluate, sample=20))
     torch.manual_seed(0)
     model, tokenizer = pretraining.start_model(scratch=True, layers=1, hidden=64)
-    ids = corpora.tokenize(corpora.load("gap", "development")["text"][:200], tokenizer)
-    rows = corpora.packed(ids, width=32)
+    ids = batching.tokenize(corpora.load("gap", "development")["text"][:200], tokenizer)
+    rows = batching.packed(ids, width=32)
     log = pretraining.pretrain(
         model, tokenizer, rows, ids[:5], steps=30, batch_size=8, lr_body=5e-3, evaluate_every=15
     )

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, TRANSFORMERS_4, InOrder, without_dropout
 from torch import multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
@@ -425,9 +425,7 @@ def test_gradient_checkpointing_changes_nothing(tiny, family, whole):
     batch = encode(lm, hide=["was"])
     lm.model.train()
     lm.model.config.use_cache = False
-    for module in lm.model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+    without_dropout(lm.model)
     for recompute in (False, True):
         nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
         lm.model.zero_grad()
@@ -613,8 +611,8 @@ def train(lm, options, *, weight, steps, task=0.0, lr=0.01):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_corrected_lowers_the_measured_unc3(tiny, family):
-    before, after = train(tiny(family), corrected(), weight=1.0, steps=80)
-    assert after.unc3 < 0.5 * before.unc3
+    before, after = train(tiny(family), corrected(), weight=1.0, steps=300, lr=0.003)
+    assert after.unc3 < 0.2 * before.unc3
 
 
 def test_align_raises_the_measured_nc3(tiny):
@@ -646,15 +644,17 @@ def test_twenty_lines_of_ones_own(tiny):
     assert nc3.counts.sum() > 0
 
 
-class NC3Trainer(NC3TrainerMixin, Trainer):
+class PlainTrainer(InOrder, Trainer):
+    pass
+
+
+class NC3Trainer(NC3TrainerMixin, PlainTrainer):
     pass
 
 
 def trainer(lm, folder, options=None, **arguments):
     lm.model.train()
-    for module in lm.model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+    without_dropout(lm.model)
     batch = encode(lm, TEXTS * 4, hide=["was"])
     rows = [{key: value[i] for key, value in batch.items()} for i in range(16)]
     nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), weight=2.0, options=options)
@@ -713,13 +713,15 @@ def test_trainer_resets_each_epoch_where_the_preset_says_so(tiny, tmp_path):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_trainer_averages_over_accumulated_batches(tiny, tmp_path, smoothing):
     """Two batches of one text twice: their mean R is that of one; so are the losses, hence the weights."""
+    if TRANSFORMERS_4 and smoothing:
+        pytest.skip("its Trainer adds up smoothed losses, with or without a regularizer")
     found = {}
     for accumulate in (1, 2):
         lm = tiny("llama")  # divides its loss by the number of tokens of all batches
         run = trainer(
             lm, tmp_path, NC3Options(memory="batch"), per_device_train_batch_size=4, gradient_accumulation_steps=accumulate,
             max_steps=2, label_smoothing_factor=smoothing, optim="sgd", max_grad_norm=0.0, lr_scheduler_type="constant",
-            learning_rate=0.1, train_sampling_strategy="sequential",
+            learning_rate=0.1,
         )  # fmt: skip
         run.train()
         found[accumulate] = weights_of(run)
@@ -749,23 +751,22 @@ def test_trainer_logs_what_is_measured(tiny, tmp_path):
 def test_lambda_weighs_the_same_however_many_batches_a_step_has(tiny, tmp_path, family):
     """BERT's loss knows no num_items_in_batch: Trainer alone adds up the means of the accumulated batches."""
     found = {}
-    for kind in (NC3Trainer, Trainer):
+    for kind in (NC3Trainer, PlainTrainer):
         for accumulate in (1, 2):
             run = trainer(
                 tiny(family), tmp_path, NC3Options(memory="batch"), gradient_accumulation_steps=accumulate, max_steps=1,
                 optim="sgd", max_grad_norm=0.0, lr_scheduler_type="constant", learning_rate=0.1,
-                train_sampling_strategy="sequential",
             )  # fmt: skip
-            if kind is Trainer:
+            if kind is PlainTrainer:
                 run.nc3.hook.remove()
-                run = Trainer(run.model, run.args, train_dataset=run.train_dataset)
+                run = PlainTrainer(run.model, run.args, train_dataset=run.train_dataset)
             before = weights_of(run)
             run.train()
             found[kind, accumulate] = {name: p - before[name] for name, p in weights_of(run).items()}
     torch.testing.assert_close(found[NC3Trainer, 2], found[NC3Trainer, 1], rtol=1e-3, atol=1e-6)
-    ratio = sum((found[Trainer, 2][name] * step).sum() for name, step in found[Trainer, 1].items())
-    ratio = ratio / sum(step.square().sum() for step in found[Trainer, 1].values())
-    assert ratio.item() == pytest.approx({"bert": 2, "llama": 1}[family], rel=1e-3)  # why the mixin corrects it
+    ratio = sum((found[PlainTrainer, 2][name] * step).sum() for name, step in found[PlainTrainer, 1].items())
+    ratio = ratio / sum(step.square().sum() for step in found[PlainTrainer, 1].values())
+    assert ratio.item() == pytest.approx(2 if family == "bert" and not TRANSFORMERS_4 else 1, rel=1e-3)  # why the mixin corrects it
 
 
 def test_trainer_reads_labels_that_its_loss_takes_away(tiny, tmp_path):

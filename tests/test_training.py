@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fairnc_utils import corpora, training
+from fairnc_utils import batching, training
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.perplexity import masked_perplexity
 
@@ -185,7 +185,7 @@ def masked():
     return (
         ids,
         maskable,
-        *corpora.mask_tokens(
+        *batching.mask_tokens(
             ids, maskable, mask_id=MASK, vocab_size=VOCABULARY, generator=torch.Generator().manual_seed(1)
         ),
     )
@@ -228,7 +228,7 @@ def test_masking_is_80_10_10_and_even_over_places(masked):
 def test_masking_leaves_a_row_without_places_alone_and_masks_one_of_a_short_row():
     ids = torch.tensor([[1, 2, 0, 0], [1, 50, 2, 0]])
     maskable = torch.tensor([[False] * 4, [False, True, False, False]])
-    corrupted, positions, labels = corpora.mask_tokens(ids, maskable, mask_id=MASK, vocab_size=100)
+    corrupted, positions, labels = batching.mask_tokens(ids, maskable, mask_id=MASK, vocab_size=100)
     assert torch.equal(corrupted[0], ids[0])
     assert (labels[0] == -100).all()
     assert labels[1].tolist() == [50]
@@ -239,7 +239,7 @@ def test_masking_depends_on_its_generator_alone():
     ids = torch.randint(10, 99, (5, 40), generator=torch.Generator().manual_seed(0))
     options = {"mask_id": MASK, "vocab_size": 99}
     draws = [
-        corpora.mask_tokens(ids, ids > 0, generator=torch.Generator().manual_seed(s), **options)[0] for s in (1, 1, 2)
+        batching.mask_tokens(ids, ids > 0, generator=torch.Generator().manual_seed(s), **options)[0] for s in (1, 1, 2)
     ]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
@@ -251,7 +251,7 @@ def test_masking_depends_on_its_generator_alone():
 def test_perplexity_of_a_model_that_knows_nothing_is_the_vocabulary_size(tiny):
     lm = tiny("bert")
     blind = dataclasses.replace(lm, weight=torch.zeros_like(lm.weight), bias=None)
-    sequences = corpora.tokenize(["the nurse said that she was tired .", "he reads a book ."], lm.tokenizer)
+    sequences = batching.tokenize(["the nurse said that she was tired .", "he reads a book ."], lm.tokenizer)
     assert masked_perplexity(blind, sequences) == pytest.approx(30_522, rel=1e-4)
 
 
@@ -264,7 +264,7 @@ def test_perplexity_of_a_causal_model_is_refused(tiny, family):
 def test_perplexity_is_repeatable_and_needs_no_padding_token_right(tiny):
     lm = tiny("bert")
     texts = ["the nurse said that she was tired .", "he reads a book and walks home .", "a man ."]
-    sequences = corpora.tokenize(texts, lm.tokenizer)
+    sequences = batching.tokenize(texts, lm.tokenizer)
     values = [masked_perplexity(lm, sequences, seed=seed) for seed in (0, 0, 1)]
     assert values[0] == values[1] != values[2]
 
@@ -272,13 +272,13 @@ def test_perplexity_is_repeatable_and_needs_no_padding_token_right(tiny):
 def test_perplexity_falls_with_training(tiny):
     """Positive control: a few steps on two sentences and the same sentences surprise less."""
     lm = tiny("roberta")
-    sequences = corpora.tokenize(["the nurse said that she was tired .", "the boy writes a letter ."] * 8, lm.tokenizer)
-    batch = next(iter(corpora.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id)))
+    sequences = batching.tokenize(["the nurse said that she was tired .", "the boy writes a letter ."] * 8, lm.tokenizer)
+    batch = next(iter(batching.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id)))
     special = torch.tensor(lm.special_ids)
     before = masked_perplexity(lm, sequences)
 
     def loss(generator):
-        ids, positions, labels = corpora.mask_tokens(
+        ids, positions, labels = batching.mask_tokens(
             batch.input_ids, ~torch.isin(batch.input_ids, special), mask_id=lm.tokenizer.mask_token_id, vocab_size=420,
             generator=generator,
         )  # fmt: skip

@@ -17,7 +17,7 @@ import datasets
 import torch
 from torch import Tensor, nn
 
-from fairnc_utils import corpora, words
+from fairnc_utils import batching, corpora, words
 from fairnc_utils.debias.base import Batch, Method, Recipe, Rows
 
 NEUTRAL_WEIGHT, ATTRIBUTE_WEIGHT, RHO = 0.3, 0.7, 10.0
@@ -51,12 +51,12 @@ def examples(tokenizer, *, limit: int | None = None, max_length: int = 128) -> d
 def _sequences(texts: Sequence[str], tokenizer, max_length: int, *, part: int = 1024) -> Iterator[list[int]]:
     """Token ids of text after text; no more is tokenized than is asked for."""
     for start in range(0, len(texts), part):
-        yield from corpora.tokenize(texts[start : start + part], tokenizer, max_length=max_length)
+        yield from batching.tokenize(texts[start : start + part], tokenizer, max_length=max_length)
 
 
 def collate(rows: Rows, tokenizer, generator: torch.Generator) -> Batch:
     """``kind`` (B,) and ``place`` (B,): the sentence's group and where its word stands; nothing is masked."""
-    batch = corpora.padded_batch([row["input_ids"] for row in rows], tokenizer.pad_token_id)
+    batch = batching.padded_batch([row["input_ids"] for row in rows], tokenizer.pad_token_id)
     return batch | {key: torch.tensor([row[key] for row in rows]) for key in ("kind", "place")}
 
 

@@ -14,7 +14,7 @@ import datasets
 import torch
 from torch import Tensor, nn
 
-from fairnc_utils import corpora, models, swap, words
+from fairnc_utils import batching, models, swap, words
 from fairnc_utils.debias import base
 from fairnc_utils.debias.base import Batch, Method, Recipe, Rows
 
@@ -64,10 +64,10 @@ def _encoded(template: str, occupation: str, tokenizer, max_length: int) -> dict
 
 def collate(rows: Rows, tokenizer, generator: torch.Generator) -> Batch:
     """``labels`` hold the pronoun at the mask; ``occupation`` (B, T) is 1 at the occupation's tokens."""
-    batch = corpora.padded_batch([row["input_ids"] for row in rows], tokenizer.pad_token_id)
+    batch = batching.padded_batch([row["input_ids"] for row in rows], tokenizer.pad_token_id)
     pronouns = torch.tensor([row["pronoun_id"] for row in rows])[:, None]
     labels = torch.where(batch["input_ids"] == tokenizer.mask_token_id, pronouns, -100)
-    return batch | {"labels": labels, "occupation": corpora.padded([row["occupation"] for row in rows], 0)}
+    return batch | {"labels": labels, "occupation": batching.padded([row["occupation"] for row in rows], 0)}
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class State:
 def prepare(model: nn.Module, tokenizer, rows: Rows) -> State:
     lm = models.wrap(model, tokenizer, name="ase", evaluate=False)
     anchor = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    texts = corpora.tokenize(base.gap_sentences(FISHER_TEXTS)[:FISHER_TEXTS], tokenizer, max_length=lm.max_length)
+    texts = batching.tokenize(base.gap_sentences(FISHER_TEXTS)[:FISHER_TEXTS], tokenizer, max_length=lm.max_length)
     return State(lm, gender_direction(lm), anchor, fisher_diagonal(model, tokenizer, texts))
 
 

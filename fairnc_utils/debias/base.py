@@ -9,7 +9,7 @@ import datasets
 import torch
 from torch import Tensor, nn
 
-from fairnc_utils import corpora
+from fairnc_utils import batching, corpora
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.training import Recipe
 
@@ -65,16 +65,16 @@ def gap_sentences(limit: int | None = None) -> list[str]:
 
 def tokenized(texts: Sequence[str], tokenizer, *, max_length: int) -> datasets.Dataset:
     """One row a text, column ``input_ids``."""
-    return datasets.Dataset.from_dict({"input_ids": corpora.tokenize(texts, tokenizer, max_length=max_length)})
+    return datasets.Dataset.from_dict({"input_ids": batching.tokenize(texts, tokenizer, max_length=max_length)})
 
 
 def masked_batch(sequences: Sequence[Sequence[int]], tokenizer, generator: torch.Generator) -> Batch:
     """A masked language modelling batch (15%, 80/10/10): ``labels`` (B, T) hold the original ids there and −100 elsewhere."""
     if tokenizer.mask_token_id is None:
         raise FairNCError("this method masks words; it needs a masked language model")
-    batch = corpora.padded_batch(sequences, tokenizer.pad_token_id)
+    batch = batching.padded_batch(sequences, tokenizer.pad_token_id)
     maskable = ~torch.isin(batch["input_ids"], torch.tensor(sorted(set(tokenizer.all_special_ids))))
-    ids, positions, labels = corpora.mask_tokens(
+    ids, positions, labels = batching.mask_tokens(
         batch["input_ids"], maskable, mask_id=tokenizer.mask_token_id, vocab_size=len(tokenizer), generator=generator
     )
     dense = torch.full_like(ids, -100).scatter_(1, positions, labels)

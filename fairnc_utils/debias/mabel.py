@@ -20,7 +20,7 @@ import datasets
 import torch
 from torch import Tensor, nn
 
-from fairnc_utils import _io, corpora, hub, swap
+from fairnc_utils import _io, batching, hub, swap
 from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, masked_batch, masked_lm_loss
 from fairnc_utils.errors import FairNCError
 
@@ -60,14 +60,14 @@ def examples(tokenizer, *, limit: int | None = None, max_length: int = 128, pair
     """Token ids of premise, hypothesis and their swapped copies."""
     premises, hypotheses = zip(*pairs(limit), strict=True)
     texts = (premises, hypotheses, list(map(swap.gender, premises)), list(map(swap.gender, hypotheses)))
-    ids = [corpora.tokenize(part, tokenizer, max_length=max_length) for part in texts]
+    ids = [batching.tokenize(part, tokenizer, max_length=max_length) for part in texts]
     return datasets.Dataset.from_dict(dict(zip(COLUMNS, ids, strict=True)))
 
 
 def collate(rows: Rows, tokenizer, generator: torch.Generator) -> Batch:
     """4B sequences in the order of ``COLUMNS``: ``text_ids`` as they stand, ``input_ids`` and ``labels`` masked."""
     sequences = [row[column] for column in COLUMNS for row in rows]
-    text_ids = corpora.padded(sequences, tokenizer.pad_token_id)
+    text_ids = batching.padded(sequences, tokenizer.pad_token_id)
     return masked_batch(sequences, tokenizer, generator) | {"text_ids": text_ids}
 
 

@@ -35,6 +35,8 @@ def more_dropout(model: nn.Module, tokenizer=None, rows=None) -> None:
     for name, module in model.named_modules():
         if isinstance(module, nn.Dropout):
             module.p = ATTENTION_DROPOUT if name.endswith(("attention.self.dropout", "attention.dropout")) else HIDDEN_DROPOUT
+        if hasattr(module, "dropout_prob"):  # which the attention of BERT in transformers 4 reads instead
+            module.dropout_prob = ATTENTION_DROPOUT
 
 
 def _method(name: str, source: str, corpus: str, *, original: bool, swapped: bool, prepare=None) -> Method:

@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import torch
 
-from fairnc_utils import corpora, words
+from fairnc_utils import batching, corpora, words
 from fairnc_utils.debias import swap_pairs
 from fairnc_utils.debias.base import Method
 from fairnc_utils.debias.swap_pairs import SwapOptions
@@ -117,7 +117,7 @@ def word_list(
     if name not in ("random", "matched"):
         return words.load(name, lm.tokenizer)
     texts = corpora.load("gap", "development")["text"]
-    sequences = corpora.tokenize(texts, lm.tokenizer, max_length=lm.max_length)
+    sequences = batching.tokenize(texts, lm.tokenizer, max_length=lm.max_length)
     tokens = torch.tensor([i for ids in sequences for i in ids])
     counts = torch.bincount(tokens, minlength=len(lm.weight)).numpy()
     return words.control(name, lm.tokenizer, counts, min_count=1, seed=seed)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from fairnc_utils import benchmarks, corpora, models, pretraining
+from fairnc_utils import batching, benchmarks, corpora, models, pretraining
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.perplexity import masked_perplexity
@@ -72,7 +72,7 @@ def perplexity(**options) -> Run:
 
 def gap_perplexity(lm: LanguageModel, *, texts: int | None = None) -> dict:
     """Result row of the masked perplexity on (the first texts of) GAP test."""
-    sequences = corpora.tokenize(corpora.load("gap", "test")["text"][:texts], lm.tokenizer, max_length=lm.max_length)
+    sequences = batching.tokenize(corpora.load("gap", "test")["text"][:texts], lm.tokenizer, max_length=lm.max_length)
     value = masked_perplexity(lm, sequences)
     return {"benchmark": "perplexity", "corpus": "gap", "split": "test", "metric": "masked_perplexity", "value": value}
 

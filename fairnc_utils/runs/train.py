@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 
-from fairnc_utils import collapse, corpora, measurement, model_folder, models, training, words
+from fairnc_utils import batching, collapse, corpora, measurement, model_folder, models, training, words
 from fairnc_utils._atomic import require_folder
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
@@ -81,7 +81,7 @@ def _evaluation(
 ) -> Callable[[], dict[str, float]]:
     """Function that measures the model as it is: NC3 and UNC3 of the gender words and masked perplexity on GAP validation."""
     validation = corpora.load("gap", "validation")["text"][:texts]
-    sequences = corpora.tokenize(validation, lm.tokenizer, max_length=lm.max_length)
+    sequences = batching.tokenize(validation, lm.tokenizer, max_length=lm.max_length)
     classes = words.load("gender", lm.tokenizer).token_ids
 
     def evaluate() -> dict[str, float]:

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fairnc_utils import collapse, corpora, measurement, models, projection, words
+from fairnc_utils import batching, collapse, corpora, measurement, models, projection, words
 from fairnc_utils._extras import needs
 from fairnc_utils.collapse import Collapse
 from fairnc_utils.debias import get as get_method
@@ -48,7 +48,7 @@ class _Watch:
 
     def __post_init__(self) -> None:
         texts = corpora.load("gap", self.config.split)["text"][: self.config.evaluation_texts]
-        self.sequences = corpora.tokenize(texts, self.lm.tokenizer, max_length=self.lm.max_length)
+        self.sequences = batching.tokenize(texts, self.lm.tokenizer, max_length=self.lm.max_length)
         self.every = -(-self.config.steps // self.config.snapshots)
 
     def __call__(self) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -11,37 +10,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import torch
+import readme
 from conftest import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCKS = re.findall(
-    r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
-)
-
-#: What a reader has before the code of a block starts.
-GIVEN = """
-from pathlib import Path
-import fairnc_utils
-assert Path(fairnc_utils.__file__).is_relative_to({venv!r}), fairnc_utils.__file__
-import datasets
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained({model!r})
-model = {auto}.from_pretrained({model!r})
-texts = ["she met him", "he met her"]
-batch = dict(tokenizer(texts, return_tensors="pt"))
-batch["labels"] = batch["input_ids"].clone()
-rows = [dict(zip(batch, row)) for row in zip(*batch.values())]
-"""
-
-#: What a block uses → the model that it is about, its data set, and what must have come of it.
-ABOUT = {
-    "measurement.read": ("bert", "rows", "found.unc3"),
-    "model(**batch).loss": ("bert", "rows", "loss.backward() or nc3.measured.r"),
-    "NC3Trainer(": ("bert", "rows", "nc3.measured.r"),
-    "NC3SFTTrainer(": ("llama", 'datasets.Dataset.from_dict({"text": texts})', "nc3.measured.r"),
-}
-
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 pytestmark = pytest.mark.slow
@@ -99,7 +71,7 @@ def venv(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def models(tiny, tokenizer, tmp_path_factory) -> dict[str, Path]:
+def models(tiny, tmp_path_factory) -> dict[str, Path]:
     """A small model of each family on disk, with its tokenizer."""
     folders = {family: tmp_path_factory.mktemp(family) for family in TINY}
     for family, folder in folders.items():
@@ -109,34 +81,20 @@ def models(tiny, tokenizer, tmp_path_factory) -> dict[str, Path]:
     return folders
 
 
-@pytest.fixture(scope="module")
-def llama(tiny, tokenizer, tmp_path_factory) -> Path:
-    """A small causal model whose vocabulary has the gender words."""
-    folder = tmp_path_factory.mktemp("llama")
-    tiny("llama", vocab_size=len(tokenizer)).model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": "[SEP]"}))
-    return folder
-
-
-@pytest.mark.parametrize("block", BLOCKS)
-def test_code_of_the_readme_runs(venv, models, llama, tmp_path, block):
+@pytest.mark.parametrize("check", readme.CHECKS)
+def test_code_of_the_readme_runs(venv, tmp_path, check):
     (tmp_path / "models").symlink_to(ROOT / "models")  # as in a checkout
-    ((family, dataset, outcome),) = [about for use, about in ABOUT.items() if use in block]
-    if not torch.cuda.is_available():  # TRL's default is bfloat16 on a GPU
-        block = block.replace('SFTConfig("trained")', 'SFTConfig("trained", use_cpu=True)')
-    given = GIVEN.format(
-        venv=str(venv),
-        model=str(llama if family == "llama" else models[family]),
-        auto="AutoModelForCausalLM" if family == "llama" else "AutoModelForMaskedLM",
+    run(venv / "bin/python", ROOT / "tests/nets/readme.py", check, cwd=tmp_path)
+
+
+def test_each_block_of_the_readme_is_run_and_from_the_wheel(venv, tmp_path):
+    assert [[mark for mark in readme.MARKS.values() if mark in code] for code in readme.BLOCKS] == [
+        [mark] for mark in readme.MARKS.values()
+    ]
+    place = run(
+        venv / "bin/python", "-c", "import fairnc_utils; print(fairnc_utils.__file__)", cwd=tmp_path
     )
-    run(
-        venv / "bin/python",
-        "-c",
-        f"{given}dataset = {dataset}\n{block}\nassert {outcome} > 0",
-        cwd=tmp_path,
-    )
+    assert Path(place.strip()).is_relative_to(venv)
 
 
 def test_a_random_model_is_measured(venv, tmp_path):
@@ -170,8 +128,7 @@ def test_every_family_is_measured_and_scored(venv, models, tmp_path, kind):
     ]
     printed = run(venv / "bin/python", "-c", COMMANDS, cwd=tmp_path, given="\n".join(lines))
     values = {
-        (row["model"], row["metric"]): row["value"]
-        for row in map(json.loads, printed.splitlines())
+        (row["model"], row["metric"]): row["value"] for row in map(json.loads, printed.splitlines())
     }
     for model in (str(models[family]) for family in families):
         assert -1 < values[model, "nc3"] < 1
