@@ -94,6 +94,12 @@ BENCHMARKS: Registry[Any] = Registry(
             "how much she against he follows nouns that mean a gender, such as mother and father",
             BOTH,
         ),
+        "selectivity": _benchmark(
+            "selectivity:SELECTIVITY",
+            "the slope over occupations, as a share of what nouns that mean a gender change",
+            BOTH,
+            "Winogender",
+        ),
         "gender_agreement": _benchmark(
             "gender_agreement:GENDER_AGREEMENT",
             "how well the right one of she and he is known where a sentence tells",
