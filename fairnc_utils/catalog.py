@@ -224,6 +224,12 @@ METHODS: Registry[Any] = Registry(
         ),
         "cda": _method("masked:CDA", "sentences and their gender-swapped copies", "GAP"),
         "dropout": _method("masked:DROPOUT", "more dropout", "GAP"),
+        "planted": _method(
+            "planted:PLANTED", "a bias, not its removal: pronouns as the labour statistics have them; a control", "Winogender"
+        ),
+        "planted_reversed": _method(
+            "planted:PLANTED_REVERSED", "the same with the other pronoun each time", "Winogender"
+        ),
     },
     group="fairnc.methods",
     type="fairnc_utils.debias.base:Method",
