@@ -94,6 +94,12 @@ BENCHMARKS: Registry[Any] = Registry(
             "how much she against he follows nouns that mean a gender, such as mother and father",
             BOTH,
         ),
+        "selectivity": _benchmark(
+            "selectivity:SELECTIVITY",
+            "the slope over occupations, as a share of what nouns that mean a gender change",
+            BOTH,
+            "Winogender",
+        ),
         "gender_agreement": _benchmark(
             "gender_agreement:GENDER_AGREEMENT",
             "how well the right one of she and he is known where a sentence tells",
@@ -218,6 +224,12 @@ METHODS: Registry[Any] = Registry(
         ),
         "cda": _method("masked:CDA", "sentences and their gender-swapped copies", "GAP"),
         "dropout": _method("masked:DROPOUT", "more dropout", "GAP"),
+        "planted": _method(
+            "planted:PLANTED", "a bias, not its removal: pronouns as the labour statistics have them; a control", "Winogender"
+        ),
+        "planted_reversed": _method(
+            "planted:PLANTED_REVERSED", "the same with the other pronoun each time", "Winogender"
+        ),
     },
     group="fairnc.methods",
     type="fairnc_utils.debias.base:Method",

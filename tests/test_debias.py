@@ -40,7 +40,7 @@ def test_one_step_on_real_text(random_lm, method, monkeypatch, nli_folder):
     monkeypatch.setattr(ase, "FISHER_TEXTS", 4)
     before = {name: tensor.clone() for name, tensor in random_lm.model.state_dict().items()}
     nc3 = None if method.without_nc3 else corrected()
-    curve = debiasing.train(random_lm, method, nc3=nc3, lam=1.0, steps=1, batch_size=32, texts=6)
+    curve = debiasing.train(random_lm, method, regularizer=nc3, lam=1.0, steps=1, batch_size=32, texts=6)
     assert curve["task"].item() > 0
     assert nc3 is None or "penalty" in curve
     after = random_lm.model.state_dict()
@@ -74,7 +74,7 @@ def test_causal_models_are_refused(tiny):
 @pytest.mark.parametrize("family", ["distilbert", "roberta"])
 def test_other_families(tiny, family):
     lm = tiny(family)
-    curve = debiasing.train(lm, debias.get("bec"), nc3=corrected(), lam=1.0, steps=3, batch_size=32, texts=20)
+    curve = debiasing.train(lm, debias.get("bec"), regularizer=corrected(), lam=1.0, steps=3, batch_size=32, texts=20)
     assert curve["penalty"].item() > 0
 
 

@@ -11,6 +11,8 @@ from test_regularizer import (
     encode,
     gradients,
     ids_of,
+    nc3_of,
+    nc3_options,
     statistics,
     weights_of,
 )
@@ -19,7 +21,7 @@ from torch import nn
 from fairnc_utils import models
 from fairnc_utils.collapse import measure
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.regularizer import NC3Options, NC3Regularizer, NC3TrainerMixin
+from fairnc_utils.regularizer import NC3TrainerMixin
 
 peft = pytest.importorskip("peft")
 
@@ -48,10 +50,10 @@ def test_lora_that_has_learned_nothing_has_the_penalty_of_the_model(tiny, family
     batch = encode(lm)
     kept = {"weight": 3.0, "memory": "batch", "kind": "both"}
     expected = called(
-        NC3Regularizer(plain.model, plain.tokenizer, ids_of(plain), **kept), plain, batch
+        nc3_of(plain.model, plain.tokenizer, ids_of(plain), **kept), plain, batch
     )
     model = with_lora(lm, family)
-    nc3 = NC3Regularizer(model, lm.tokenizer, ids_of(lm), **kept)
+    nc3 = nc3_of(model, lm.tokenizer, ids_of(lm), **kept)
     assert nc3.causal == (lm.kind == "causal")
     model.eval()  # LoRA has no dropout here, but the call puts the model as the expected one was
     model(**batch)
@@ -89,9 +91,9 @@ def test_a_classifier_that_is_trained_along_is_the_one_read(tiny):
     """``modules_to_save`` puts a copy in its place, also when the regularizer was made before."""
     for early in (True, False):
         lm = tiny("llama")
-        nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), memory="batch") if early else None
+        nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), memory="batch") if early else None
         model = with_lora(lm, "llama", modules_to_save=["lm_head"])
-        nc3 = nc3 or NC3Regularizer(model, lm.tokenizer, ids_of(lm), memory="batch")
+        nc3 = nc3 or nc3_of(model, lm.tokenizer, ids_of(lm), memory="batch")
         with torch.no_grad():
             model.get_base_model().get_output_embeddings().weight.normal_()
         batch = encode(lm)
@@ -115,7 +117,7 @@ def test_an_adapter_on_the_classifier_is_refused(tiny):
     with pytest.raises(
         FairNCError, match="an adapter sits on the output classifier; take it out of target_modules"
     ):
-        NC3Regularizer(model, lm.tokenizer, ids_of(lm))
+        nc3_of(model, lm.tokenizer, ids_of(lm))
 
 
 # ------------------------------------------------------------------------------------------------------------------ TRL
@@ -149,8 +151,8 @@ def sft(
 
     model = model or lm.model
     without_dropout(model)
-    nc3 = NC3Regularizer(
-        model, lm.tokenizer, ids_of(lm), options=options or NC3Options(memory="batch"), weight=2.0
+    nc3 = nc3_of(
+        model, lm.tokenizer, ids_of(lm), options=options or nc3_options(memory="batch"), weight=2.0
     )
     settings = {
         "per_device_train_batch_size": 4, "max_steps": 1, "logging_steps": 1, "save_strategy": "no", "learning_rate": 1e-3,
@@ -260,7 +262,7 @@ def test_dpo_reads_the_rows_of_the_policy(trl, tiny, tmp_path, lora):
     policy = with_lora(lm, "llama") if lora else model
     run = sft(
         trl, lm, tmp_path / "run", model=policy, rows=rows, kind=trl.DPOTrainer, config=trl.DPOConfig, max_steps=2,
-        options=NC3Options(memory="cumulative"),
+        options=nc3_options(memory="cumulative"),
     )  # fmt: skip
     run.train()
     counts = dict(zip(run.nc3.ids.tolist(), run.nc3.counts.tolist(), strict=True))

@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -65,6 +66,15 @@ def gradients(model):
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
 
 
+nc3_options = partial(NC3Options, min_weight=0.0)
+
+
+def nc3_of(model, tokenizer, words="gender", *, weight=1.0, **named):
+    """A regularizer to which every class counts, however light: the texts here are short."""
+    options = named.pop("options", None) or nc3_options(**named)
+    return NC3Regularizer(model, tokenizer, words, weight=weight, options=options)
+
+
 # The value
 
 
@@ -74,7 +84,7 @@ def test_equals_what_is_measured(tiny, family, space):
     lm = tiny(family)
     if space == "encoder" and family in ("albert", "electra"):
         with pytest.raises(FairNCError, match="the last layer has 16 dimensions and the classifier 8; use space head"):
-            NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), space=space)
+            nc3_of(lm.model, lm.tokenizer, ids_of(lm), space=space)
         return
     if space == "encoder" and family == "opt":
         pytest.skip("OPT calls a part of its body: nothing shows its last layer")
@@ -83,7 +93,7 @@ def test_equals_what_is_measured(tiny, family, space):
     expected = measure(statistics(lm, batch, space=space), lm.weight, classes=ids, min_count=1)
     targets = {"uniform": expected.unc3, "align": 1 - expected.nc3, "both": expected.unc3 + 1 - expected.nc3}
     for kind, target in targets.items():
-        nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids, kind=kind, space=space, memory="batch", weight=3.0)
+        nc3 = nc3_of(lm.model, lm.tokenizer, ids, kind=kind, space=space, memory="batch", weight=3.0)
         torch.testing.assert_close(called(nc3, lm, batch), 3 * target, atol=1e-7, rtol=1e-6)
         nc3.hook.remove()
 
@@ -91,23 +101,23 @@ def test_equals_what_is_measured(tiny, family, space):
 def test_words_are_an_axis_a_list_or_ids(tiny):
     lm = tiny("bert")
     gender = words.load("gender", lm.tokenizer)
-    found = [NC3Regularizer(lm.model, lm.tokenizer, chosen).ids for chosen in ("gender", gender, gender.token_ids * 2)]
+    found = [nc3_of(lm.model, lm.tokenizer, chosen).ids for chosen in ("gender", gender, gender.token_ids * 2)]
     assert found[0].tolist() == found[1].tolist() == found[2].tolist() == sorted(gender.token_ids)
 
 
 def test_words_of_ones_own(tiny):
     lm = tiny("bert")
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, words=["she", "he", "nurse", "she"])
+    nc3 = nc3_of(lm.model, lm.tokenizer, words=["she", "he", "nurse", "she"])
     assert nc3.ids.tolist() == sorted(ids_of(lm, ["she", "he", "nurse"]))
     with pytest.raises(FairNCError, match="NC3 words: leave out unhelpfulness, she was: not single tokens"):
-        NC3Regularizer(lm.model, lm.tokenizer, words=("she", "unhelpfulness", "he", "she was"))
+        nc3_of(lm.model, lm.tokenizer, words=("she", "unhelpfulness", "he", "she was"))
 
 
 def test_what_is_measured_can_be_read(tiny):
     lm = tiny("bert")
     batch, ids = encode(lm), ids_of(lm)
     expected = measure(statistics(lm, batch), lm.weight, classes=ids, min_count=1)
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids, kind="both", memory="batch", weight=3.0)
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids, kind="both", memory="batch", weight=3.0)
     penalty = called(nc3, lm, batch)
     r, found, unc3, classes = (getattr(nc3.measured, name) for name in ("r", "nc3", "unc3", "classes"))
     assert not any(value.requires_grad for value in (r, found, unc3, classes))
@@ -121,7 +131,7 @@ def test_unseen_classes_do_not_count(tiny):
     lm = tiny("bert")
     batch, ids = encode(lm), ids_of(lm)
     plain, wider = (
-        NC3Regularizer(lm.model, lm.tokenizer, chosen, kind="both") for chosen in (ids, [*ids, *range(3000, 3020)])
+        nc3_of(lm.model, lm.tokenizer, chosen, kind="both") for chosen in (ids, [*ids, *range(3000, 3020)])
     )
     lm.model(**batch)
     torch.testing.assert_close(wider(batch), plain(batch))
@@ -132,7 +142,7 @@ def test_unseen_classes_do_not_count(tiny):
 @pytest.mark.parametrize("text", ["walk home .", "she walk home ."])
 def test_zero_with_fewer_than_two_seen_classes(tiny, text, kind, memory):
     lm = tiny("bert")
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), kind=kind, memory=memory)
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), kind=kind, memory=memory)
     value = called(nc3, lm, encode(lm, [text]))
     assert value.item() == 0
     value.backward()
@@ -141,7 +151,7 @@ def test_zero_with_fewer_than_two_seen_classes(tiny, text, kind, memory):
 
 def test_padding_is_no_word(tiny):
     lm = tiny("bert")
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm))
     batch = encode(lm)
     batch["input_ids"][batch["attention_mask"] == 0] = ids_of(lm, ["she"])[0]
     called(nc3, lm, batch)
@@ -150,7 +160,7 @@ def test_padding_is_no_word(tiny):
 
 def test_padding_on_the_left_predicts_no_word(tiny):
     lm = tiny("llama")
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm))
     she, was = ids_of(lm, ["she", "was"])
     batch = {"input_ids": torch.tensor([[1, 1, she, was]]), "attention_mask": torch.tensor([[0, 0, 1, 1]])}
     called(nc3, lm, batch)
@@ -165,7 +175,7 @@ def test_gradient_is_that_of_finite_differences(tiny, family, options):
     lm = tiny(family)
     lm.model.double()
     batch, parameters = encode(lm), list(lm.model.parameters())
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), **options)
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), **options)
     called(nc3, lm, encode(lm, TEXTS[:2]))  # a memory that is not empty
     called(nc3.eval(), lm, batch).backward()
     generator = torch.Generator().manual_seed(0)
@@ -184,12 +194,12 @@ def test_gradient_is_that_of_finite_differences(tiny, family, options):
 
 
 def test_presets():
-    assert corrected() == NC3Options("uniform", "head", "aligned", False, "attached", "ema", 0.99, False)
+    assert corrected() == nc3_options("uniform", "head", "aligned", False, "attached", "ema", 0.99, False)
     for method, (masked, per_epoch) in {
         "bec": (True, False), "ase": (True, False), "mabel": (False, False), "mabel_nli": (False, False),
         "adept": (False, True),
     }.items():  # fmt: skip
-        expected = NC3Options(
+        expected = nc3_options(
             "uniform", "encoder", "shifted", masked, "detached", "cumulative", reset_each_epoch=per_epoch
         )
         assert as_released(method) == expected
@@ -201,7 +211,7 @@ def test_detached_moves_only_the_rows_of_its_words(tiny, tied):
     lm = tiny("bert", tie_word_embeddings=tied)
     options = {"kind": "both", "space": "encoder", "memory": "batch"}
     for features in ("detached", "attached"):
-        nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), features=features, **options)
+        nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), features=features, **options)
         lm.model.zero_grad()
         called(nc3, lm, encode(lm)).backward()
         nc3.hook.remove()
@@ -221,7 +231,7 @@ def test_detached_moves_only_the_rows_of_its_words(tiny, tied):
 def test_labels_and_space_are_those_of_the_measurement(tiny, family, labels, space):
     lm = tiny(family)
     batch = encode(lm)
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), labels=labels, space=space)
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), labels=labels, space=space)
     called(nc3, lm, batch)
     expected = statistics(lm, batch, labels=labels, space=space)
     assert nc3.counts.tolist() == expected.counts[nc3.ids].tolist()
@@ -234,7 +244,7 @@ def test_masked_labels_lose_the_words_behind_masks(tiny):
     she = ids_of(lm, ["she"])[0]
     seen = {}
     for masked in (False, True):
-        nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), masked_labels=masked)
+        nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), masked_labels=masked)
         called(nc3, lm, batch)
         seen[masked] = dict(zip(nc3.ids.tolist(), nc3.counts.tolist(), strict=True))
         if not masked:
@@ -247,7 +257,7 @@ def test_masked_labels_lose_the_words_behind_masks(tiny):
 
 def test_cumulative_memory_keeps_everything(tiny):
     lm = tiny("bert")
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), memory="cumulative")
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), memory="cumulative")
     for text in TEXTS * 2:
         value = called(nc3, lm, encode(lm, [text]))
     whole = statistics(lm, encode(lm, TEXTS * 2))
@@ -262,7 +272,7 @@ def test_cumulative_memory_keeps_everything(tiny):
 
 def test_ema_forgets_with_its_decay(tiny):
     lm = tiny("bert")
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), decay=0.5)
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), decay=0.5)
     counts = sums = 0
     for text in TEXTS:
         called(nc3, lm, encode(lm, [text]))
@@ -279,7 +289,7 @@ def test_ema_forgets_with_its_decay(tiny):
 @pytest.mark.parametrize("memory", ["ema", "cumulative"])
 def test_long_absence_leaves_a_mean_as_it_was(tiny, memory):
     lm = tiny("bert")
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), memory=memory)
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), memory=memory)
     first = called(nc3, lm, encode(lm))
     for _ in range(1000):
         last = nc3({"input_ids": torch.zeros(1, 1, dtype=torch.int64)}, torch.zeros(1, 1, lm.weight.shape[1]))
@@ -307,8 +317,8 @@ def test_bad_methods_models_and_calls(tiny):
         as_released("cda")
     lm = tiny("bert")
     with pytest.raises(FairNCError, match="no output classifier"):
-        NC3Regularizer(lm.model.bert, lm.tokenizer)
-    nc3, batch = NC3Regularizer(lm.model, lm.tokenizer), encode(lm)
+        nc3_of(lm.model.bert, lm.tokenizer)
+    nc3, batch = nc3_of(lm.model, lm.tokenizer), encode(lm)
     with pytest.raises(FairNCError, match="run the model"):
         nc3(batch)
     called(nc3, lm, batch)
@@ -328,7 +338,7 @@ def test_bad_methods_models_and_calls(tiny):
 
 def test_evaluation_leaves_the_memory(tiny):
     lm = tiny("bert")
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm))
     called(nc3, lm, encode(lm))
     before = nc3.counts.clone()
     called(nc3.eval(), lm, encode(lm))
@@ -340,9 +350,9 @@ def test_evaluation_leaves_the_memory(tiny):
 
 def test_memory_resumes_from_the_state_dict(tiny):
     lm = tiny("bert")
-    whole = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
+    whole = nc3_of(lm.model, lm.tokenizer, ids_of(lm))
     called(whole, lm, encode(lm))
-    other = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
+    other = nc3_of(lm.model, lm.tokenizer, ids_of(lm))
     other.load_state_dict(pickle.loads(pickle.dumps(whole.state_dict())))
     later = encode(lm, TEXTS[:2])
     lm.model(**later)
@@ -353,7 +363,7 @@ def test_memory_resumes_from_the_state_dict(tiny):
 def test_features_can_be_given(tiny):
     lm = tiny("bert")
     batch = encode(lm)
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), memory="batch")
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), memory="batch")
     outputs = lm.model(**batch)
     expected = nc3(batch, outputs)  # outputs are accepted where features may stand
     assert nc3(batch, lm.features(batch["input_ids"], batch["attention_mask"])).item() == pytest.approx(expected.item())
@@ -361,7 +371,7 @@ def test_features_can_be_given(tiny):
 
 def test_model_with_a_hook_is_copied_and_pickled(tiny):
     lm = tiny("bert")
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm))
     batch = encode(lm)
     lm.model(**batch)  # features with a live graph, which nothing can copy
     copied, (model, twin) = copy.deepcopy(lm.model), pickle.loads(pickle.dumps((lm.model, nc3)))
@@ -381,7 +391,7 @@ def test_two_regularizers_share_a_model(tiny):
     lm = tiny("bert")
     batch = encode(lm)
     single, released = (
-        NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), options=o) for o in (corrected(), as_released("bec"))
+        nc3_of(lm.model, lm.tokenizer, ids_of(lm), options=o) for o in (corrected(), as_released("bec"))
     )
     alone = called(single, lm, batch).item()
     single.reset()
@@ -395,7 +405,7 @@ def test_two_regularizers_share_a_model(tiny):
 def test_bfloat16_autocast_keeps_wide_statistics(tiny, family):
     lm = tiny(family)
     batch = encode(lm)
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), kind="both", memory="cumulative")
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), kind="both", memory="cumulative")
     exact = called(nc3, lm, batch).item()
     nc3.reset()
     with torch.autocast("cpu", torch.bfloat16):
@@ -411,7 +421,7 @@ def test_bfloat16_autocast_keeps_wide_statistics(tiny, family):
 def test_model_in_bfloat16(tiny):
     lm = tiny("roberta")
     lm.model.bfloat16()
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm))
     value = called(nc3, lm, encode(lm))
     value.backward()
     assert nc3.sums.dtype == value.dtype == torch.float32
@@ -427,7 +437,7 @@ def test_gradient_checkpointing_changes_nothing(tiny, family, whole):
     lm.model.config.use_cache = False
     without_dropout(lm.model)
     for recompute in (False, True):
-        nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
+        nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm))
         lm.model.zero_grad()
         if recompute and not whole:
             newer = getattr(lm.model, "activation_checkpointing_enable", None)
@@ -449,7 +459,7 @@ def test_gradient_checkpointing_changes_nothing(tiny, family, whole):
 def test_compiles_into_one_graph(tiny, family, options):
     lm = tiny(family)
     batch = encode(lm, hide=["was"])
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), **options)
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), **options)
 
     def loss(batch):
         return lm.model(**batch).loss + nc3(batch)
@@ -468,7 +478,7 @@ def test_wrapped_models_are_unwrapped(tiny):
     lm = tiny("bert")
     compiled = torch.compile(lm.model, backend="eager")
     for wrapped in (compiled, nn.DataParallel(compiled), torch.compile(nn.DataParallel(lm.model), backend="eager")):
-        nc3 = NC3Regularizer(wrapped, lm.tokenizer, ids_of(lm), space="encoder")
+        nc3 = nc3_of(wrapped, lm.tokenizer, ids_of(lm), space="encoder")
         assert not nc3.causal
         assert called(nc3, lm, encode(lm)) > 0
 
@@ -478,7 +488,7 @@ def test_wrapped_models_are_unwrapped(tiny):
 
 def test_a_pass_without_gradients_hides_none_that_is_trained_on(tiny):
     lm = tiny("llama")
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), memory="batch")
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), memory="batch")
     batch, other = encode(lm), encode(lm, TEXTS[::-1])
     expected = called(nc3, lm, batch).item()
     with torch.no_grad():
@@ -495,7 +505,7 @@ def test_a_pass_without_gradients_hides_none_that_is_trained_on(tiny):
 @pytest.mark.parametrize("family", ["bert", "llama"])
 def test_the_ids_are_those_that_the_model_read(tiny, family):
     lm = tiny(family)
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), memory="batch")
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), memory="batch")
     batch = encode(lm)
     lm.model(**batch)
     expected = nc3(batch).item()
@@ -506,7 +516,7 @@ def test_the_ids_are_those_that_the_model_read(tiny, family):
 def test_the_head_that_keeps_masked_words_only_hides_no_word(tiny):
     lm = tiny("modernbert")
     assert lm.model.config.sparse_prediction
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm))
     batch = encode(lm, hide=["was"])
     assert lm.model(**batch).logits.ndim == 2
     nc3(batch)
@@ -521,11 +531,11 @@ def test_texts_that_are_packed_predict_not_each_other(tiny):
         "input_ids": torch.tensor([first + second]),
         "position_ids": torch.tensor([[*range(len(first)), *range(len(second))]]),
     }
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm))
     called(nc3, lm, packed)
     assert nc3.ids[nc3.counts > 0].tolist() == ids_of(lm, ["was"])
     assert nc3.counts.sum() == 2
-    apart = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm))
+    apart = nc3_of(lm.model, lm.tokenizer, ids_of(lm))
     called(apart, lm, {"input_ids": packed["input_ids"]})  # one text
     assert apart.counts.sum() == 3
 
@@ -533,7 +543,7 @@ def test_texts_that_are_packed_predict_not_each_other(tiny):
 def test_a_decoder_called_on_pieces_is_not_read(tiny):
     """A chunked loss shows the classifier a part of the text at a time, a fused one nothing."""
     lm = tiny("llama")
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), memory="batch")
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), memory="batch")
     batch = encode(lm)
     expected = called(nc3, lm, batch).item()
     for piece in (None, slice(0, 3)):
@@ -554,7 +564,7 @@ def _process(rank, folder):
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     model, tokenizer, ids, batches = torch.load(folder / "in.pt", weights_only=False)
     parallel = DistributedDataParallel(model)
-    nc3 = NC3Regularizer(parallel, tokenizer, ids, kind="both")
+    nc3 = nc3_of(parallel, tokenizer, ids, kind="both")
     for batch in batches:
         model.zero_grad()
         half = {key: value[2 * rank : 2 * rank + 2] for key, value in batch.items()}
@@ -576,7 +586,7 @@ def test_two_processes_equal_one_with_the_joined_batch(tiny, tmp_path):
         batch["labels"] = batch["input_ids"]
     torch.save((lm.model, lm.tokenizer, ids_of(lm), batches), tmp_path / "in.pt")
     multiprocessing.spawn(_process, (tmp_path,), nprocs=2)
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), kind="both")
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), kind="both")
     for batch in batches:
         lm.model.zero_grad()
         logits = lm.model(batch["input_ids"], batch["attention_mask"]).logits
@@ -596,7 +606,7 @@ def train(lm, options, *, weight, steps, task=0.0, lr=0.01):
     """A loop as a user writes it; the collapse of the words before and after."""
     batch, ids = encode(lm, hide=["was"] if task else []), ids_of(lm)
     found = [measure(statistics(lm, encode(lm)), lm.weight, classes=ids, min_count=1)]
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids, weight=weight, options=options)
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids, weight=weight, options=options)
     optimizer = torch.optim.AdamW(lm.model.parameters(), lr=lr)
     for _ in range(steps):
         outputs = lm.model(**batch)
@@ -616,7 +626,7 @@ def test_corrected_lowers_the_measured_unc3(tiny, family):
 
 
 def test_align_raises_the_measured_nc3(tiny):
-    before, after = train(tiny("llama"), NC3Options(kind="align"), weight=1.0, steps=80)
+    before, after = train(tiny("llama"), nc3_options(kind="align"), weight=1.0, steps=80)
     assert before.nc3 < 0.2 < 0.8 < after.nc3
 
 
@@ -657,7 +667,7 @@ def trainer(lm, folder, options=None, **arguments):
     without_dropout(lm.model)
     batch = encode(lm, TEXTS * 4, hide=["was"])
     rows = [{key: value[i] for key, value in batch.items()} for i in range(16)]
-    nc3 = NC3Regularizer(lm.model, lm.tokenizer, ids_of(lm), weight=2.0, options=options)
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), weight=2.0, options=options)
     settings = {
         "per_device_train_batch_size": 4,
         "learning_rate": 1e-3,
@@ -719,7 +729,7 @@ def test_trainer_averages_over_accumulated_batches(tiny, tmp_path, smoothing):
     for accumulate in (1, 2):
         lm = tiny("llama")  # divides its loss by the number of tokens of all batches
         run = trainer(
-            lm, tmp_path, NC3Options(memory="batch"), per_device_train_batch_size=4, gradient_accumulation_steps=accumulate,
+            lm, tmp_path, nc3_options(memory="batch"), per_device_train_batch_size=4, gradient_accumulation_steps=accumulate,
             max_steps=2, label_smoothing_factor=smoothing, optim="sgd", max_grad_norm=0.0, lr_scheduler_type="constant",
             learning_rate=0.1,
         )  # fmt: skip
@@ -730,7 +740,7 @@ def test_trainer_averages_over_accumulated_batches(tiny, tmp_path, smoothing):
 
 def test_trainer_logs_what_is_measured(tiny, tmp_path):
     run = trainer(
-        tiny("bert"), tmp_path, NC3Options(memory="batch", kind="both"), logging_strategy="steps", logging_steps=2,
+        tiny("bert"), tmp_path, nc3_options(memory="batch", kind="both"), logging_strategy="steps", logging_steps=2,
         max_steps=5, learning_rate=0.0, per_device_train_batch_size=16, gradient_accumulation_steps=1,
     )  # fmt: skip
     run.train()
@@ -754,7 +764,7 @@ def test_lambda_weighs_the_same_however_many_batches_a_step_has(tiny, tmp_path, 
     for kind in (NC3Trainer, PlainTrainer):
         for accumulate in (1, 2):
             run = trainer(
-                tiny(family), tmp_path, NC3Options(memory="batch"), gradient_accumulation_steps=accumulate, max_steps=1,
+                tiny(family), tmp_path, nc3_options(memory="batch"), gradient_accumulation_steps=accumulate, max_steps=1,
                 optim="sgd", max_grad_norm=0.0, lr_scheduler_type="constant", learning_rate=0.1,
             )  # fmt: skip
             if kind is PlainTrainer:
@@ -766,7 +776,8 @@ def test_lambda_weighs_the_same_however_many_batches_a_step_has(tiny, tmp_path, 
     torch.testing.assert_close(found[NC3Trainer, 2], found[NC3Trainer, 1], rtol=1e-3, atol=1e-6)
     ratio = sum((found[PlainTrainer, 2][name] * step).sum() for name, step in found[PlainTrainer, 1].items())
     ratio = ratio / sum(step.square().sum() for step in found[PlainTrainer, 1].values())
-    assert ratio.item() == pytest.approx(2 if family == "bert" and not TRANSFORMERS_4 else 1, rel=1e-3)  # why the mixin corrects it
+    doubled = family == "bert" and not TRANSFORMERS_4  # why the mixin corrects it
+    assert ratio.item() == pytest.approx(2 if doubled else 1, rel=1e-3)
 
 
 def test_trainer_reads_labels_that_its_loss_takes_away(tiny, tmp_path):

@@ -52,7 +52,7 @@ def test_slots_pair_a_text_with_its_swapped_copy():
 
 @pytest.mark.parametrize("pairs", ["all", "evidence"])
 def test_loss_equals_plain_loops(lm, pairs):
-    loss = SwapCollapse(lm.model, lm.tokenizer, TEXTS, weight=2.0, pairs=pairs)
+    loss = SwapCollapse(lm.model, lm.tokenizer, TEXTS, weight=2.0, pairs=pairs, form="ratio")
     parts = plain_parts(lm, TEXTS)
     told = [odd for _, odd, evidence in parts if evidence]
     squares = [even**2 for even, _, evidence in parts if evidence or pairs == "all"]

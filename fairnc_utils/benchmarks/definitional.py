@@ -3,9 +3,8 @@
 The sentences of the occupation slope with 26 pairs of nouns such as mother and father in place of the occupation.
 ``definitional`` = mean log-odds of she against he with feminine nouns minus the mean with masculine ones (should stay
 large), in log-odds. Beside the occupation slope it tells a model that learned to ignore occupations from one that
-ignores gender: their ratio slope / ``definitional`` is the *selectivity* of the bias (ideal 0). Axes: nouns that the
-gender swap of the training text exchanges (``swapped``), and ``others``, which no method of this package trains on by
-name. The unit is the pair.
+ignores gender; see ``selectivity`` for the two in one. Axes: nouns that the gender swap of the training text exchanges
+(``swapped``), and ``others``, which no method of this package trains on by name. The unit is the pair.
 """
 
 import datasets

@@ -9,14 +9,19 @@ hides a shift.
 How both kinds of model are asked says ``scoring.pronoun_log_probabilities``.
 """
 
+import re
+from collections import Counter
+from functools import cache
+
 import datasets
 import numpy as np
 import pandas as pd
 import torch
 
-from fairnc_utils import _io, stats
+from fairnc_utils import _io, corpora, stats
 from fairnc_utils.benchmarks.base import Benchmark
 from fairnc_utils.benchmarks.scoring import pronoun_log_probabilities
+from fairnc_utils.debias import swap_pairs
 from fairnc_utils.duality import Slots
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
@@ -36,9 +41,22 @@ ROUNDING = 1e-5
 #: Split → column of the shares: U.S. Bureau of Labor Statistics 2015/16, or text statistics (Bergsma & Lin 2006).
 SHARES = {"bls": "bls_pct_female", "bergsma": "bergsma_pct_female"}
 
+#: Split with the former's shares → texts that a model may have been trained on, and how often they may name an occupation of
+#: this split: every text of BUG, or the pairs that swap collapse can be trained on (see ``debias.swap_pairs``).
+RARE = {
+    "bls_rare_in_bug": ("bug", 50),
+    "bls_rare_in_gap_pairs": ("gap", 10),
+    "bls_rare_in_gap_bug_pairs": ("gap+bug", 10),
+}
+
 
 def load(split: str) -> datasets.Dataset:
     """Five sentences an occupation: ``item_id``, ``axis``, ``occupation``, ``share`` (of women, 0 to 1), ``sentence``."""
+    if split in RARE:
+        texts, fewer_than = RARE[split]
+        named = times_named(texts)
+        items = load("bls")
+        return items.select([i for i, name in enumerate(items["occupation"]) if named[name] < fewer_than])
     key, column = "Winogender/occupations-stats.tsv", SHARES[split]
     return datasets.Dataset.from_list(
         [
@@ -48,6 +66,17 @@ def load(split: str) -> datasets.Dataset:
             for number, template in enumerate(TEMPLATES, 1)
         ]
     )  # fmt: skip
+
+
+@cache
+def times_named(texts: str) -> Counter[str]:
+    """Occupation → texts that name it: of all of ``bug``, or of swap collapse's pairs (``swap_pairs.TEXTS``)."""
+    if texts == "bug":
+        chosen = corpora.load("bug")["text"]
+    else:
+        every = swap_pairs.sentences(texts, occupations=True)
+        chosen = [text for text in every if re.search(r"\b(?:she|he)\b", text, re.IGNORECASE)]
+    return swap_pairs.times_named(chosen)
 
 
 def _share(percent: str, where: str) -> float:
@@ -113,7 +142,7 @@ def _covariance(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
 
 OCCUPATION_SLOPE = Benchmark(
     name="occupation_slope",
-    splits=tuple(SHARES),
+    splits=(*RARE, *SHARES),
     axes=("gender",),
     load=load,
     score=score,

@@ -7,15 +7,22 @@ sentence is the log-odds that the slope itself is made of, and a treatment would
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
-from fairnc_utils import _io, corpora
+from fairnc_utils import _io, corpora, swap
 from fairnc_utils.debias.base import gap_sentences
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.swap_collapse import FORMS, PAIRS, SwapCollapse
 
 TEXTS = ("gap", "gap+bug")
+
+#: Words that stand where first names do, beside those that the swap of words exchanges.
+_TITLES = frozenset(
+    "miss ibn saint st pope captain colonel general sister dame dr mr mrs ms sir the de van von di la el al big".split()
+)
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,35 @@ def sentences(texts: str, *, occupations: bool) -> list[str]:
     """Each sentence once; ``occupations``: with those that name one of the 60."""
     chosen = gap_sentences()
     if texts == "gap+bug":
-        gold = {row["sentence_text"].strip() for row in _io.table("BUG/gold_BUG.csv", ("sentence_text",))}
+        gold = {
+            row["sentence_text"].strip()
+            for row in _io.table("BUG/gold_BUG.csv", ("sentence_text",))
+        }
         chosen += [text for text in corpora.load("bug")["text"] if text.strip() not in gold]
     chosen = list(dict.fromkeys(chosen))
-    if occupations:
-        return chosen
-    named = re.compile(rf"\b(?:{'|'.join(slope_occupations())})s?\b", re.IGNORECASE)
-    return [text for text in chosen if not named.search(text)]
+    named = _named()
+    return chosen if occupations else [text for text in chosen if not named.search(text)]
+
+
+def times_named(texts: Iterable[str]) -> Counter[str]:
+    """Occupation → texts that name it, in the singular or the plural."""
+    named, of = _named(), _forms()
+    return Counter(
+        name for text in texts for name in {of[found.lower()] for found in named.findall(text)}
+    )
+
+
+def _named() -> re.Pattern:
+    """Finds the 60 occupations in a text."""
+    return re.compile(rf"\b(?:{'|'.join(_forms())})\b", re.IGNORECASE)
+
+
+@cache
+def _forms() -> dict[str, str]:
+    """Singular and plural → occupation."""
+    names = slope_occupations()
+    plurals = {f"{name[:-1]}ies" if name.endswith("y") else f"{name}s": name for name in names}
+    return {name: name for name in names} | plurals
 
 
 def slope_occupations() -> list[str]:
@@ -77,10 +106,12 @@ def slope_occupations() -> list[str]:
     return [row["occupation"] for row in rows]
 
 
-def first_names(*, least: int = 2) -> tuple[tuple[str, str], ...]:
+def first_names() -> tuple[tuple[str, str], ...]:
     """(female, male) first names of the people whom GAP development's pronouns mean, paired by rank.
 
-    Of names of several words the first, seen ``least`` times with the one gender and never with the other.
+    Of names of several words the first, if its people have one gender. They give evidence to 221 of the 809 pairs that have
+    none
+    without them (sentences of GAP development that name none of the 60 occupations); not all of them are as long once swapped.
     """
     columns = ("Pronoun", "A", "A-coref", "B", "B-coref")
     counts = {True: Counter(), False: Counter()}
@@ -88,10 +119,20 @@ def first_names(*, least: int = 2) -> tuple[tuple[str, str], ...]:
         female = row["Pronoun"].lower() in ("she", "her", "hers")
         for person in ("A", "B"):
             words = row[person].split()
-            if row[f"{person}-coref"].upper() == "TRUE" and len(words) > 1 and words[0].isalpha():
+            if row[f"{person}-coref"].upper() == "TRUE" and len(words) > 1 and _is_name(words[0]):
                 counts[female][words[0]] += 1
     ranked = [
-        [name for name, number in counts[gender].most_common() if number >= least and not counts[not gender][name]]
+        [name for name, _ in counts[gender].most_common() if not counts[not gender][name]]
         for gender in (True, False)
     ]
     return tuple(zip(*ranked, strict=False))
+
+
+def _is_name(word: str) -> bool:
+    """Whether a capitalized word before a name is itself one: no initial, no title."""
+    return (
+        word.isalpha()
+        and len(word) > 1
+        and word.lower() not in _TITLES
+        and swap.gender(word) == word
+    )
