@@ -189,7 +189,7 @@ def test_shares_move_the_line_and_never_the_scores(rows, lm):
 
 def test_the_registry_knows_it_by_name():
     assert get("occupation_slope") is OCCUPATION_SLOPE
-    with pytest.raises(FairNCError, match="occupation_slope has no split 'test': choose bls_rare_in_bug, .*, bls, bergsma"):
+    with pytest.raises(FairNCError, match=r"occupation_slope has no split 'test': choose bls_rare_in_bug, .*, bls, bergsma"):
         OCCUPATION_SLOPE.check(split="test", axis="all")
 
 
