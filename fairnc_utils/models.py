@@ -159,6 +159,14 @@ class LanguageModel:
         return tuple(sorted(set(self.tokenizer.all_special_ids)))
 
     @property
+    def start_id(self) -> int:
+        """Id of the token that stands before a text: the start token, else the end token. Raises ``FairNCError`` without either."""
+        for token_id in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id):
+            if token_id is not None:
+                return token_id
+        raise FairNCError(f"{self.name}: its tokenizer has neither a start nor an end token to put before a sentence")
+
+    @property
     def layers(self) -> int:
         """Number of hidden layers, the embedding layer not counted."""
         return self.model.config.num_hidden_layers

@@ -388,8 +388,7 @@ class NC3TrainerMixin(Trainer):
         super().__init__(*args, **kwargs)
         self.nc3 = nc3.to(self.args.device)
         self._nc3_log = _Log()
-        if not _shares_num_items(models.unwrapped(self.model)):
-            self.model_accepts_loss_kwargs = False
+        average_over_accumulation(self)
         if nc3.options.reset_each_epoch:
             self.add_callback(_epoch_reset(nc3))
 
@@ -399,18 +398,10 @@ class NC3TrainerMixin(Trainer):
         result = super().compute_loss(
             model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch
         )
-        if not model.training:
-            return result
-        loss, *outputs = result if return_outputs else (result,)
-        # Trainer divides the sum by the number of accumulated batches unless the task's loss already is.
-        divided = getattr(self, "loss_is_scaled_for_ga", None)
-        if divided is None:
-            divided = self.compute_loss_func or (
-                self.model_accepts_loss_kwargs and num_items_in_batch is not None
-            )
-        loss = loss + self.nc3(batch) / (self.current_gradient_accumulation_steps if divided else 1)
-        self._nc3_log.add(self.nc3.measured)
-        return (loss, *outputs) if return_outputs else loss
+        if model.training:
+            result = with_penalty(self, result, self.nc3(batch), return_outputs, num_items_in_batch)
+            self._nc3_log.add(self.nc3.measured)
+        return result
 
     def log(self, logs, *args, **kwargs):
         """Adds what the regularizer measured since the last training log."""
@@ -441,6 +432,27 @@ def _epoch_reset(nc3: NC3Regularizer):
                 nc3.reset()
 
     return EpochReset()
+
+
+def average_over_accumulation(trainer: Trainer) -> None:
+    """Have a ``Trainer`` average the task's loss over the accumulated batches of a step, also where it alone would add it up."""
+    if not _shares_num_items(models.unwrapped(trainer.model)):
+        trainer.model_accepts_loss_kwargs = False
+
+
+def with_penalty(
+    trainer: Trainer, result, penalty: Tensor, return_outputs: bool, num_items_in_batch
+):
+    """What ``compute_loss`` of a ``Trainer`` has returned, with a penalty that is averaged over the accumulated batches."""
+    loss, *outputs = result if return_outputs else (result,)
+    # Trainer divides the sum by the number of accumulated batches unless the task's loss already is.
+    divided = getattr(trainer, "loss_is_scaled_for_ga", None)
+    if divided is None:
+        divided = trainer.compute_loss_func or (
+            trainer.model_accepts_loss_kwargs and num_items_in_batch is not None
+        )
+    loss = loss + penalty / (trainer.current_gradient_accumulation_steps if divided else 1)
+    return (loss, *outputs) if return_outputs else loss
 
 
 def _shares_num_items(model: nn.Module) -> bool:

@@ -82,6 +82,9 @@ _TABLE = _both_ways(PAIRS) | ONE_WAY | {"him": "her", "hers": "his"}
 #: Where a pronoun was taken out.
 BLANK = "[MASK]"
 
+#: The two that are taken out.
+PRONOUNS = ("she", "he")
+
 
 class Slot(NamedTuple):
     """A text with one *she* or *he* taken out, ``blanked``, and its gender-swapped copy without the same word, ``swapped``.
@@ -106,8 +109,14 @@ def slots(text: str, *, names: Names = ()) -> list[Slot]:
     return [
         Slot(mine.group(), _without(text, mine), _without(copy, other))
         for mine, other in places
-        if mine.group().lower() in ("she", "he")
+        if mine.group().lower() in PRONOUNS
     ]
+
+
+def in_case(text: str, words: tuple[str, str]) -> tuple[str, str]:
+    """The words as they would be written at the text's blank: capitalized where it begins with it, but for quotation marks."""
+    first = not any(map(str.isalnum, text.partition(BLANK)[0]))
+    return tuple(map(str.capitalize, words)) if first else words
 
 
 def _without(text: str, match: re.Match) -> str:

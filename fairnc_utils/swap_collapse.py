@@ -15,6 +15,7 @@ With ``transformers.Trainer``, put ``SwapTrainerMixin`` before it and pass ``swa
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -22,7 +23,13 @@ from torch import Tensor, nn
 
 from fairnc_utils import batching, models
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.swap import BLANK, Names, Slot, slots
+from fairnc_utils.regularizer import average_over_accumulation, with_penalty
+from fairnc_utils.swap import BLANK, PRONOUNS, Names, Slot, in_case, slots
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+else:
+    Trainer = object  # the mixin comes before a trainer of the user's choice
 
 FORMS = ("ratio", "margin", "even")
 PAIRS = ("all", "evidence")
@@ -68,6 +75,8 @@ class SwapCollapse(nn.Module):
             self._keep(self._evidence)
         if not len(self):
             raise FairNCError("swap collapse: no text has she or he and a swapped copy of equal length; give other texts")
+        if form != "even" and not self._evidence.any():
+            raise FairNCError("swap collapse: nothing but the pronoun tells a gender in any text; give others, or form even")
         # On a GPU all batches have one shape, so that one graph replays them.
         self._width = max(map(len, self._sides[0])) if lm.device.type == "cuda" else None
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
@@ -151,7 +160,8 @@ def _tokenized(lm: models.LanguageModel, found: list[Slot], longest: int) -> tup
     causal ones (N, 2, 1) the first position at which the versions with either pronoun differ.
     """
     masked = lm.kind == "masked"
-    words = [("She", "He") if slot.blanked.startswith(BLANK) else ("she", "he") for slot in found]
+    words = [in_case(slot.blanked, PRONOUNS) for slot in found]
+    known = {pair: [models.single_token_id(lm.tokenizer, word) for word in pair] for pair in set(words)}
     fillers = [(lm.tokenizer.mask_token,)] * len(found) if masked else words
     texts = [
         side.replace(BLANK, filler)
@@ -160,6 +170,8 @@ def _tokenized(lm: models.LanguageModel, found: list[Slot], longest: int) -> tup
         for filler in options
     ]
     ids = lm.tokenizer(texts, verbose=False)["input_ids"] if texts else []
+    if not masked:  # a token stands before the first, which is predicted like the others
+        ids = [row if row[0] == lm.start_id else [lm.start_id, *row] for row in ids]
     versions = len(fillers[0]) if found else 1
     rows = [ids[i : i + 2 * versions] for i in range(0, len(ids), 2 * versions)]
     sides: list[list] = [[] for _ in range(2 * versions)]
@@ -168,10 +180,9 @@ def _tokenized(lm: models.LanguageModel, found: list[Slot], longest: int) -> tup
         if len({len(row) for row in pair}) > 1 or len(pair[0]) > min(longest, lm.max_length):
             continue
         if masked:
-            pronouns = [models.single_token_id(lm.tokenizer, word) for word in options]
-            if None in pronouns:
+            if None in known[options]:
                 continue
-            places = [[row.index(lm.tokenizer.mask_token_id), *pronouns] for row in pair]
+            places = [[row.index(lm.tokenizer.mask_token_id), *known[options]] for row in pair]
         else:
             places = [[next(i for i, (a, b) in enumerate(zip(*two, strict=True)) if a != b)] for two in (pair[:2], pair[2:])]
         for side, row in zip(sides, (pair if masked else (pair[0], pair[2], pair[1], pair[3])), strict=True):
@@ -196,32 +207,40 @@ def _in_the_blank(lm: models.LanguageModel, batch: dict[str, Tensor]) -> Tensor:
 def _with_what_follows(lm: models.LanguageModel, batch: dict[str, Tensor]) -> Tensor:
     """ln P(with she) − ln P(with he) of both sides (2B,), over the pronoun and the tokens behind it."""
     ids, mask = batch["swap_input_ids"], batch["swap_attention_mask"]
-    logits = nn.functional.linear(lm.features(ids, mask)[:, :-1], lm.weight, lm.bias).float()
-    scores = -nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+    scores = lm.log_probabilities(lm.features(ids, mask)[:, :-1]).float().gather(2, ids[:, 1:, None])[..., 0]
     starts = batch["swap_targets"].transpose(0, 1).reshape(-1, 1).repeat(2, 1)
     inside = (torch.arange(1, ids.shape[1], device=ids.device) >= starts) & mask[:, 1:].bool()
     she, he = (scores * inside).sum(1).chunk(2)
     return she - he
 
 
-if TYPE_CHECKING:
-    from transformers import Trainer
-else:
-    Trainer = object  # the mixin comes before a trainer of the user's choice
-
-
 class SwapTrainerMixin(Trainer):
-    """Adds a ``SwapCollapse`` to a ``transformers.Trainer``: ``class MyTrainer(SwapTrainerMixin, Trainer): ...``, ``swap=``."""
+    """Adds a ``SwapCollapse`` to a ``transformers.Trainer``: ``class MyTrainer(SwapTrainerMixin, Trainer): ...``, ``swap=``.
+
+    The penalty joins the training loss only, averaged over the accumulated batches of a step, as in ``NC3TrainerMixin``, before which
+    it stands where both are used. Checkpoints carry the number of calls, so that a run goes on with the next pairs.
+    """
 
     def __init__(self, *args, swap: SwapCollapse, **kwargs):
         super().__init__(*args, **kwargs)
-        self.swap = swap.to(self.args.device)
+        self.swap = swap
+        average_over_accumulation(self)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The task's loss plus the regularizer's."""
-        computed = super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
-        loss, *outputs = computed if return_outputs else (computed,)
+        result = super().compute_loss(
+            model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch
+        )
         if model.training:
-            divided = self.compute_loss_func or (self.model_accepts_loss_kwargs and num_items_in_batch is not None)
-            loss = loss + self.swap() / (self.current_gradient_accumulation_steps if divided else 1)
-        return (loss, *outputs) if return_outputs else loss
+            result = with_penalty(self, result, self.swap(), return_outputs, num_items_in_batch)
+        return result
+
+    def _save_optimizer_and_scheduler(self, output_dir):
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.args.should_save:
+            torch.save(self.swap.state_dict(), Path(output_dir) / "swap.pt")
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and (saved := Path(checkpoint) / "swap.pt").exists():
+            self.swap.load_state_dict(torch.load(saved, map_location="cpu", weights_only=True))

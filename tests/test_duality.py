@@ -10,10 +10,10 @@ import torch
 from fairnc_utils import collapse, measurement, runs
 from fairnc_utils.benchmarks import occupations
 from fairnc_utils.benchmarks.occupations import OCCUPATION_SLOPE
-from fairnc_utils.benchmarks.scoring import PRONOUNS
 from fairnc_utils.duality import slope_range, turned
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import single_token_id
+from fairnc_utils.swap import PRONOUNS
 
 ANGLES = np.linspace(0, pi, 7)
 

@@ -1,6 +1,7 @@
 """Occupation slope: equal to plain loops, zero where no gender is left, fired by a planted stereotype."""
 
 import copy
+import dataclasses
 import math
 
 import numpy as np
@@ -197,3 +198,13 @@ def test_a_vocabulary_without_the_pronouns_is_an_error(tiny, monkeypatch):
     monkeypatch.setattr(scoring, "PRONOUNS", ("unhelpfulness", "he"))
     with pytest.raises(FairNCError, match="tiny bert: needs a mask token, and unhelpfulness and he as one token each"):
         occupations.score(tiny("bert"), select(occupations.load("bls"), "nurse"))
+
+
+def test_one_more_on_the_bias_of_she_is_one_more_lean(lm, rows):
+    she = models.single_token_id(lm.tokenizer, "she")
+    bias = lm.bias.detach().clone()
+    bias[she] += 1
+    leaning = OCCUPATION_SLOPE.run(dataclasses.replace(lm, bias=bias), split="bls")
+    change = OCCUPATION_SLOPE.differences(rows, leaning)
+    assert change["lean"].value == pytest.approx(1, abs=1e-4)
+    assert change["slope"].value == pytest.approx(0, abs=1e-3)

@@ -24,6 +24,7 @@ from fairnc_utils.regularizer import (
     NC3TrainerMixin,
     as_released,
     corrected,
+    repaired,
 )  # fmt: skip
 
 TEXTS = (
@@ -785,3 +786,34 @@ def test_trainer_reads_labels_that_its_loss_takes_away(tiny, tmp_path):
     run = trainer(lm, tmp_path, label_smoothing_factor=0.1, max_steps=1)
     run.train()
     assert run.nc3.counts[run.nc3.ids == ids_of(lm, ["was"])[0]].item() > 0  # always masked
+
+
+# The least weight of a class
+
+
+@pytest.mark.parametrize("kind", ["uniform", "both"])
+def test_a_class_below_the_least_weight_enters_neither_the_mean_nor_r(tiny, kind):
+    """By plain loops over the words, over two steps of a memory that forgets half."""
+    lm = tiny("bert")
+    nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), kind=kind, decay=0.5, min_weight=3)
+    first, second = encode(lm, TEXTS), encode(lm, TEXTS[:3])
+    called(nc3, lm, first)
+    value = called(nc3, lm, second)
+    seen = [statistics(lm, batch) for batch in (first, second)]
+    weights = {i: float(0.5 * seen[0].counts[i] + seen[1].counts[i]) for i in ids_of(lm)}
+    kept = [i for i, weight in weights.items() if weight >= 3]
+    assert 2 <= len(kept) < len(weights)
+    means = torch.stack([(0.5 * seen[0].sums[i] + seen[1].sums[i]) / weights[i] for i in kept]).double()
+    centred = means - means.mean(0)
+    cosines = nn.functional.cosine_similarity(centred, lm.weight[kept].detach().double())
+    expected = cosines.std() + (1 - cosines.mean() if kind == "both" else 0)
+    assert value.item() == pytest.approx(float(expected), rel=1e-4)
+    assert int(nc3.measured.classes) == len(kept)
+
+
+def test_the_least_weight_follows_the_memory_unless_it_is_given():
+    assert [NC3Options(memory=memory).min_weight for memory in ("ema", "cumulative", "batch")] == [10, 10, 3]
+    assert repaired(kind="both") == NC3Options(kind="both", min_weight=10)
+    assert {as_released("bec").min_weight, corrected().min_weight} == {0}
+    with pytest.raises(FairNCError, match="min_weight = -1: choose 0 or more"):
+        NC3Options(min_weight=-1)

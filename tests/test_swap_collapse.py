@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from transformers import Trainer, TrainingArguments
 
 from fairnc_utils import models, swap
 from fairnc_utils.benchmarks import get
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.swap_collapse import SwapCollapse
+from fairnc_utils.swap_collapse import SwapCollapse, SwapTrainerMixin
 
 TEXTS = [
     "The nurse said that she was tired.",
@@ -95,6 +96,93 @@ def test_bad_input_is_refused_in_one_line(lm):
         SwapCollapse(lm.model, lm.tokenizer, ["Nobody is named here."])
     with pytest.raises(FairNCError, match="choose ratio, margin, even"):
         SwapCollapse(lm.model, lm.tokenizer, TEXTS, form="sum")
+
+
+def test_forms_need_evidence(lm):
+    with pytest.raises(FairNCError, match="nothing but the pronoun tells a gender"):
+        SwapCollapse(lm.model, lm.tokenizer, [TEXTS[0]])
+    assert len(SwapCollapse(lm.model, lm.tokenizer, [TEXTS[0]], form="even")) == 1
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2"])
+def test_causal_models_are_asked_for_the_pronoun_and_what_follows(tiny, family):
+    lm = tiny(family)
+    loss = SwapCollapse(lm.model, lm.tokenizer, TEXTS, form="even", batch_size=4)
+    parts = []
+    for text in TEXTS:
+        for slot in swap.slots(text):
+            odds, lengths = [], set()
+            for side in (slot.blanked, slot.swapped):
+                words = swap.in_case(side, ("she", "he"))
+                scores = []
+                for word in words:
+                    ids = lm.tokenizer(side.replace(swap.BLANK, word))["input_ids"]
+                    ids = torch.tensor([ids if ids[0] == lm.start_id else [lm.start_id, *ids]])
+                    with torch.no_grad():
+                        logs = lm.model(ids).logits[0, :-1].log_softmax(-1)
+                    scores.append(float(logs.gather(1, ids[0, 1:, None]).sum()))
+                    lengths.add(ids.shape[1])
+                odds.append(scores[0] - scores[1])  # what stands before the pronoun is in both
+            if len(lengths) == 1 and ids.shape[1] <= 64:
+                parts.append(((odds[0] + odds[1]) / 2) ** 2)
+    assert len(loss) == len(parts) > 0
+    value = loss(loss._batch(list(range(len(loss)))))
+    assert value.item() == pytest.approx(np.mean(parts), rel=1e-3)
+    value.backward()
+    assert any(parameter.grad is not None and parameter.grad.any() for parameter in lm.model.parameters())
+
+
+class SwapTrainer(SwapTrainerMixin, Trainer):
+    pass
+
+
+def trainer(lm, folder, **arguments):
+    lm.model.train()
+    for module in lm.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    ids = torch.tensor(lm.tokenizer("the nurse said that she was tired .")["input_ids"])
+    rows = [{"input_ids": ids, "labels": ids}] * 16
+    settings = TrainingArguments(
+        str(folder), use_cpu=True, report_to=[], disable_tqdm=True, dataloader_pin_memory=False, seed=0,
+        logging_strategy="no", learning_rate=1e-3, **arguments,
+    )  # fmt: skip
+    loss = SwapCollapse(lm.model, lm.tokenizer, TEXTS, weight=5.0, form="ratio", batch_size=4)
+    return SwapTrainer(lm.model, settings, train_dataset=rows, swap=loss)
+
+
+def test_trainer_adds_it_and_goes_on_with_the_next_pairs(tiny, tmp_path):
+    whole = trainer(tiny("bert"), tmp_path / "a", max_steps=4, save_strategy="steps", save_steps=2)
+    whole.train()
+    assert int(whole.swap.calls) == 4
+    again = trainer(tiny("bert"), tmp_path / "b", max_steps=4, save_strategy="no")
+    again.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-2"))
+    assert int(again.swap.calls) == 4
+    weights = ({name: p.detach() for name, p in run.model.named_parameters()} for run in (again, whole))
+    torch.testing.assert_close(*weights, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_accumulated_batches_share_one_penalty(tiny, tmp_path, family):
+    """Two batches of a step add their mean, so that μ weighs alike: the gradient of the penalty alone, by its share."""
+    norms = []
+    for accumulation in (1, 2):
+        run = trainer(
+            tiny(family), tmp_path / str(accumulation), max_steps=1, save_strategy="no",
+            gradient_accumulation_steps=accumulation, per_device_train_batch_size=4,
+        )  # fmt: skip
+        run.swap.forward = lambda batch=None, lm=run: 100 * next(lm.model.parameters()).sum()  # the same each time
+        run.swap.weight = 1.0
+        seen = {}
+        run.create_optimizer_and_scheduler(num_training_steps=1)
+        step = run.optimizer.step
+        run.optimizer.step = lambda *args, seen=seen, run=run, step=step, **named: (
+            seen.update(norm=float(next(run.model.parameters()).grad.mean())), step(*args, **named)
+        )[1]  # fmt: skip
+        run.args.max_grad_norm = 0.0
+        run.train()
+        norms.append(seen["norm"])
+    assert norms[0] == pytest.approx(norms[1], rel=1e-2)
 
 
 # ---------------------------------------------------------------- the measure

@@ -16,7 +16,6 @@ import pandas as pd
 
 from fairnc_utils.benchmarks import crows_pairs, stereoset
 from fairnc_utils.benchmarks.scoring import Query, encode, log_probabilities
-from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 
 
@@ -27,11 +26,8 @@ def continuation(ids: Sequence[int], begin: int) -> list[Query]:
 
 def sentence_log_likelihoods(lm: LanguageModel, sentences: Sequence[str]) -> np.ndarray:
     """Log-likelihood of each sentence, −inf at worst, 0 at best; NaN for one without a token: (N,)."""
-    start = lm.tokenizer.bos_token_id if lm.tokenizer.bos_token_id is not None else lm.tokenizer.eos_token_id
-    if start is None:
-        raise FairNCError(f"{lm.name}: its tokenizer has neither a start nor an end token to put before a sentence")
     encoded = encode(lm.tokenizer, sentences)
-    asked = {sentence: continuation([start, *ids], 1) for sentence, ids in encoded.items()}
+    asked = {sentence: continuation([lm.start_id, *ids], 1) for sentence, ids in encoded.items()}
     queries = list(chain.from_iterable(asked.values()))
     owners = np.repeat(np.arange(len(asked)), [len(own) for own in asked.values()])
     sums = np.bincount(owners, log_probabilities(lm, queries, description="sentences"), len(asked))

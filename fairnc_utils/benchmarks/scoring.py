@@ -12,7 +12,7 @@ from fairnc_utils._progress import progress
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel, single_token_id
 from fairnc_utils.stats import quotient
-from fairnc_utils.swap import BLANK
+from fairnc_utils.swap import BLANK, PRONOUNS, in_case
 
 #: (token ids of the input, position whose prediction is read, target token id)
 Query = tuple[Sequence[int], int, int]
@@ -129,35 +129,33 @@ def log_probabilities(
     return scores
 
 
-PRONOUNS = ("she", "he")
-
-
 def pronoun_log_probabilities(lm: LanguageModel, sentences: Sequence[str], *, description: str = "pronouns") -> np.ndarray:
-    """ln P(she) and ln P(he) at the ``BLANK`` of each sentence, up to a constant of the sentence → (N, 2) float64.
+    """ln P(she) and ln P(he) at the ``BLANK`` of each sentence, as ``word_log_probabilities`` → (N, 2) float64."""
+    asked = [(sentence, in_case(sentence, PRONOUNS)) for sentence in sentences]
+    return word_log_probabilities(lm, asked, description=description)
+
+
+def word_log_probabilities(
+    lm: LanguageModel, sentences: Sequence[tuple[str, tuple[str, str]]], *, description: str = "words"
+) -> np.ndarray:
+    """ln P of two words at the ``BLANK`` of each sentence, up to a constant of the sentence → (N, 2) float64.
 
     A masked model gives both in the blank, given the words on its two sides. A causal model gives the probability of the
-    pronoun and the words behind it given those before it; by Bayes' rule the ratio of the two is the same quantity. It is a
-    sum over tokens, not divided by their number. At the start of a sentence the pronouns are capitalized.
+    word and the words behind it given those before it; by Bayes' rule the ratio of the two is the same quantity. It is a
+    sum over tokens, not divided by their number. Raises ``FairNCError`` where a masked model cuts a word in pieces.
     """
-    read = _in_the_blank if lm.kind == "masked" else _with_what_follows
-    return read(lm, [(text, pronouns_of(text)) for text in sentences], description)
+    return (_in_the_blank if lm.kind == "masked" else _with_what_follows)(lm, sentences, description)
 
 
-def pronouns_of(sentence: str) -> tuple[str, str]:
-    """The two pronouns as they would be written in the sentence's blank."""
-    return tuple(word.capitalize() for word in PRONOUNS) if sentence.startswith(BLANK) else PRONOUNS
-
-
-def pronoun_ids(lm: LanguageModel, words: tuple[str, str]) -> tuple[int, int]:
-    """Token ids of the pronouns. Raises ``FairNCError`` where the model has no mask token or cuts a pronoun in pieces."""
+def _ids(lm: LanguageModel, words: tuple[str, str]) -> tuple[int, int]:
     ids = tuple(single_token_id(lm.tokenizer, word) for word in words)
     if None in (*ids, lm.tokenizer.mask_token_id):
         raise FairNCError(f"{lm.name}: needs a mask token, and {' and '.join(words)} as one token each, to fill one blank")
     return ids
 
 
-def _in_the_blank(lm: LanguageModel, sentences: list[tuple[str, tuple]], description: str) -> np.ndarray:
-    mask, ids = lm.tokenizer.mask_token, {words: pronoun_ids(lm, words) for _, words in sentences}
+def _in_the_blank(lm: LanguageModel, sentences: Sequence[tuple[str, tuple]], description: str) -> np.ndarray:
+    mask, ids = lm.tokenizer.mask_token, {words: _ids(lm, words) for words in {words for _, words in sentences}}
     inputs = tokenize(lm.tokenizer, [text.replace(BLANK, mask) for text, _ in sentences])["input_ids"]
     queries = [
         (row, row.index(lm.tokenizer.mask_token_id), target)
@@ -167,12 +165,14 @@ def _in_the_blank(lm: LanguageModel, sentences: list[tuple[str, tuple]], descrip
     return masked_log_probabilities(lm, queries, description=description).reshape(-1, 2)
 
 
-def _with_what_follows(lm: LanguageModel, sentences: list[tuple[str, tuple]], description: str) -> np.ndarray:
+def _with_what_follows(lm: LanguageModel, sentences: Sequence[tuple[str, tuple]], description: str) -> np.ndarray:
     queries, owners = [], []
     texts = [[text.replace(BLANK, words[version]) for text, words in sentences] for version in range(2)]
     versions = [tokenize(lm.tokenizer, column)["input_ids"] for column in texts]
     for row, pair in enumerate(zip(*versions, strict=True)):
         start = next(i for i, (a, b) in enumerate(zip(*pair, strict=False)) if a != b)
+        if start == 0:  # nothing is before the word, and something has to be
+            start, pair = 1, [[lm.start_id, *ids] for ids in pair]
         for column, ids in enumerate(pair):
             queries += [(ids, place - 1, ids[place]) for place in range(start, len(ids))]
             owners += [2 * row + column] * (len(ids) - start)

@@ -12,8 +12,9 @@ import pandas as pd
 
 from fairnc_utils.benchmarks import winobias
 from fairnc_utils.benchmarks.base import Benchmark, mean
-from fairnc_utils.benchmarks.scoring import encode, log_probabilities, mask_id
-from fairnc_utils.models import LanguageModel, single_token_id
+from fairnc_utils.benchmarks.scoring import word_log_probabilities
+from fairnc_utils.models import LanguageModel
+from fairnc_utils.swap import BLANK
 
 
 def load(split: str) -> datasets.Dataset:
@@ -36,45 +37,17 @@ def load(split: str) -> datasets.Dataset:
 
 
 def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
-    """``score_a`` ln P(pro), ``score_b`` ln P(anti), up to a constant; NaN where a pronoun is several tokens."""
-    rows = [dict(zip(items.column_names, values, strict=True)) for values in zip(*items[:].values(), strict=True)]
-    scores = (_masked if lm.kind == "masked" else _causal)(lm, rows)
+    """``score_a`` ln P(pro), ``score_b`` ln P(anti), up to a constant of the sentence."""
+    columns = items[:]
+    texts = [f"{before}{BLANK}{after}" for before, after in zip(columns["before"], columns["after"], strict=True)]
+    asked = list(zip(texts, zip(*(columns[version] for version in winobias.VERSIONS), strict=True), strict=True))
+    scores = word_log_probabilities(lm, asked, description="WinoBias pronouns")
     table = pd.DataFrame(scores, columns=["score_a", "score_b"]).assign(score_c=np.nan)
-    return table.assign(axis=items["axis"], item_id=items["item_id"], unit=items["item_id"])
-
-
-def _masked(lm: LanguageModel, rows: list[dict]) -> np.ndarray:
-    mask = mask_id(lm)
-    texts = [f"{row['before']}{lm.tokenizer.mask_token}{row['after']}" for row in rows]
-    encoded = encode(lm.tokenizer, texts, special=True)
-    queries, owners = [], []
-    for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
-        targets = [single_token_id(lm.tokenizer, row[version]) for version in winobias.VERSIONS]
-        if None not in targets:
-            ids = encoded[text]
-            queries += [(ids, ids.index(mask), target) for target in targets]
-            owners += [2 * number, 2 * number + 1]
-    scores = np.full(2 * len(rows), np.nan)
-    scores[owners] = log_probabilities(lm, queries, description="WinoBias pronouns")
-    return scores.reshape(-1, 2)
-
-
-def _causal(lm: LanguageModel, rows: list[dict]) -> np.ndarray:
-    texts = [f"{row['before']}{row[version]}{row['after']}" for row in rows for version in winobias.VERSIONS]
-    encoded, queries, owners = encode(lm.tokenizer, texts, special=True), [], []
-    for number in range(len(rows)):
-        pair = [encoded[text] for text in texts[2 * number : 2 * number + 2]]
-        start = max(1, next(i for i, (a, b) in enumerate(zip(*pair, strict=False)) if a != b))
-        for column, ids in enumerate(pair):
-            queries += [(ids, place - 1, ids[place]) for place in range(start, len(ids))]
-            owners += [2 * number + column] * (len(ids) - start)
-    values = log_probabilities(lm, queries, description="WinoBias pronouns")
-    return np.bincount(owners, values, 2 * len(rows)).reshape(-1, 2)
+    return table.assign(axis=columns["axis"], item_id=columns["item_id"], unit=columns["item_id"])
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a pair: ln P(pro) − ln P(anti), and whether it is positive, in percent."""
-    rows = rows.dropna(subset=["score_a", "score_b"])
     difference = (rows["score_a"] - rows["score_b"]).to_numpy(float)
     return pd.DataFrame({"difference": difference, "positive": 100.0 * (difference > 0)}, index=rows["unit"].to_numpy())
 

@@ -125,6 +125,7 @@ def gradient_ratio(
                 joint.regularizer,
                 joint.stream,
                 [parameter for group in groups for parameter in group["params"]],
+                over=dose.OVER,
             )
         finally:
             lm.model.eval()

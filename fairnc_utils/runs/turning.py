@@ -7,12 +7,12 @@ import torch
 
 from fairnc_utils import collapse, measurement, models, words
 from fairnc_utils.benchmarks import occupations
-from fairnc_utils.benchmarks.scoring import PRONOUNS
 from fairnc_utils.duality import slope_range, turned
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs.options import TurningConfig, configured
 from fairnc_utils.runs.rows import Run, make
 from fairnc_utils.runs.store import stored
+from fairnc_utils.swap import PRONOUNS
 
 #: Cosines between row and class mean at which the range of slopes is given.
 COSINES = tuple(round(0.05 * step, 2) for step in range(21))
