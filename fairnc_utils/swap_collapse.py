@@ -217,8 +217,8 @@ def _with_what_follows(lm: models.LanguageModel, batch: dict[str, Tensor]) -> Te
 class SwapTrainerMixin(Trainer):
     """Adds a ``SwapCollapse`` to a ``transformers.Trainer``: ``class MyTrainer(SwapTrainerMixin, Trainer): ...``, ``swap=``.
 
-    The penalty joins the training loss only, averaged over the accumulated batches of a step, as in ``NC3TrainerMixin``, before which
-    it stands where both are used. Checkpoints carry the number of calls, so that a run goes on with the next pairs.
+    The penalty joins the training loss only, averaged over the accumulated batches of a step, as in ``NC3TrainerMixin``,
+    before which it stands where both are used. Checkpoints carry the number of calls, so that a run goes on with the next pairs.
     """
 
     def __init__(self, *args, swap: SwapCollapse, **kwargs):
