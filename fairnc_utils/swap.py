@@ -116,7 +116,7 @@ def slots(text: str, *, names: Names = ()) -> list[Slot]:
 def in_case(text: str, words: tuple[str, str]) -> tuple[str, str]:
     """The words as they would be written at the text's blank: capitalized where it begins with it, but for quotation marks."""
     first = not any(map(str.isalnum, text.partition(BLANK)[0]))
-    return tuple(map(str.capitalize, words)) if first else words
+    return (words[0].capitalize(), words[1].capitalize()) if first else words
 
 
 def _without(text: str, match: re.Match) -> str:

@@ -218,7 +218,8 @@ class SwapTrainerMixin(Trainer):
     """Adds a ``SwapCollapse`` to a ``transformers.Trainer``: ``class MyTrainer(SwapTrainerMixin, Trainer): ...``, ``swap=``.
 
     The penalty joins the training loss only, averaged over the accumulated batches of a step, as in ``NC3TrainerMixin``,
-    before which it stands where both are used. Checkpoints carry the number of calls, so that a run goes on with the next pairs.
+    before which it stands where both are used. Checkpoints carry the number of calls, so that a run goes on with the next
+    pairs.
     """
 
     def __init__(self, *args, swap: SwapCollapse, **kwargs):
