@@ -36,7 +36,7 @@ DEFINITIONS = (
 
 #: What is no prose: code, formulas (with a letter in them), roles such as {cite}, targets of links, HTML, lines of directives.
 NOT_PROSE = re.compile(
-    r"```.*?```|\$\$.*?\$\$|\$(?=[^$]*[a-zA-Z\\])[^$\n]*(?:\n[^$\n]+)*?\$|\{[\w:-]+\}`[^`]*`|`[^`]*`|\]\([^)]*\)|<[^>]*>|"
+    r"```.*?```|\[\([^)]*\)\]\([^)]*\)|\$\$.*?\$\$|\$(?=[^$]*[a-zA-Z\\])[^$\n]*(?:\n[^$\n]+)*?\$|\{[\w:-]+\}`[^`]*`|`[^`]*`|\]\([^)]*\)|<[^>]*>|"
     r"^:[\w-]+:.*?$|^:::.*?$|https?://\S+", re.DOTALL | re.MULTILINE,
 )  # fmt: skip
 PARAGRAPH = re.compile(r"\n\s*\n|\n(?=\s*[-*] )|\n(?=\|)")

@@ -82,7 +82,8 @@ def test_the_slider_moves_all_words_of_all_panels(run):
 
 
 def test_a_recorded_trajectory_is_found(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "RECORDED", str(tmp_path))
+    for module in (records, sys.modules["fairnc_utils.runs.trajectory"]):
+        monkeypatch.setattr(module, "RECORDED", str(tmp_path))
     assert runs.recorded_trajectory() is None
     run.save(tmp_path)
     found = runs.recorded_trajectory()
