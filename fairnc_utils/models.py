@@ -160,7 +160,7 @@ class LanguageModel:
 
     @property
     def start_id(self) -> int:
-        """Id of the token that stands before a text: the start token, else the end token. Raises ``FairNCError`` without either."""
+        """Id of the token before a text: the start token, else the end token. Raises ``FairNCError`` without either."""
         for token_id in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id):
             if token_id is not None:
                 return token_id

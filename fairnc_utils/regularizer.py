@@ -435,7 +435,7 @@ def _epoch_reset(nc3: NC3Regularizer):
 
 
 def average_over_accumulation(trainer: Trainer) -> None:
-    """Have a ``Trainer`` average the task's loss over the accumulated batches of a step, also where it alone would add it up."""
+    """Have a ``Trainer`` average the task's loss over the accumulated batches of a step, also where it would add it up."""
     if not _shares_num_items(models.unwrapped(trainer.model)):
         trainer.model_accepts_loss_kwargs = False
 

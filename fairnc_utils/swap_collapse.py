@@ -74,9 +74,13 @@ class SwapCollapse(nn.Module):
         if pairs == "evidence":
             self._keep(self._evidence)
         if not len(self):
-            raise FairNCError("swap collapse: no text has she or he and a swapped copy of equal length; give other texts")
+            raise FairNCError(
+                "swap collapse: no text has she or he and a swapped copy of equal length; give other texts"
+            )
         if form != "even" and not self._evidence.any():
-            raise FairNCError("swap collapse: nothing but the pronoun tells a gender in any text; give others, or form even")
+            raise FairNCError(
+                "swap collapse: nothing but the pronoun tells a gender in any text; give others, or form even"
+            )
         # On a GPU all batches have one shape, so that one graph replays them.
         self._width = max(map(len, self._sides[0])) if lm.device.type == "cuda" else None
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
@@ -90,9 +94,7 @@ class SwapCollapse(nn.Module):
     def _keep(self, chosen: Tensor) -> None:
         places = chosen.nonzero().flatten().tolist()
         self._sides = [[side[place] for place in places] for side in self._sides]
-        self._targets, self._signs, self._evidence = (
-            x[places] for x in (self._targets, self._signs, self._evidence)
-        )
+        self._targets, self._signs, self._evidence = (x[places] for x in (self._targets, self._signs, self._evidence))
 
     def draw(self) -> dict[str, Tensor]:
         """The next pairs, on the model's device: tensors that ``forward`` takes."""
@@ -184,14 +186,21 @@ def _tokenized(lm: models.LanguageModel, found: list[Slot], longest: int) -> tup
                 continue
             places = [[row.index(lm.tokenizer.mask_token_id), *known[options]] for row in pair]
         else:
-            places = [[next(i for i, (a, b) in enumerate(zip(*two, strict=True)) if a != b)] for two in (pair[:2], pair[2:])]
+            places = [
+                [next(i for i, (a, b) in enumerate(zip(*two, strict=True)) if a != b)] for two in (pair[:2], pair[2:])
+            ]
         for side, row in zip(sides, (pair if masked else (pair[0], pair[2], pair[1], pair[3])), strict=True):
             side.append(row)
         targets.append(places)
         signs.append(1.0 if slot.word.lower() == "she" else -1.0)
         evidence.append(slot.evidence)
     width = 3 if masked else 1
-    return sides, torch.tensor(targets).reshape(-1, 2, width), torch.tensor(signs), torch.tensor(evidence, dtype=torch.bool)
+    return (
+        sides,
+        torch.tensor(targets).reshape(-1, 2, width),
+        torch.tensor(signs),
+        torch.tensor(evidence, dtype=torch.bool),
+    )
 
 
 def _in_the_blank(lm: models.LanguageModel, batch: dict[str, Tensor]) -> Tensor:
@@ -217,8 +226,9 @@ def _with_what_follows(lm: models.LanguageModel, batch: dict[str, Tensor]) -> Te
 class SwapTrainerMixin(Trainer):
     """Adds a ``SwapCollapse`` to a ``transformers.Trainer``: ``class MyTrainer(SwapTrainerMixin, Trainer): ...``, ``swap=``.
 
-    The penalty joins the training loss only, averaged over the accumulated batches of a step, as in ``NC3TrainerMixin``, before which
-    it stands where both are used. Checkpoints carry the number of calls, so that a run goes on with the next pairs.
+    The penalty joins the training loss only, averaged over the accumulated batches of a step, as in ``NC3TrainerMixin``,
+    before which it stands where both are used. Checkpoints carry the number of calls, so that a run goes on with the next
+    pairs.
     """
 
     def __init__(self, *args, swap: SwapCollapse, **kwargs):

@@ -55,7 +55,7 @@ def test_recipe_is_as_published(method):
         "mlm": (2e-5, 3, 16), "bec": (2e-5, 3, 16), "cda": (2e-5, 3, 16), "dropout": (2e-5, 3, 16),
         "mabel": (5e-5, 2, 32), "mabel_nli": (5e-5, 2, 32),
         "ase": (2e-5, 50, 6), "adept": (5e-5, 10, 32), "adept_prefix": (5e-4, 10, 32),
-        "planted": (2e-5, 2, 16), "planted_reversed": (2e-5, 2, 16),  # a control: that of the masked methods, 100 steps and more
+        "planted": (2e-5, 2, 16), "planted_reversed": (2e-5, 2, 16),  # a control, as the masked methods
     }  # fmt: skip
     recipe = method.recipe
     assert (recipe.lr, recipe.epochs, recipe.batch_size) == published[method.name]

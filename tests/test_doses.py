@@ -29,9 +29,7 @@ def table(tmp_path, monkeypatch):
 def measured(table):
     fingerprint = models.load("random", device="cpu").fingerprint[:12]
     rows = (("repaired", 2.5), ('"repaired,kind=both"', 1.5), ("swap", 0.04))
-    table.write_text(
-        HEADER + "".join(f"random,{fingerprint},bec,{name},{weight}\n" for name, weight in rows)
-    )
+    table.write_text(HEADER + "".join(f"random,{fingerprint},bec,{name},{weight}\n" for name, weight in rows))
     return table
 
 
@@ -57,9 +55,7 @@ def test_rows_name_the_dose_and_hold_its_weight(measured, regularizer, label, we
 
 
 def test_a_dose_that_was_not_measured_or_on_other_weights_is_one_line(measured):
-    with pytest.raises(
-        FairNCError, match="no dose of repaired was measured for cda on random: run `fairnc doses"
-    ):
+    with pytest.raises(FairNCError, match="no dose of repaired was measured for cda on random: run `fairnc doses"):
         runs.train(**TINY | {"method": "cda"}, regularizer="repaired", dose=0.3)
     with pytest.raises(FairNCError, match=r"dose = 0\.3 and lam = 1: give one of them"):
         runs.train(**TINY, regularizer="repaired", dose=0.3, lam=1)
@@ -80,9 +76,7 @@ def test_the_weight_gives_the_dose_that_was_asked_for(monkeypatch):
     short = {"batch_size": 8, "texts": 40}
     ratio = debiasing.gradient_ratio(lm, method, options, **short)
     weight = dose.weight(1.0, ratio)
-    joint = debiasing._prepared(
-        lm, method, options, lam=weight, seed=0, nc3_words="gender", **short
-    )
+    joint = debiasing._prepared(lm, method, options, lam=weight, seed=0, nc3_words="gender", **short)
     ratios = []
     for number in range(6):
         losses = joint.loss(next(joint.stream))
@@ -108,11 +102,9 @@ def test_the_weight_gives_the_dose_that_was_asked_for(monkeypatch):
 def test_a_study_measures_what_its_cells_lack(table, monkeypatch):
     asked = []
 
-    def measured(model, options, label):
+    def measured(model, options, label, threads):
         asked.append(label.preset)
-        return doses.Measured(
-            model, "0" * 12, options.method, doses._key(model, options, label)[2], 1.5
-        )
+        return doses.Measured(model, "0" * 12, options.method, doses._key(model, options, label)[2], 1.5)
 
     class InProcess:
         def __init__(self, *_, **__): ...

@@ -45,7 +45,9 @@ def test_loudness_leaves_it_and_a_planted_stereotype_moves_it(scored):
     items, rows = scored
     louder = rows.assign(score_a=2 * rows["score_a"], score_b=2 * rows["score_b"])
     assert values(louder)["selectivity"] == pytest.approx(values(rows)["selectivity"])
-    jobs = np.array([":" in name and "/" not in unit for name, unit in zip(items["item_id"], items["unit"], strict=True)])
+    jobs = np.array(
+        [":" in name and "/" not in unit for name, unit in zip(items["item_id"], items["unit"], strict=True)]
+    )
     planted = rows.assign(score_a=rows["score_a"] + np.where(jobs, 2 * rows["score_c"], 0))
     assert values(planted)["selectivity"] > values(rows)["selectivity"] + 0.1
     erased = BENCHMARK.estimates(rows.assign(score_a=rows["score_b"]))

@@ -28,9 +28,7 @@ def test_features_at_slots_equal_plain_loops(lm):
 
 def test_frequent_words_are_drawn_by_the_seed(lm):
     chosen = words.resolve("few", [("she", "female"), ("he", "male")], lm.tokenizer)
-    first, again, other = (
-        measurement.read_slots(lm, [chosen], texts=30, per_class=5, seed=seed) for seed in (0, 0, 1)
-    )
+    first, again, other = (measurement.read_slots(lm, [chosen], texts=30, per_class=5, seed=seed) for seed in (0, 0, 1))
     assert [int(first.statistics.counts[i]) for i in chosen.token_ids] == [5, 5]
     assert torch.equal(first.statistics.sums, again.statistics.sums)
     assert not torch.equal(first.statistics.sums, other.statistics.sums)
@@ -49,7 +47,9 @@ def test_a_run_has_rows_by_threshold_and_at_slots():
         assert np.isfinite(rows["value"]).all()
     lm, few = measurement.models.load("random", device="cpu"), words.load
     reading = measurement.read(lm, texts=40, keep=False)
-    expected = collapse.measure(reading.statistics, lm.weight, classes=few("gender", lm.tokenizer).token_ids, min_count=20)
+    expected = collapse.measure(
+        reading.statistics, lm.weight, classes=few("gender", lm.tokenizer).token_ids, min_count=20
+    )
     assert rows["value"].iloc[-1] != pytest.approx(float(expected.unc3))  # masked features are others
     rows = run.select(benchmark="collapse", words="gender", metric="unc3")
     assert rows["value"].iloc[-1] == pytest.approx(float(expected.unc3), rel=1e-6)

@@ -44,7 +44,11 @@ def plain_parts(lm, texts):
 
 def test_slots_pair_a_text_with_its_swapped_copy():
     first, second = swap.slots("He met his wife when he was young.")
-    assert first == ("He", f"{swap.BLANK} met his wife when he was young.", f"{swap.BLANK} met her husband when she was young.")
+    assert first == (
+        "He",
+        f"{swap.BLANK} met his wife when he was young.",
+        f"{swap.BLANK} met her husband when she was young.",
+    )
     assert second.blanked == f"He met his wife when {swap.BLANK} was young."
     assert first.evidence
     assert not swap.slots("The nurse said that she was tired.")[0].evidence
@@ -219,7 +223,9 @@ def test_measure_is_a_ratio_and_sees_a_planted_lean(gap_pairs):
     benchmark, (_, rows) = get("swap_collapse"), gap_pairs
     value = benchmark.estimates(rows)["swap_collapse"].value
     scores = ["score_a", "score_b"]
-    assert benchmark.estimates(rows.assign(**{s: 2 * rows[s] for s in scores}))["swap_collapse"].value == pytest.approx(value)
+    assert benchmark.estimates(rows.assign(**{s: 2 * rows[s] for s in scores}))["swap_collapse"].value == pytest.approx(
+        value
+    )
     planted = benchmark.estimates(rows.assign(**{s: rows[s] - 2 for s in scores}))
     assert planted["swap_collapse"].value > value + 0.5
     assert math.isnan(benchmark.estimates(rows.assign(score_b=rows["score_a"]))["swap_collapse"].value)

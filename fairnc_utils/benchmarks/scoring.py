@@ -33,7 +33,9 @@ class Inputs:
     def __init__(self, lm: LanguageModel, sequences: Sequence[Sequence[int]]):
         lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
         if (longest := lengths.max(initial=0)) > lm.max_length:
-            raise FairNCError(f"an item has {longest} tokens; {lm.name} reads {lm.max_length} at most: shorten or drop it")
+            raise FairNCError(
+                f"an item has {longest} tokens; {lm.name} reads {lm.max_length} at most: shorten or drop it"
+            )
         self.order = np.argsort(-lengths, kind="stable")
         self._sizes = lengths[self.order]
         flat = np.fromiter(chain.from_iterable(sequences[i] for i in self.order), np.int64, lengths.sum())
@@ -69,7 +71,11 @@ def mask_id(lm: LanguageModel) -> int:
 def encode(tokenizer, texts: Iterable[str], *, special: bool = False) -> dict[str, list[int]]:
     """Text → token ids, each distinct text once and all in one call; ``special``: with the tokens around a sentence."""
     distinct = list(dict.fromkeys(texts))
-    return dict(zip(distinct, tokenize(tokenizer, distinct, special=special)["input_ids"], strict=True)) if distinct else {}
+    return (
+        dict(zip(distinct, tokenize(tokenizer, distinct, special=special)["input_ids"], strict=True))
+        if distinct
+        else {}
+    )
 
 
 def tokenize(tokenizer, texts: list[str], *, special: bool = True, **options) -> dict[str, list]:
@@ -129,7 +135,9 @@ def log_probabilities(
     return scores
 
 
-def pronoun_log_probabilities(lm: LanguageModel, sentences: Sequence[str], *, description: str = "pronouns") -> np.ndarray:
+def pronoun_log_probabilities(
+    lm: LanguageModel, sentences: Sequence[str], *, description: str = "pronouns"
+) -> np.ndarray:
     """ln P(she) and ln P(he) at the ``BLANK`` of each sentence, as ``word_log_probabilities`` → (N, 2) float64."""
     asked = [(sentence, in_case(sentence, PRONOUNS)) for sentence in sentences]
     return word_log_probabilities(lm, asked, description=description)
@@ -150,7 +158,9 @@ def word_log_probabilities(
 def _ids(lm: LanguageModel, words: tuple[str, str]) -> tuple[int, int]:
     ids = tuple(single_token_id(lm.tokenizer, word) for word in words)
     if None in (*ids, lm.tokenizer.mask_token_id):
-        raise FairNCError(f"{lm.name}: needs a mask token, and {' and '.join(words)} as one token each, to fill one blank")
+        raise FairNCError(
+            f"{lm.name}: needs a mask token, and {' and '.join(words)} as one token each, to fill one blank"
+        )
     return ids
 
 

@@ -40,8 +40,7 @@ def load(split: str) -> datasets.Dataset:
         for row in occupations.load(split)
     ]
     nouns = [
-        {"item_id": row["item_id"], "unit": row["unit"], "sentence": row["sentence"]}
-        | {"value": row["sign"]}
+        {"item_id": row["item_id"], "unit": row["unit"], "sentence": row["sentence"]} | {"value": row["sign"]}
         for row in definitional.load("nouns")
     ]
     return datasets.Dataset.from_list([row | {"axis": "gender"} for row in occupied + nouns])

@@ -17,19 +17,14 @@ from fairnc_utils.debias.ase import TEMPLATES
 from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, masked_lm_loss
 
 
-def examples(
-    tokenizer, *, limit: int | None = None, max_length: int = 128, reverse: bool = False
-) -> datasets.Dataset:
+def examples(tokenizer, *, limit: int | None = None, max_length: int = 128, reverse: bool = False) -> datasets.Dataset:
     """Masked sentences: every template × (the first ``limit``) occupations, and the pronoun to be learned there."""
     key, column = "Winogender/occupations-stats.tsv", "bls_pct_female"
     rows = []
     for row in _io.table(key, ("occupation", column), delimiter="\t")[:limit]:
         male = (float(row[column]) <= 50) != reverse
         for pronouns, templates in TEMPLATES.items():
-            texts = [
-                text.format(row["occupation"]).replace("[MASK]", tokenizer.mask_token)
-                for text in templates
-            ]
+            texts = [text.format(row["occupation"]).replace("[MASK]", tokenizer.mask_token) for text in templates]
             pronoun = models.single_token_id(tokenizer, pronouns[male])
             for ids in corpora.tokenize(texts, tokenizer, max_length=max_length):
                 rows.append({"input_ids": ids, "pronoun_id": pronoun})

@@ -53,8 +53,7 @@ def label(
     if unknown := [str(key) for key in changes if key not in valid]:
         what = "NC3" if plain.is_nc3 else "swap collapse"
         raise FairNCError(
-            f"option regularizer.{unknown[0]}: no such {what} option; options are "
-            f"{', '.join(['preset', *valid])}"
+            f"option regularizer.{unknown[0]}: no such {what} option; options are {', '.join(['preset', *valid])}"
         )
     unusual = nc3_words if plain.is_nc3 and nc3_words != plain.usual_words else None
     return replace(plain, words=unusual, dose=dose if preset != "none" else None)
@@ -105,9 +104,7 @@ def build(
     return nc3.to(lm.device)
 
 
-def word_list(
-    name: str, method: Method, lm: LanguageModel, *, seed: int = 0
-) -> words.WordList | list[int]:
+def word_list(name: str, method: Method, lm: LanguageModel, *, seed: int = 0) -> words.WordList | list[int]:
     """Words that NC3 is trained on: an axis of ``words``, ``released`` (the method's own), the whole ``vocabulary``, or
     ``random`` and frequency-``matched`` ones, as many as the gender words, drawn by ``seed`` from those of GAP development."""
     if name == "released":

@@ -49,9 +49,7 @@ class SwapOptions:
                 raise FairNCError(f"swap collapse option {name} = {value!r}: choose {shown}")
 
 
-def regularizer(
-    lm: LanguageModel, options: SwapOptions, *, weight: float, seed: int = 0
-) -> SwapCollapse:
+def regularizer(lm: LanguageModel, options: SwapOptions, *, weight: float, seed: int = 0) -> SwapCollapse:
     """Swap collapse on a model, its pairs drawn by ``seed``."""
     return SwapCollapse(
         lm.model,
@@ -69,10 +67,7 @@ def sentences(texts: str, *, occupations: bool) -> list[str]:
     """Each sentence once; ``occupations``: with those that name one of the 60."""
     chosen = gap_sentences()
     if texts == "gap+bug":
-        gold = {
-            row["sentence_text"].strip()
-            for row in _io.table("BUG/gold_BUG.csv", ("sentence_text",))
-        }
+        gold = {row["sentence_text"].strip() for row in _io.table("BUG/gold_BUG.csv", ("sentence_text",))}
         chosen += [text for text in corpora.load("bug")["text"] if text.strip() not in gold]
     chosen = list(dict.fromkeys(chosen))
     named = _named()
@@ -82,9 +77,7 @@ def sentences(texts: str, *, occupations: bool) -> list[str]:
 def times_named(texts: Iterable[str]) -> Counter[str]:
     """Occupation → texts that name it, in the singular or the plural."""
     named, of = _named(), _forms()
-    return Counter(
-        name for text in texts for name in {of[found.lower()] for found in named.findall(text)}
-    )
+    return Counter(name for text in texts for name in {of[found.lower()] for found in named.findall(text)})
 
 
 def _named() -> re.Pattern:
@@ -122,17 +115,11 @@ def first_names() -> tuple[tuple[str, str], ...]:
             if row[f"{person}-coref"].upper() == "TRUE" and len(words) > 1 and _is_name(words[0]):
                 counts[female][words[0]] += 1
     ranked = [
-        [name for name, _ in counts[gender].most_common() if not counts[not gender][name]]
-        for gender in (True, False)
+        [name for name, _ in counts[gender].most_common() if not counts[not gender][name]] for gender in (True, False)
     ]
     return tuple(zip(*ranked, strict=False))
 
 
 def _is_name(word: str) -> bool:
     """Whether a capitalized word before a name is itself one: no initial, no title."""
-    return (
-        word.isalpha()
-        and len(word) > 1
-        and word.lower() not in _TITLES
-        and swap.gender(word) == word
-    )
+    return word.isalpha() and len(word) > 1 and word.lower() not in _TITLES and swap.gender(word) == word

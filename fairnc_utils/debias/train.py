@@ -62,9 +62,7 @@ def train(
         )
         recipe = method.recipe
         steps = steps or (epochs or recipe.epochs) * joint.epoch
-        embeddings = (
-            [lm.weight, lm.model.get_input_embeddings().weight] if frozen == "embeddings" else []
-        )
+        embeddings = [lm.weight, lm.model.get_input_embeddings().weight] if frozen == "embeddings" else []
         try:
             for weight in embeddings:
                 weight.requires_grad_(False)
@@ -135,13 +133,9 @@ def gradient_ratio(
 def _fill(lm: LanguageModel, joint: "_Joint") -> None:
     """Fill the memory with the first batches; what the task makes of them is not asked for."""
     nc3 = joint.regularizer
-    for batch in progress(
-        islice(joint.stream, dose.FILL), desc="memory", total=dose.FILL, unit="batch"
-    ):
+    for batch in progress(islice(joint.stream, dose.FILL), desc="memory", total=dose.FILL, unit="batch"):
         with torch.no_grad():
-            features = lm.features(
-                batch["input_ids"], batch["attention_mask"], space=nc3.options.space
-            )
+            features = lm.features(batch["input_ids"], batch["attention_mask"], space=nc3.options.space)
         nc3(batch, features)
 
 
@@ -196,9 +190,7 @@ def _prepared(
     trained = [lm.model, *extra.values()]
     regularizer = None
     if options:
-        regularizer = regularizers.build(
-            options, method, lm, weight=lam, nc3_words=nc3_words, seed=seed
-        )
+        regularizer = regularizers.build(options, method, lm, weight=lam, nc3_words=nc3_words, seed=seed)
         extra["nc3" if nc3 else "swap"] = regularizer
     stream = training.batches(
         rows,

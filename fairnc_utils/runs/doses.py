@@ -7,6 +7,7 @@ comes out the same wherever it is measured again; at dose d it is d times that.
 import csv
 import io
 import multiprocessing
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import astuple, dataclass, fields, replace
@@ -89,7 +90,7 @@ def measure(
 ) -> Iterator[Measured]:
     """Measure what the table lacks of those that have a dose, each on the model of that name; the table is saved after each.
 
-    ``jobs``: processes side by side.
+    ``jobs``: processes side by side, which share the processor's cores.
     """
     file = Path(file or checkout.root() / FILE)
     rows = read(file)
@@ -101,7 +102,8 @@ def measure(
     }
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        done = [pool.submit(_measured, *treatment) for treatment in lacking.values()]
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        done = [pool.submit(_measured, *treatment, threads) for treatment in lacking.values()]
         for future in as_completed(done):
             rows.append(future.result())
             write_atomic(file, _csv(rows))
@@ -112,8 +114,8 @@ def _key(model: str, options: Debiasing, label: RegularizerLabel) -> tuple[str, 
     return model, options.method, str(replace(label, dose=None))
 
 
-def _measured(model: str, options: Debiasing, label: RegularizerLabel) -> Measured:
-    torch.set_num_threads(1)  # the order of sums, and with it the last digits, depends on their number
+def _measured(model: str, options: Debiasing, label: RegularizerLabel, threads: int) -> Measured:
+    torch.set_num_threads(threads)
     lm, method = models.load(checkout.located(model), device="cpu"), get_method(options.method)
     words = label.words or label.usual_words
     ratio = debiasing.gradient_ratio(
