@@ -102,7 +102,7 @@ def fisher_diagonal(model: nn.Module, tokenizer, sequences: list[list[int]]) -> 
     model.eval()
     for sequence in sequences:
         batch = {name: x.to(model.device) for name, x in base.masked_batch([sequence], tokenizer, generator).items()}
-        gradients = torch.autograd.grad(base.masked_lm_loss(model, batch), list(model.parameters()), allow_unused=True)
+        gradients = torch.autograd.grad(base.language_model_loss(model, batch), list(model.parameters()), allow_unused=True)
         for (name, square_sum), gradient in zip(total.items(), gradients, strict=True):
             if gradient is not None:
                 total[name] = square_sum + gradient.square() / len(sequences)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from fairnc_utils import _io, batching, hub, swap
-from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, masked_batch, masked_lm_loss
+from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, language_model_loss, masked_batch
 from fairnc_utils.errors import FairNCError
 
 TEMPERATURE, ALIGNMENT, MLM = 0.05, 0.05, 0.1
@@ -98,7 +98,7 @@ def loss(model: nn.Module, batch: Batch, mlp: nn.Module) -> Tensor:
     hidden = model.base_model(input_ids=batch["text_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
     p, h, p_swapped, h_swapped = mlp(hidden[:, 0]).chunk(4)
     pulled = contrastive(torch.cat([p, p_swapped]), torch.cat([h, h_swapped]))
-    return pulled + ALIGNMENT * alignment(p, h, p_swapped, h_swapped) + MLM * masked_lm_loss(model, batch)
+    return pulled + ALIGNMENT * alignment(p, h, p_swapped, h_swapped) + MLM * language_model_loss(model, batch)
 
 
 RECIPE = Recipe(lr=5e-5, epochs=2, batch_size=32, max_length=128)

@@ -12,9 +12,9 @@ from functools import partial
 import datasets
 import torch
 
-from fairnc_utils import _io, corpora, models
+from fairnc_utils import _io, batching, models
 from fairnc_utils.debias.ase import TEMPLATES
-from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, masked_lm_loss
+from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, language_model_loss
 
 
 def examples(tokenizer, *, limit: int | None = None, max_length: int = 128, reverse: bool = False) -> datasets.Dataset:
@@ -26,14 +26,14 @@ def examples(tokenizer, *, limit: int | None = None, max_length: int = 128, reve
         for pronouns, templates in TEMPLATES.items():
             texts = [text.format(row["occupation"]).replace("[MASK]", tokenizer.mask_token) for text in templates]
             pronoun = models.single_token_id(tokenizer, pronouns[male])
-            for ids in corpora.tokenize(texts, tokenizer, max_length=max_length):
+            for ids in batching.tokenize(texts, tokenizer, max_length=max_length):
                 rows.append({"input_ids": ids, "pronoun_id": pronoun})
     return datasets.Dataset.from_list(rows)
 
 
 def collate(rows: Rows, tokenizer, generator: torch.Generator) -> Batch:
     """``labels`` hold the pronoun at the mask, −100 elsewhere."""
-    batch = corpora.padded_batch([row["input_ids"] for row in rows], tokenizer.pad_token_id)
+    batch = batching.padded_batch([row["input_ids"] for row in rows], tokenizer.pad_token_id)
     pronouns = torch.tensor([row["pronoun_id"] for row in rows])[:, None]
     masks = batch["input_ids"] == tokenizer.mask_token_id
     return batch | {"labels": torch.where(masks, pronouns, -100)}
@@ -47,7 +47,7 @@ def _method(name: str, *, reverse: bool) -> Method:
         Recipe(lr=2e-5, epochs=2, batch_size=16, max_length=128),
         partial(examples, reverse=reverse),
         collate,
-        masked_lm_loss,
+        language_model_loss,
     )
 
 

@@ -67,8 +67,9 @@ class Treatment:
         return recipe | dosed | words.evidence(self.word_lists)
 
     def require(self, lm: LanguageModel) -> None:
-        """Raise ``FairNCError`` for a model that no method takes, and for one that the dose was not measured on."""
-        debiasing.require_masked(lm, self.options.method)
+        """Raise ``FairNCError`` for a model that the method does not take, or that the dose was not measured on."""
+        if self.method:
+            self.method.require(lm)
         if self.measured:
             self.measured.require(lm)
 
