@@ -11,7 +11,7 @@ from enum import StrEnum
 import numpy as np
 import scipy.stats
 
-from fairnc_utils.stats import LEVEL, Effect, Estimate
+from fairnc_utils.stats import LEVEL, Effect, Estimate, side
 
 
 class Verdict(StrEnum):
@@ -85,7 +85,4 @@ def kept(effect: Effect, allowed: float) -> bool:
 
 
 def _side(estimate: Estimate, ideal: float) -> int:
-    """+1 above the ideal, −1 below it, 0 where the interval holds it or there is none."""
-    if estimate.ci_low > ideal:
-        return 1
-    return -1 if estimate.ci_high < ideal else 0
+    return side(estimate.ci_low, estimate.ci_high, ideal)

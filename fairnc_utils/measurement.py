@@ -63,8 +63,7 @@ def read(
     """
     lm = models.load(model, device=device) if isinstance(model, str) else model
     lm.check_space(space)
-    split = split or (corpora.splits(corpus) or (None,))[-1]
-    content = corpora.load(corpus, split)["text"][:texts]
+    split, content = _content(corpus, split, texts)
     fingerprint = _fingerprint(lm, content, space, labels, layer)
     statistics = ClassStatistics(len(lm.weight), lm.weight.shape[1], device=lm.device)
 
@@ -84,8 +83,7 @@ def read_layers(
 ) -> list[Reading]:  # fmt: skip
     """What ``read`` gives at each hidden layer, from the first to the last, in one pass over the corpus; none is kept."""
     lm.check_space(space)
-    split = split or (corpora.splits(corpus) or (None,))[-1]
-    content = corpora.load(corpus, split)["text"][:texts]
+    split, content = _content(corpus, split, texts)
     statistics = [ClassStatistics(*lm.weight.shape, device=lm.device) for _ in range(lm.layers)]
     for features, ids in labelled_features(lm, content, space=space, labels=labels, layer="all"):
         for own, states in zip(statistics, features, strict=True):
@@ -94,6 +92,12 @@ def read_layers(
         Reading(lm, own, corpus, split or "all", space, labels, texts, _fingerprint(lm, content, space, labels, layer), layer)
         for layer, own in enumerate(statistics, 1)
     ]
+
+
+def _content(corpus: str, split: str | None, texts: int | None) -> tuple[str | None, list[str]]:
+    """Split (by default the last) and the first ``texts`` texts of a corpus."""
+    split = split or (corpora.splits(corpus) or (None,))[-1]
+    return split, corpora.load(corpus, split)["text"][:texts]
 
 
 def _fingerprint(lm: LanguageModel, content: Sequence[str], space: str, labels: str, layer: int | None) -> str:
@@ -120,8 +124,7 @@ def read_slots(
     many are drawn by ``seed``. Raises ``FairNCError`` for a causal model.
     """
     lm.require_masked("collapse at slots needs a masked language model")
-    split = split or (corpora.splits(corpus) or (None,))[-1]
-    content = corpora.load(corpus, split)["text"][:texts]
+    split, content = _content(corpus, split, texts)
     sequences = batching.tokenize(content, lm.tokenizer, max_length=lm.max_length)
     listed = {token for chosen in lists for token in chosen.token_ids}
     occurrences: dict[int, list[tuple[int, int]]] = {}

@@ -25,6 +25,13 @@ class Estimate:
     n: int
 
 
+def side(low: float, high: float, null: float = 0.0) -> int:
+    """+1 where an interval lies above ``null``, −1 below it, 0 where it holds it or is NaN."""
+    if low > null:
+        return 1
+    return -1 if high < null else 0
+
+
 def quotient(
     part: np.ndarray, whole: np.ndarray, *, otherwise: float = np.nan, above: float = 0.0
 ) -> np.ndarray:

@@ -97,6 +97,11 @@ class Slot(NamedTuple):
     swapped: str
 
     @property
+    def sign(self) -> float:
+        """+1 where *she* was taken out, −1 where *he* was."""
+        return 1.0 if self.word.lower() == "she" else -1.0
+
+    @property
     def evidence(self) -> bool:
         """Whether the two still differ: something else in the text tells the gender."""
         return self.blanked != self.swapped

@@ -188,7 +188,7 @@ def _tokenized(lm: models.LanguageModel, found: list[Slot], longest: int) -> tup
         for side, row in zip(sides, (pair if masked else (pair[0], pair[2], pair[1], pair[3])), strict=True):
             side.append(row)
         targets.append(places)
-        signs.append(1.0 if slot.word.lower() == "she" else -1.0)
+        signs.append(slot.sign)
         evidence.append(slot.evidence)
     width = 3 if masked else 1
     return sides, torch.tensor(targets).reshape(-1, 2, width), torch.tensor(signs), torch.tensor(evidence, dtype=torch.bool)

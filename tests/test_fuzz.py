@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from fairnc_book import published
 from fairnc_utils import assets, batching, benchmarks, corpora, hub, tasks, words
 from fairnc_utils.benchmarks import occupations
-from fairnc_utils.debias import mabel
+from fairnc_utils.debias import mabel, swap_pairs
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.regularizer import corrected
 from fairnc_utils.runs import checkout, cli, options
@@ -252,9 +252,9 @@ LOCAL = {
 
 
 def forget_files() -> None:
-    """Clear what was made of data files and kept: the next example reads other ones."""
-    biographies._bug_items.cache_clear()
-    occupations.times_named.cache_clear()
+    """Clear what was made of data files and kept: the next example, or test, reads other ones."""
+    for kept in (biographies._bug_items, occupations.times_named, swap_pairs._forms):
+        kept.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def test_rare_occupations_are_those_that_the_text_names_less_often():
         rare = set(occupations.load(split)["occupation"])
         named = occupations.times_named(texts)
         assert rare == {name for name in swap_pairs.slope_occupations() if named[name] < fewer_than}
-        assert rare
+        assert 0 < len(rare) < 60
 
 
 def test_first_names_have_one_gender_and_are_no_titles():

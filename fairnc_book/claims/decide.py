@@ -136,9 +136,7 @@ def _test(
 
 def verdict(low: float, high: float, predicted: int, null: float = 0.0) -> int:
     """1 if the interval lies beyond ``null`` in the predicted direction, −1 if in the other, 0 if it holds it or is NaN."""
-    if low > null:
-        return predicted
-    return -predicted if high < null else 0
+    return predicted * stats.side(low, high, null)
 
 
 def _reported(

@@ -4,7 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from fairnc_book import tables
-from fairnc_book.figures.base import PALETTE, finish
+from fairnc_book.figures.base import DASHED, PALETTE, finish
 
 _SHARE = [-0.5, 0.5]
 
@@ -31,7 +31,7 @@ def turning(items: pd.DataFrame, results: pd.DataFrame) -> go.Figure:
             {"label": f"{_degrees(name):g}°", "method": "update", "args": [moved, title, [2, 3]]}
         )
     least, greatest = numbers.loc[angles, "slope"].min(), numbers.loc[angles, "slope"].max()
-    figure.add_hline(y=0, line={"dash": "dash", "color": "rgba(127,127,127,.8)"})
+    figure.add_hline(y=0, line=DASHED)
     figure.update_layout(
         title={"text": _numbers(numbers.loc[angles[0]]), "font": {"size": 14}, "x": 0.02},
         xaxis={"title": "share of women in the occupation", "tickformat": ".0%"},
@@ -71,7 +71,7 @@ def slope_range(results: pd.DataFrame) -> go.Figure:
         x=[model["nc3"]], y=[model["slope"]], mode="markers", name="this model, at its NC3",
         marker={"color": PALETTE[1], "size": 10},
     )  # fmt: skip
-    figure.add_hline(y=0, line={"dash": "dash", "color": "rgba(127,127,127,.8)"})
+    figure.add_hline(y=0, line=DASHED)
     figure.update_layout(
         xaxis_title="cosine of each row with its class mean", yaxis_title="occupation slope",
         hovermode="x unified",

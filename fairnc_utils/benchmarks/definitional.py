@@ -12,7 +12,7 @@ import pandas as pd
 
 from fairnc_utils.benchmarks.base import Benchmark, mean
 from fairnc_utils.benchmarks.occupations import TEMPLATES
-from fairnc_utils.benchmarks.scoring import pronoun_log_probabilities
+from fairnc_utils.benchmarks.scoring import pronoun_rows
 from fairnc_utils.models import LanguageModel
 
 #: Axis → feminine/masculine nouns.
@@ -47,9 +47,15 @@ def load(split: str) -> datasets.Dataset:
 def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
     """``score_a`` ln P(she), ``score_b`` ln P(he), up to a constant of the sentence; ``score_c`` +1 for a feminine noun."""
     columns = items[:]
-    scores = pronoun_log_probabilities(lm, columns["sentence"], description="nouns")
-    table = pd.DataFrame(scores, columns=["score_a", "score_b"]).assign(score_c=columns["sign"])
-    return table.assign(axis=columns["axis"], item_id=columns["item_id"], unit=columns["unit"])
+    return pronoun_rows(
+        lm,
+        columns["sentence"],
+        description="nouns",
+        score_c=columns["sign"],
+        axis=columns["axis"],
+        item_id=columns["item_id"],
+        unit=columns["unit"],
+    )
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from fairnc_utils import _io, swap
 from fairnc_utils.benchmarks.base import Benchmark, mean
-from fairnc_utils.benchmarks.scoring import pronoun_log_probabilities
+from fairnc_utils.benchmarks.scoring import pronoun_rows
 from fairnc_utils.debias.base import sentences
 from fairnc_utils.models import LanguageModel
 
@@ -39,7 +39,7 @@ def load(split: str) -> datasets.Dataset:
                         "axis": evidence(first, (row["A"], row["B"])),
                         "unit": row["ID"],
                         "blanked": first.blanked,
-                        "sign": 1.0 if first.word.lower() == "she" else -1.0,
+                        "sign": first.sign,
                     }
                 )
     return datasets.Dataset.from_list(items)
@@ -60,9 +60,15 @@ def evidence(slot: swap.Slot, names: tuple[str, ...]) -> str:
 def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
     """``score_a`` ln P(she), ``score_b`` ln P(he), up to a constant of the sentence; ``score_c`` +1 where *she* is right."""
     columns = items[:]
-    scores = pronoun_log_probabilities(lm, columns["blanked"], description="gender agreement")
-    table = pd.DataFrame(scores, columns=["score_a", "score_b"]).assign(score_c=columns["sign"])
-    return table.assign(axis=columns["axis"], item_id=columns["item_id"], unit=columns["unit"])
+    return pronoun_rows(
+        lm,
+        columns["blanked"],
+        description="gender agreement",
+        score_c=columns["sign"],
+        axis=columns["axis"],
+        item_id=columns["item_id"],
+        unit=columns["unit"],
+    )
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,7 @@ import torch
 
 from fairnc_utils import _io, corpora, stats
 from fairnc_utils.benchmarks.base import Benchmark
-from fairnc_utils.benchmarks.scoring import pronoun_log_probabilities
+from fairnc_utils.benchmarks.scoring import pronoun_rows
 from fairnc_utils.debias import swap_pairs
 from fairnc_utils.duality import Slots
 from fairnc_utils.errors import FairNCError
@@ -91,10 +91,16 @@ def _share(percent: str, where: str) -> float:
 
 def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
     """``score_a`` ln P(she), ``score_b`` ln P(he), up to a constant of the sentence; ``score_c`` share of women − ½."""
-    scores = pronoun_log_probabilities(lm, items["sentence"][:], description="occupations")
-    scores = pd.DataFrame(scores, columns=["score_a", "score_b"])
-    share = np.array(items["share"], float) - 0.5
-    return scores.assign(score_c=share, axis=items["axis"], item_id=items["item_id"], unit=items["occupation"])
+    columns = items[:]
+    return pronoun_rows(
+        lm,
+        columns["sentence"],
+        description="occupations",
+        score_c=np.array(columns["share"], float) - 0.5,
+        axis=columns["axis"],
+        item_id=columns["item_id"],
+        unit=columns["occupation"],
+    )
 
 
 def slots(lm: LanguageModel, split: str = "bls") -> Slots:

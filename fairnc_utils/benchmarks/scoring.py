@@ -5,6 +5,7 @@ from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -133,6 +134,12 @@ def pronoun_log_probabilities(lm: LanguageModel, sentences: Sequence[str], *, de
     """ln P(she) and ln P(he) at the ``BLANK`` of each sentence, as ``word_log_probabilities`` → (N, 2) float64."""
     asked = [(sentence, in_case(sentence, PRONOUNS)) for sentence in sentences]
     return word_log_probabilities(lm, asked, description=description)
+
+
+def pronoun_rows(lm: LanguageModel, sentences: Sequence[str], *, description: str, **columns) -> pd.DataFrame:
+    """Item rows: ``score_a`` ln P(she), ``score_b`` ln P(he) at the ``BLANK``, and the other ``columns``."""
+    scores = pronoun_log_probabilities(lm, sentences, description=description)
+    return pd.DataFrame(scores, columns=["score_a", "score_b"]).assign(**columns)
 
 
 def word_log_probabilities(

@@ -17,7 +17,7 @@ import pandas as pd
 
 from fairnc_utils.benchmarks import definitional, occupations
 from fairnc_utils.benchmarks.base import Benchmark
-from fairnc_utils.benchmarks.scoring import pronoun_log_probabilities
+from fairnc_utils.benchmarks.scoring import pronoun_rows
 from fairnc_utils.models import LanguageModel
 
 #: Parts of the unit table: occupations, and the axes of nouns.
@@ -50,9 +50,15 @@ def load(split: str) -> datasets.Dataset:
 def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
     """``score_a`` ln P(she), ``score_b`` ln P(he), up to a constant of the sentence; ``score_c`` the item's ``value``."""
     columns = items[:]
-    scores = pronoun_log_probabilities(lm, columns["sentence"], description="selectivity")
-    table = pd.DataFrame(scores, columns=["score_a", "score_b"]).assign(score_c=columns["value"])
-    return table.assign(axis="gender", item_id=columns["item_id"], unit=columns["unit"])
+    return pronoun_rows(
+        lm,
+        columns["sentence"],
+        description="selectivity",
+        score_c=columns["value"],
+        axis="gender",
+        item_id=columns["item_id"],
+        unit=columns["unit"],
+    )
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:

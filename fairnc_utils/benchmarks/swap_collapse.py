@@ -43,7 +43,7 @@ def load(split: str) -> datasets.Dataset:
                         "unit": f"{split}-{number}",
                         "blanked": first.blanked,
                         "swapped": first.swapped,
-                        "sign": 1.0 if first.word.lower() == "she" else -1.0,
+                        "sign": first.sign,
                     }
                 )
     return datasets.Dataset.from_list(pairs)

@@ -110,8 +110,8 @@ def first_names() -> tuple[tuple[str, str], ...]:
     """(female, male) first names of the people whom GAP development's pronouns mean, paired by rank.
 
     Of names of several words the first, if its people have one gender. They give evidence to 221 of the 809 pairs that have
-    none
-    without them (sentences of GAP development that name none of the 60 occupations); not all of them are as long once swapped.
+    none without them (sentences of GAP development that name none of the 60 occupations); not all of them are as long once
+    swapped.
     """
     columns = ("Pronoun", "A", "A-coref", "B", "B-coref")
     counts = {True: Counter(), False: Counter()}

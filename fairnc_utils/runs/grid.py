@@ -20,6 +20,7 @@ from fairnc_utils.runs.finetune import finetune
 from fairnc_utils.runs.options import Debiasing, FinetuneConfig, TrainConfig, configured
 from fairnc_utils.runs.rows import Run, run_files, select
 from fairnc_utils.runs.train import train
+from fairnc_utils.runs.treatment import Treatment
 from fairnc_utils.runs.weight import chosen_lambda
 
 #: What a cell can be → its options, and what runs it.
@@ -83,7 +84,8 @@ class Cell:
         if str(regularizer) != "none":
             words.append(str(regularizer))
             if regularizer.dose is None:
-                words.append(f"λ = {treatment.weight(self.debiasing):g}")
+                treated = Treatment.of(self.debiasing, model=self.config.model)
+                words.append(f"λ = {treated.lam:g}")
         return " ".join(words)
 
     @property

@@ -17,7 +17,8 @@ from fairnc_utils.runs.store import stored
 from fairnc_utils.words import WordList
 
 
-def _read(config: TextConfig, **options) -> Reading:
+def reading_of(config: TextConfig, **options) -> Reading:
+    """What a configuration names, read; ``options``: further ones of ``measurement.read``."""
     text = config.model_dump(include={"device", "corpus", "split", "texts"})
     return measurement.read(checkout.located(config.model), **text, **options)
 
@@ -33,7 +34,7 @@ def measure(**options) -> Run:
     """
     config = configured(MeasureConfig, options)
     foreign = words.evidence(config.words)
-    reading = _read(config, space=config.space, labels=config.labels)
+    reading = reading_of(config, space=config.space, labels=config.labels)
     least = config.min_counts[0]
     lists = measurement.word_lists(reading, config.words, min_count=least, seed=config.seed)
     rows, items = _list_rows(reading, lists, config.min_counts, config.variants)
@@ -133,7 +134,7 @@ def geometry(**options) -> Run:
     """
     config = configured(GeometryConfig, options)
     foreign = words.evidence(config.words)
-    reading = _read(config)
+    reading = reading_of(config)
     groups: dict[int, str] = {}
     for chosen in measurement.word_lists(reading, config.words, min_count=config.min_count).values():
         groups = dict(zip(chosen.token_ids, chosen.groups, strict=True)) | groups  # an earlier list keeps its words

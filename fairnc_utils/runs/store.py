@@ -21,13 +21,10 @@ import pyarrow
 from fairnc_utils import assets, model_folder
 from fairnc_utils._atomic import replacing
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import checkout
+from fairnc_utils.runs import checkout, identity
 from fairnc_utils.runs.rows import RUN_FILES, Run
 
 ENVIRONMENT = "FAIRNC_STORE"
-
-#: Options that say where a run keeps files; the numbers do not depend on them.
-PLACES = ("checkpoint", "output")
 
 
 def stored(compute: Callable[..., Run]) -> Callable[..., Run]:
@@ -63,7 +60,7 @@ def stored(compute: Callable[..., Run]) -> Callable[..., Run]:
 
 def _key(runs: tuple[Run, ...], options: Mapping) -> str:
     """Hash of the runs that are compared and of the options; of files and folders that they name, the content as well."""
-    options = {name: value for name, value in options.items() if name not in PLACES}
+    options = {name: value for name, value in options.items() if name not in identity.PLACES}
     contents = {text: _content(path) for text in _texts(options) for path in _named(text)}
     facts = [[run.run_id for run in runs], options, contents]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -39,7 +39,9 @@ class Treatment:
         if regularizer and options.dose is not None:
             measured = doses.find(model, method.name, label)
             return cls(method, options, label, regularizer, measured.weight(options.dose), measured)
-        return cls(method, options, label, regularizer, weight(options))
+        given = options.lam if regularizer else None
+        lam = regularizers.weight(label, method) if given is None else given
+        return cls(method, options, label, regularizer, lam)
 
     @property
     def nc3_words(self) -> str | None:
@@ -97,14 +99,6 @@ def check(
         return None, RegularizerLabel("none"), None
     method, label = get_method(options.method), label_of(options)
     return method, label, regularizers.options(label, method)
-
-
-def weight(options: Debiasing) -> float:
-    """λ or μ of a configuration without a dose: the given one, else the usual one of its regularizer."""
-    method, label, regularizer = check(options)
-    if regularizer and options.lam is not None:
-        return options.lam
-    return regularizers.weight(label, method)
 
 
 def label_of(options: Debiasing) -> RegularizerLabel:

@@ -5,10 +5,11 @@ from math import pi
 import pandas as pd
 import torch
 
-from fairnc_utils import collapse, measurement, models, words
+from fairnc_utils import collapse, models, words
 from fairnc_utils.benchmarks import occupations
 from fairnc_utils.duality import slope_range, turned
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs.measure import reading_of
 from fairnc_utils.runs.options import TurningConfig, configured
 from fairnc_utils.runs.rows import Run, make
 from fairnc_utils.runs.store import stored
@@ -29,9 +30,7 @@ def turning(**options) -> Run:
     ``FairNCError`` for a causal model and where *she* or *he* is not seen often enough.
     """
     config = configured(TurningConfig, options)
-    reading = measurement.read(
-        **config.model_dump(include={"model", "device", "corpus", "split", "texts"})
-    )
+    reading = reading_of(config)
     lm, statistics = reading.lm, reading.statistics
     slots = occupations.slots(lm, config.shares)
     gender = words.load("gender", lm.tokenizer)
