@@ -57,7 +57,7 @@ test: $(VENV)/ready  ## run the tests; again only after a change, or with FORCE=
 check: $(VENV)/ready  ## look at style, imports and types, and for known holes in what is installed
 	ruff check .
 	$(STRIP) --verify notebooks/*.ipynb
-	snakefmt --check --line-length 110 Snakefile workflow/rules
+	snakefmt --check --line-length 100 Snakefile workflow/rules
 	lint-imports
 	mypy
 	.ci/audit

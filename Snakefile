@@ -21,7 +21,9 @@ if "chapters" not in config:
 
 try:
     validate(config, "workflow/schemas/config.schema.yaml")
-except WorkflowError as error:  # its text is the whole schema; the cause says what is wrong and where
+except (
+    WorkflowError
+) as error:  # its text is the whole schema; the cause says what is wrong and where
     cause = error.__context__
     raise WorkflowError(f"Configuration, at {cause.json_path}: {cause.message}") from None
 

@@ -1,4 +1,6 @@
-"""The book machine: reads result rows, makes tables, figures, claims and the site. It trains nothing."""
+"""The book machine: reads result rows, makes tables, figures, claims and the site. It trains
+nothing.
+"""
 
 import warnings
 
@@ -6,5 +8,6 @@ from fairnc_utils._extras import needs
 
 needs("book")
 
-# Said by tqdm where other packages ask it for a bar and JupyterLab has no widgets; the bar is drawn as text.
+# Said by tqdm where other packages ask it for a bar and JupyterLab has no widgets; the bar is drawn
+# as text.
 warnings.filterwarnings("ignore", "IProgress not found")

@@ -1,4 +1,6 @@
-"""What a recorded study says of NC3's parts: λ, one switch at a time, its words, and whether fairness follows UNC3."""
+"""What a recorded study says of NC3's parts: λ, one switch at a time, its words, and whether
+fairness follows UNC3.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
@@ -77,7 +79,9 @@ _COMMON = {
 
 
 def by_run(numbers: Numbers) -> pd.DataFrame:
-    """One row a run: method, regularizer, λ, seed, and a column for each metric of ``SHOWN`` (NaN: not measured)."""
+    """One row a run: method, regularizer, λ, seed, and a column for each metric of ``SHOWN`` (NaN:
+    not measured).
+    """
     keys = [*CELL[1:], "seed"]
     columns = [
         numbers.table(measure).set_index(keys)["value"].sort_index().rename(metric)
@@ -87,14 +91,16 @@ def by_run(numbers: Numbers) -> pd.DataFrame:
 
 
 def ablate(numbers: Numbers, *, method: str = "bec", profile: str = "adhoc", seed: int = 0) -> Run:
-    """Rows that sum up the recorded runs of a model: means over seeds, paired differences, correlations.
+    """Rows that sum up the recorded runs of a model: means over seeds, paired differences,
+    correlations.
 
-    ``variant`` says which: ``mean`` of a cell over its seeds; ``minus <reference>`` of one variant of NC3, paired by seed
-    (``CONTRASTS`` on ``method``, at the λ of ``compared_at``; ``EVERYWHERE`` on all, at the chosen λ); both with the t
-    interval over seeds and the number of seeds as ``n``; ``spearman`` and ``pearson`` of UNC3 with a run's distance from fair
-    (``FAIRNESS``), over all runs (method ``all``), about each method's mean (``within``) and for each method, with bootstrap
-    intervals over ``n`` cells. ``chosen_lambda`` is a metric of each method. A difference that no run tells has the value NaN
-    and ``n`` 0.
+    ``variant`` says which: ``mean`` of a cell over its seeds; ``minus <reference>`` of one variant
+    of NC3, paired by seed (``CONTRASTS`` on ``method``, at the λ of ``compared_at``; ``EVERYWHERE``
+    on all, at the chosen λ); both with the t interval over seeds and the number of seeds as ``n``;
+    ``spearman`` and ``pearson`` of UNC3 with a run's distance from fair (``FAIRNESS``), over all
+    runs (method ``all``), about each method's mean (``within``) and for each method, with bootstrap
+    intervals over ``n`` cells. ``chosen_lambda`` is a metric of each method. A difference that no
+    run tells has the value NaN and ``n`` 0.
     """
     runs = by_run(numbers)
     methods = list(dict.fromkeys(runs["method"]))
@@ -114,8 +120,8 @@ def ablate(numbers: Numbers, *, method: str = "bec", profile: str = "adhoc", see
 def compared_at(
     runs: pd.DataFrame, method: str, variants: Iterable[str], *, otherwise: float
 ) -> float:
-    """λ at which variants of a method's NC3 are compared: that of most runs (``by_run``) with a changed option, of equal ones
-    the smallest; ``otherwise`` where there is no such run.
+    """λ at which variants of a method's NC3 are compared: that of most runs (``by_run``) with a
+    changed option, of equal ones the smallest; ``otherwise`` where there is no such run.
     """
     parsed = {label: RegularizerLabel.parse(label) for label in variants}
     changed = [label for label, parts in parsed.items() if parts != RegularizerLabel(parts.preset)]
@@ -140,7 +146,9 @@ def sentence(rows: pd.DataFrame, metrics: Sequence[str], **columns) -> str:
 
 
 def counted(rows: pd.DataFrame, metrics: Sequence[str]) -> str:
-    """Of the given differences, how many fall and rise by intervals without 0, metric by metric, in words."""
+    """Of the given differences, how many fall and rise by intervals without 0, metric by metric, in
+    words.
+    """
     counts = []
     for metric in metrics:
         changes = rows[(rows["metric"] == metric) & rows["ci_low"].notna()]
@@ -152,7 +160,9 @@ def counted(rows: pd.DataFrame, metrics: Sequence[str]) -> str:
 
 
 def largest(rows: pd.DataFrame, reference: str, metric: str, *, method: str) -> str:
-    """The largest difference from a reference, in words, and how many of them have intervals without 0."""
+    """The largest difference from a reference, in words, and how many of them have intervals
+    without 0.
+    """
     labels = {label: name for label, name in CONTRASTS[reference].items() if label != "none"}
     changes = select(
         rows, variant=f"minus {reference}", method=method, metric=metric, regularizer=list(labels)
@@ -168,7 +178,9 @@ def largest(rows: pd.DataFrame, reference: str, metric: str, *, method: str) -> 
 
 
 def layers(results: pd.DataFrame, *, words: Sequence[str] = ("gender",)) -> pd.DataFrame:
-    """NC3 and UNC3 of word lists by hidden layer, of the latest run of each method and regularizer; ``run`` names it."""
+    """NC3 and UNC3 of word lists by hidden layer, of the latest run of each method and regularizer;
+    ``run`` names it.
+    """
     rows = select(
         results,
         benchmark="collapse",

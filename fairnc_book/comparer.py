@@ -22,10 +22,11 @@ from fairnc_utils.runs.rows import Run, make
 
 
 def by_way(results: pd.DataFrame) -> pd.DataFrame:
-    """One row a number and way of training: the mean over seeds with its t interval, or the one run's own interval.
+    """One row a number and way of training: the mean over seeds with its t interval, or the one
+    run's own interval.
 
-    Columns: ``WAY``, ``NUMBER``, ``value``, ``ci_low``, ``ci_high``, ``seeds``. Differences between runs, and metrics that the
-    book's tables do not name, are left out.
+    Columns: ``WAY``, ``NUMBER``, ``value``, ``ci_low``, ``ci_high``, ``seeds``. Differences between
+    runs, and metrics that the book's tables do not name, are left out.
     """
     of_a_run = (results["variant"] != "difference") & (results["benchmark"] != "trajectory")
     rows = results[results["metric"].isin(METRICS) & of_a_run]
@@ -34,7 +35,8 @@ def by_way(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def apart(table: pd.DataFrame, *, profile: str) -> Run:
-    """How much each way of training changes: numbers with an interval that it shares with the untrained model.
+    """How much each way of training changes: numbers with an interval that it shares with the
+    untrained model.
 
     Rows: ``numbers_shared``, and ``numbers_apart``, those of them whose two intervals do not touch.
     """
@@ -54,7 +56,9 @@ def apart(table: pd.DataFrame, *, profile: str) -> Run:
 
 
 def runs_data(table: pd.DataFrame) -> dict:
-    """The data of the page of runs: numbers with their labels and ideals, and for each run the values that it has."""
+    """The data of the page of runs: numbers with their labels and ideals, and for each run the
+    values that it has.
+    """
     numbers = table.drop_duplicates(NUMBER).reset_index(drop=True)
     place = numbers.reset_index().set_index(list(NUMBER))["index"]
     runs = []

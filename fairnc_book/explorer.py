@@ -27,10 +27,12 @@ _WORD = ["run_id", *_ITEM_COLUMNS.values()]
 
 
 def measured_words(live: str | Path, *, edition: str = EDITION) -> pd.DataFrame:
-    """One row a word, list and way of training, of the newest run that measured it: live below ``live``, or recorded.
+    """One row a word, list and way of training, of the newest run that measured it: live below
+    ``live``, or recorded.
 
-    Columns: those of ``WAY``, ``run_id``, ``list``, ``word``, ``cosine`` (ideal 1), ``count``, ``spread`` (mean squared
-    distance to the class mean, ideal 0). Raises ``FairNCError`` if no run has measured words.
+    Columns: those of ``WAY``, ``run_id``, ``list``, ``word``, ``cosine`` (ideal 1), ``count``,
+    ``spread`` (mean squared distance to the class mean, ideal 0). Raises ``FairNCError`` if no run
+    has measured words.
     """
     runs = live_and_recorded(live, edition=edition)
     runs = select(runs, benchmark="collapse", variant="corrected").drop_duplicates("run_id")
@@ -62,7 +64,9 @@ def _recorded_words() -> pd.DataFrame:
 def contexts(
     tokenizer, texts: Iterable[str], wanted: Iterable[str], *, number: int = 2, reach: int = 48
 ) -> dict[str, list[tuple[str, str, str]]]:
-    """Word → up to ``number`` places in different texts: about ``reach`` characters before, the word, as many after."""
+    """Word → up to ``number`` places in different texts: about ``reach`` characters before, the
+    word, as many after.
+    """
     wanted, special = set(wanted), set(tokenizer.all_special_ids)
     written = {
         i: tokenizer.convert_tokens_to_string([token]).strip()
@@ -103,7 +107,8 @@ def _snippet(text: str, start: int, end: int, reach: int) -> tuple[str, str, str
 def words_data(
     measured: pd.DataFrame, tokenizer, *, corpus: str = "gap", split: str = "test", number: int = 2
 ) -> dict:
-    """The data of the page of words: words with counts and contexts, lists, and for each run its cosines and spreads.
+    """The data of the page of words: words with counts and contexts, lists, and for each run its
+    cosines and spreads.
 
     Runs name words by their place in ``words``. Groups are those of the word lists (female, male).
     """
@@ -143,7 +148,8 @@ def words_data(
 
 
 def count_correlation(measured: pd.DataFrame, *, profile: str) -> Run:
-    """Spearman correlation of a word's cosine with how often it was seen, by list and run; bootstrap interval over words.
+    """Spearman correlation of a word's cosine with how often it was seen, by list and run;
+    bootstrap interval over words.
 
     Ideal 0: the cosine says nothing of frequency. Lists of fewer than ten words are left out.
     """

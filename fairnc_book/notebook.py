@@ -11,10 +11,11 @@ INJECTED = "# Parameters\n"
 
 
 def check_parameters(cells: Sequence[str] | None = None) -> None:
-    """Raise ``FairNCError`` if papermill has set a name that the notebook's cell of parameters does not have.
+    """Raise ``FairNCError`` if papermill has set a name that the notebook's cell of parameters does
+    not have.
 
-    papermill only warns of it and runs the notebook with what stands there. ``cells``: sources of the cells that were run
-    so far, in order; None: those of this kernel.
+    papermill only warns of it and runs the notebook with what stands there. ``cells``: sources of
+    the cells that were run so far, in order; None: those of this kernel.
     """
     if cells is None:
         from IPython import get_ipython

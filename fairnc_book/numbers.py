@@ -1,8 +1,9 @@
-"""Every number of the book: its label, its ideal, where its result rows are, and what several runs say of it.
+"""Every number of the book: its label, its ideal, where its result rows are, and what several runs
+say of it.
 
-A *metric* has a name and an ideal. A *measure* is a metric of one benchmark on one split, group or word list: it knows where
-its result rows are. A *cell* is a way of training. ``Numbers`` finds the runs of a cell on a measure and sets two cells
-against each other, seed by seed and unit by unit.
+A *metric* has a name and an ideal. A *measure* is a metric of one benchmark on one split, group or
+word list: it knows where its result rows are. A *cell* is a way of training. ``Numbers`` finds the
+runs of a cell on a measure and sets two cells against each other, seed by seed and unit by unit.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -54,8 +55,8 @@ UP, DOWN = 1, -1
 
 @dataclass(frozen=True)
 class Metric:
-    """What a metric is called, at which value it is ``ideal``, and which change is ``better``: ``UP``, ``DOWN`` or, if it can
-    be missed on both sides, 0.
+    """What a metric is called, at which value it is ``ideal``, and which change is ``better``:
+    ``UP``, ``DOWN`` or, if it can be missed on both sides, 0.
 
     ``instead``: what readers are told of a metric whose ideal is no fixed number.
     """
@@ -72,7 +73,9 @@ class Metric:
 
     @property
     def target(self) -> str:
-        """The ideal and the side from which it is reached, as tables show them: ``50``, ``0 ↓``, ``ceiling ↑``."""
+        """The ideal and the side from which it is reached, as tables show them: ``50``, ``0 ↓``,
+        ``ceiling ↑``.
+        """
         ideal = self.instead if self.ideal is None else f"{self.ideal:g}"
         return ideal + {UP: " ↑", DOWN: " ↓", 0: ""}[self.better]
 
@@ -83,7 +86,9 @@ class Metric:
         )
 
     def folded(self, values: Any) -> Any:
-        """Values, or their distance from the ideal if they can miss it on both sides: what may be called more or less fair."""
+        """Values, or their distance from the ideal if they can miss it on both sides: what may be
+        called more or less fair.
+        """
         return self.distance(values) if self.two_sided else values
 
 
@@ -180,8 +185,8 @@ METRICS = {
 class Measure:
     """A metric ``on`` something (for people), and the columns ``where`` its result rows are found.
 
-    A tuple in ``where`` names values of which the first that has rows counts. ``quoted``: what published values are filed
-    under where that is not the same.
+    A tuple in ``where`` names values of which the first that has rows counts. ``quoted``: what
+    published values are filed under where that is not the same.
     """
 
     name: str
@@ -223,14 +228,18 @@ class Measure:
 
     @property
     def fine_tuned(self) -> bool:
-        """Whether models are fine-tuned before they are measured, so that the untrained model has seeds as well."""
+        """Whether models are fine-tuned before they are measured, so that the untrained model has
+        seeds as well.
+        """
         entry = BENCHMARKS.entries.get(self.benchmark)
         return self.benchmark in TASKS or bool(
             entry and not {"masked", "causal"} & set(entry.kinds)
         )
 
     def rows(self, results: pd.DataFrame, **columns: Any) -> pd.DataFrame:
-        """The result rows of this number, computed by this code, that have the given values as well."""
+        """The result rows of this number, computed by this code, that have the given values as
+        well.
+        """
         where = {"metric": self.name, **self.where, **columns}
         several = {column: values for column, values in where.items() if isinstance(values, tuple)}
         for column, value in where.items():
@@ -258,7 +267,9 @@ _QUOTED_SPLITS = {"bias_nli": "test"}
 def _measures(
     benchmark: str, split: str | tuple[str, ...], axis: str, on: str, names: str
 ) -> tuple[Measure, ...]:
-    """Metrics of a benchmark on a split and an axis; of collapse, on a word list; of perplexity, on a corpus."""
+    """Metrics of a benchmark on a split and an axis; of collapse, on a word list; of perplexity, on
+    a corpus.
+    """
     where = {"benchmark": benchmark, "split": split, "axis": axis, "variant": "corrected"}
     quoted = {"split": _QUOTED_SPLITS[benchmark]} if benchmark in _QUOTED_SPLITS else {}
     if benchmark == "collapse":
@@ -363,7 +374,9 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A way of training: method, label of its regularizer, and λ; None: the only one that it was trained with."""
+    """A way of training: method, label of its regularizer, and λ; None: the only one that it was
+    trained with.
+    """
 
     method: str
     regularizer: str = "none"
@@ -382,10 +395,11 @@ _OF_COSINES = {"nc3": np.mean, "unc3": partial(np.std, ddof=1)}
 
 @dataclass(frozen=True)
 class Contrast:
-    """Second minus first cell on one measure: rows of their runs by seed, the same seeds on both sides.
+    """Second minus first cell on one measure: rows of their runs by seed, the same seeds on both
+    sides.
 
-    An untrained first model has one row, which stands beside each of the second. ``missing``: the cell without a run, if one
-    has none.
+    An untrained first model has one row, which stands beside each of the second. ``missing``: the
+    cell without a run, if one has none.
     """
 
     measure: Measure
@@ -408,8 +422,9 @@ class Contrast:
 class Numbers:
     """The numbers of one model in one edition.
 
-    ``results``: result rows, of which those of ``model`` and of profile ``edition`` count. ``units``: unit scores of the runs
-    (``rows.UNIT_COLUMNS``). ``weights``: method → λ at which its corrected NC3 is shown; None: chosen from the rows.
+    ``results``: result rows, of which those of ``model`` and of profile ``edition`` count.
+    ``units``: unit scores of the runs (``rows.UNIT_COLUMNS``). ``weights``: method → λ at which its
+    corrected NC3 is shown; None: chosen from the rows.
     """
 
     def __init__(
@@ -430,13 +445,17 @@ class Numbers:
 
     @classmethod
     def recorded(cls, model: str, *, edition: str = EDITION, units: bool = False) -> "Numbers":
-        """Those of the study that comes with the book; ``units``: with its unit scores, millions of them."""
+        """Those of the study that comes with the book; ``units``: with its unit scores, millions of
+        them.
+        """
         scores = recorded_units() if units else None
         return cls(recorded(), scores, model=model, edition=edition)
 
     @cached_property
     def weights(self) -> dict[str, float]:
-        """Method → its λ of the corrected NC3, chosen on StereoSet dev, if it was run with NC3 and without."""
+        """Method → its λ of the corrected NC3, chosen on StereoSet dev, if it was run with NC3 and
+        without.
+        """
         return chosen_lambdas(
             self.results, dict.fromkeys([*METHODS, *self.results["method"].unique()])
         )
@@ -451,12 +470,15 @@ class Numbers:
         return dict(tuple(self.results.groupby(["benchmark", "metric"], sort=False)))
 
     def cell(self, method: str, regularizer: str) -> Cell:
-        """The cell that stands for a method with that regularizer: corrected at the chosen λ, as released at the script's."""
+        """The cell that stands for a method with that regularizer: corrected at the chosen λ, as
+        released at the script's.
+        """
         weights = {"corrected": self.weights, "as_released": RELEASED_WEIGHTS}.get(regularizer)
         return Cell(method, regularizer, None if weights is None else weights.get(method, np.nan))
 
     def table(self, measure: Measure) -> pd.DataFrame:
-        """The result rows of a measure, one a run (``RUN``): the newest where a cell and seed ran twice.
+        """The result rows of a measure, one a run (``RUN``): the newest where a cell and seed ran
+        twice.
 
         An untrained model that nothing was tuned on is one run, however often it was measured.
         """
@@ -478,8 +500,8 @@ class Numbers:
     ) -> pd.DataFrame:
         """The runs of a cell by seed: their result rows of a measure; no rows if it was not run.
 
-        ``seeds``: these alone; ``less``: a measure whose value is taken off each run's, where a run has both. Raises
-        ``FairNCError`` where the cell leaves open which of several λ is meant.
+        ``seeds``: these alone; ``less``: a measure whose value is taken off each run's, where a run
+        has both. Raises ``FairNCError`` where the cell leaves open which of several λ is meant.
         """
         table = self.table(measure)
         table = table[(table["method"] == cell.method) & (table["regularizer"] == cell.regularizer)]
@@ -500,7 +522,9 @@ class Numbers:
     def contrast(
         self, measure: Measure, first: Cell, second: Cell, *, less: Measure | None = None
     ) -> Contrast:
-        """Second minus first cell on a measure, at the seeds that both have; ``less`` as in ``runs``."""
+        """Second minus first cell on a measure, at the seeds that both have; ``less`` as in
+        ``runs``.
+        """
         sides = [self.runs(measure, cell, less=less) for cell in (first, second)]
         for cell, runs in zip((first, second), sides, strict=True):
             if runs.empty:
@@ -515,10 +539,12 @@ class Numbers:
     def changes(
         self, contrast: Contrast, *, folded: bool = False, resamples: int = 2000
     ) -> stats.Changes:
-        """The changes of a contrast seed by seed, with its units redrawn where both sides' unit scores are kept.
+        """The changes of a contrast seed by seed, with its units redrawn where both sides' unit
+        scores are kept.
 
-        ``folded``: of the distance from the ideal, taken anew in each resample, if the metric can be missed on both sides. Of
-        collapse, words are kept for the first seed: what redrawing them does there, it does to all.
+        ``folded``: of the distance from the ideal, taken anew in each resample, if the metric can
+        be missed on both sides. Of collapse, words are kept for the first seed: what redrawing them
+        does there, it does to all.
         """
         measure = contrast.measure
         fold = measure.metric.folded if folded else np.asarray
@@ -546,7 +572,8 @@ class Numbers:
         )
 
     def units(self, measure: Measure, *sides: pd.DataFrame) -> list[dict[str, np.ndarray]] | None:
-        """Column → unit scores (S, U) of each side's runs, the same units in the same order; None where one is not kept.
+        """Column → unit scores (S, U) of each side's runs, the same units in the same order; None
+        where one is not kept.
 
         Axis ``all`` pools the others. Raises ``FairNCError`` where runs have unlike units.
         """
@@ -592,7 +619,9 @@ class Numbers:
     # ------------------------------------------------------------ over runs
 
     def joined(self, x: Measure, y: Measure, *, of: Callable = np.asarray) -> pd.DataFrame:
-        """One row a run (``RUN``) that has both measures: ``x`` of the first, ``y`` what ``of`` makes of the second."""
+        """One row a run (``RUN``) that has both measures: ``x`` of the first, ``y`` what ``of``
+        makes of the second.
+        """
         values = [self.table(measure)[[*RUN, "value"]].dropna(subset="value") for measure in (x, y)]
         both = values[0].merge(values[1], on=list(RUN), suffixes=("_x", "_y"))
         return both[list(RUN)].assign(x=both["value_x"], y=of(both["value_y"]))
@@ -607,9 +636,11 @@ class Numbers:
         resamples: int = 2000,
         seed: int = 0,
     ) -> dict[str, stats.Effect]:
-        """Scope → correlation over runs of one measure with ``of`` the other, by bootstrap over cells.
+        """Scope → correlation over runs of one measure with ``of`` the other, by bootstrap over
+        cells.
 
-        Scopes: ``all`` runs; ``within``: about each method's mean; each method. The untrained model is in ``all`` alone.
+        Scopes: ``all`` runs; ``within``: about each method's mean; each method. The untrained model
+        is in ``all`` alone.
         """
         pairs = self.joined(x, y, of=of)
         trained = pairs[pairs["method"] != UNTRAINED.method]
@@ -641,7 +672,9 @@ def newest(rows: pd.DataFrame, by: Iterable[str]) -> pd.DataFrame:
 
 
 def estimate(runs: pd.DataFrame) -> stats.Estimate:
-    """Mean over runs that differ by seed, with its t interval; of a single run its value with its own interval."""
+    """Mean over runs that differ by seed, with its t interval; of a single run its value with its
+    own interval.
+    """
     if len(runs) == 1:
         value, low, high, n = runs[["value", "ci_low", "ci_high", "n"]].iloc[0]
         return stats.Estimate(value, low, high, n)
@@ -649,7 +682,9 @@ def estimate(runs: pd.DataFrame) -> stats.Estimate:
 
 
 def estimates(rows: pd.DataFrame, by: Iterable[str]) -> pd.DataFrame:
-    """``estimate`` of the runs of each group of ``by``: its columns, ``value``, ``ci_low``, ``ci_high`` and ``seeds``."""
+    """``estimate`` of the runs of each group of ``by``: its columns, ``value``, ``ci_low``,
+    ``ci_high`` and ``seeds``.
+    """
     groups = rows.groupby(list(by), sort=False, dropna=False)
     table = groups.agg(
         value=("value", "mean"),

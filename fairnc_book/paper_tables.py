@@ -1,4 +1,6 @@
-"""The paper's tables: what was published, what the study recorded and what this build computed, number beside number."""
+"""The paper's tables: what was published, what the study recorded and what this build computed,
+number beside number.
+"""
 
 import math
 from dataclasses import dataclass
@@ -45,7 +47,9 @@ NOT_LIVE = "not in this build"
 
 @dataclass(frozen=True)
 class Sources:
-    """Numbers by origin: ``published`` rows (with ``source``), the ``recorded`` study, ``live`` rows."""
+    """Numbers by origin: ``published`` rows (with ``source``), the ``recorded`` study, ``live``
+    rows.
+    """
 
     published: pd.DataFrame
     recorded: Numbers
@@ -59,12 +63,16 @@ class Sources:
 
 
 def gather(live: str | Path, *, model: str, edition: str = EDITION) -> Sources:
-    """Published values, the recorded runs of ``model`` in an edition, and the results below the folder ``live``."""
+    """Published values, the recorded runs of ``model`` in an edition, and the results below the
+    folder ``live``.
+    """
     return Sources(published.load(), Numbers.recorded(model, edition=edition), load(live))
 
 
 def summary(sources: Sources, **columns) -> Run:
-    """The rows of ``summarize`` as a run with the given columns (``profile``); its id tells what it was made from."""
+    """The rows of ``summarize`` as a run with the given columns (``profile``); its id tells what it
+    was made from.
+    """
     evidence = {
         "recorded": sources.recorded.run_ids,
         "live": sorted(set(sources.live["run_id"])),
@@ -76,10 +84,12 @@ def summary(sources: Sources, **columns) -> Run:
 
 
 def summarize(sources: Sources) -> list[dict]:
-    """Result rows of all tables: published values; means over the seeds of the recorded runs; their change from the base.
+    """Result rows of all tables: published values; means over the seeds of the recorded runs; their
+    change from the base.
 
-    A mean has no seed, and as ``n`` the number of seeds; a single run keeps its row. Variant ``difference`` is the change from
-    the untrained model, ``ratio`` the quotient, both seed by seed where the base has the seeds too (after fine-tuning).
+    A mean has no seed, and as ``n`` the number of seeds; a single run keeps its row. Variant
+    ``difference`` is the change from the untrained model, ``ratio`` the quotient, both seed by seed
+    where the base has the seeds too (after fine-tuning).
     """
     rows: list[dict] = []
     for measure in (measure for table in TABLES.values() for measure in table):
@@ -96,7 +106,9 @@ def _by_model(rows: pd.DataFrame) -> dict[Model, pd.DataFrame]:
 
 
 def _recorded_rows(recorded: Numbers, measure: Measure, cell: Cell) -> list[dict]:
-    """The mean over a cell's runs, the change from the base and the quotient; none of what was not run."""
+    """The mean over a cell's runs, the change from the base and the quotient; none of what was not
+    run.
+    """
     runs = recorded.runs(measure, cell)
     if runs.empty:
         return []
@@ -112,7 +124,9 @@ def _recorded_rows(recorded: Numbers, measure: Measure, cell: Cell) -> list[dict
 
 
 def _row(runs: pd.DataFrame, value: stats.Estimate, *, several: bool) -> dict:
-    """A result row of an estimate, with the columns of the last of its runs; of several runs it has no seed."""
+    """A result row of an estimate, with the columns of the last of its runs; of several runs it has
+    no seed.
+    """
     row = runs.iloc[-1].drop("run_id").to_dict() | ({"seed": math.nan} if several else {})
     return row | metric_rows({row["metric"]: value})[0]
 
@@ -130,7 +144,9 @@ COLUMNS = (
 
 
 def table(name: str, results: pd.DataFrame, sources: Sources) -> pd.DataFrame:
-    """Table ``name`` as one row a number and model (``COLUMNS``), from the rows of ``summarize`` and those of this build."""
+    """Table ``name`` as one row a number and model (``COLUMNS``), from the rows of ``summarize``
+    and those of this build.
+    """
     shown = []
     for measure in TABLES[name]:
         recorded = measure.rows(results, origin="recorded")
@@ -162,7 +178,9 @@ def _latest(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def finding(table: pd.DataFrame) -> str:
-    """What the recorded runs say of a table's first measure that has any: the base's value, and how many models lie off it."""
+    """What the recorded runs say of a table's first measure that has any: the base's value, and how
+    many models lie off it.
+    """
     recorded = table[table["recorded"].notna()]
     if recorded.empty:
         return "nothing of this table is recorded."
@@ -189,7 +207,9 @@ def _quotes(rows: pd.DataFrame | None) -> tables.Quotes:
 
 
 def _numbers(name: str, rows: pd.DataFrame | None) -> dict:
-    """Value, interval and, of a recorded number, the runs behind it: a mean has no seed, and its n counts them."""
+    """Value, interval and, of a recorded number, the runs behind it: a mean has no seed, and its n
+    counts them.
+    """
     if rows is None:
         return {}
     row = rows.iloc[0]
@@ -200,7 +220,9 @@ def _numbers(name: str, rows: pd.DataFrame | None) -> dict:
 
 
 def _why(method: str, regularizer: str, *, no_data: bool) -> str:
-    """Why there is no recorded number, if there is none. ``no_data``: that of its task cannot be had."""
+    """Why there is no recorded number, if there is none. ``no_data``: that of its task cannot be
+    had.
+    """
     if regularizer == "as_released" and method not in RELEASED_WEIGHTS:
         return NO_SCRIPT
     return NO_DATA if no_data else NOT_RUN

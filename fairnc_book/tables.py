@@ -1,4 +1,6 @@
-"""Tables of tidy results. Every number shown comes from a row; nothing is computed here but its rounding."""
+"""Tables of tidy results. Every number shown comes from a row; nothing is computed here but its
+rounding.
+"""
 
 import base64
 import html
@@ -42,7 +44,9 @@ def _entry(row: pd.Series) -> str:
 
 
 def one(results: pd.DataFrame, **columns) -> pd.Series:
-    """The single result row with the given column values; ``FairNCError`` unless there is exactly one."""
+    """The single result row with the given column values; ``FairNCError`` unless there is exactly
+    one.
+    """
     rows = select(results, **columns)
     if len(rows) != 1:
         raise FairNCError(f"{len(rows)} result rows have {columns}; exactly one was expected")
@@ -52,7 +56,9 @@ def one(results: pd.DataFrame, **columns) -> pd.Series:
 def pivot(
     results: pd.DataFrame, *, columns: str, caption: str, metrics: list[str] | None = None
 ) -> Styler:
-    """One row a metric with its ideal value, one column for each value of ``columns`` in order of appearance."""
+    """One row a metric with its ideal value, one column for each value of ``columns`` in order of
+    appearance.
+    """
     shown = metrics or [metric for metric in METRICS if metric in set(results["metric"])]
     body = {
         head: [
@@ -84,7 +90,9 @@ def by_axis(
 
 
 def tasks(results: pd.DataFrame, missing: Mapping[str, Missing], *, caption: str) -> Styler:
-    """One row a task and split with its metrics; then the tasks that were not run, and why, those of one source together."""
+    """One row a task and split with its metrics; then the tasks that were not run, and why, those
+    of one source together.
+    """
     run = results[results["metric"].isin(METRICS)]
     table = [
         {
@@ -113,7 +121,9 @@ def tasks(results: pd.DataFrame, missing: Mapping[str, Missing], *, caption: str
 
 
 def examples(name: str, *, caption: str, split: str | None = None, number: int = 3) -> Styler:
-    """The first items of a benchmark's split (None: its last) as they are: a benchmark's text may be offensive."""
+    """The first items of a benchmark's split (None: its last) as they are: a benchmark's text may
+    be offensive.
+    """
     benchmark = benchmarks.get(name)
     items = benchmark.load(split or benchmark.splits[-1])
     shown = items.select(range(min(number, len(items)))).to_pandas().astype(str)
@@ -126,7 +136,9 @@ def plain(table: pd.DataFrame, *, caption: str) -> Styler:
 
 
 def word_report(report: dict[str, dict], *, caption: str) -> Styler:
-    """How many words of each list are listed, single tokens and seen, with examples of the dropped (``measurement.report``)."""
+    """How many words of each list are listed, single tokens and seen, with examples of the dropped
+    (``measurement.report``).
+    """
     rows = []
     for name, counted in report.items():
         examples = [f"{word} ({reason})" for word, reason in list(counted["dropped"].items())[:4]]
@@ -138,10 +150,11 @@ def word_report(report: dict[str, dict], *, caption: str) -> Styler:
 
 @dataclass(frozen=True)
 class Sortable:
-    """A table that ``tables.js`` of the book makes sortable by its heads and filters by its first column.
+    """A table that ``tables.js`` of the book makes sortable by its heads and filters by its first
+    column.
 
-    Without scripts, in print and elsewhere it is a plain table with every row. Its data are a link in the page, so that a book
-    on disk can be asked for them.
+    Without scripts, in print and elsewhere it is a plain table with every row. Its data are a link
+    in the page, so that a book on disk can be asked for them.
     """
 
     caption: str
@@ -154,7 +167,9 @@ class Sortable:
 def sortable(
     shown: pd.DataFrame, *, name: str, caption: str, data: pd.DataFrame | None = None
 ) -> Sortable:
-    """``shown`` (cells are HTML), filtered by its first column; ``data``: what the download ``<name>.csv`` holds instead."""
+    """``shown`` (cells are HTML), filtered by its first column; ``data``: what the download
+    ``<name>.csv`` holds instead.
+    """
     content = (shown if data is None else data).to_csv(index=False, float_format="%.6g").encode()
     link = f"data:text/csv;charset=utf-8;base64,{base64.b64encode(content).decode()}"
     label = html.escape(caption)
@@ -174,7 +189,8 @@ def sortable(
 
 @dataclass(frozen=True)
 class Quotes:
-    """Published values of one number, each with its model; ``none``: what is said where there is no value.
+    """Published values of one number, each with its model; ``none``: what is said where there is no
+    value.
 
     As text, which a download holds: ``56.25 bert-base-uncased; 60.14 roberta-base``.
     """
@@ -187,12 +203,16 @@ class Quotes:
 
 
 def badge(origin: str) -> str:
-    """Where numbers come from (``published``, ``recorded``, ``live``), told by word and mark as well as by colour."""
+    """Where numbers come from (``published``, ``recorded``, ``live``), told by word and mark as
+    well as by colour.
+    """
     return f'<span class="origin {origin}">{origin}</span>'
 
 
 def by_origin(table: pd.DataFrame, *, name: str, caption: str) -> Sortable:
-    """Published, recorded and live values of each model side by side (``paper_tables.table``), and the change from the base."""
+    """Published, recorded and live values of each model side by side (``paper_tables.table``), and
+    the change from the base.
+    """
     rows = table.to_dict("records")
     shown = pd.DataFrame(
         {
@@ -238,7 +258,9 @@ def _value(row: dict, key: str, *, why: str = "–") -> str:
 
 
 def instruments(names: Iterable[str]) -> str:
-    """What each benchmark measures and cannot tell, in its own words, with its source: a Markdown table."""
+    """What each benchmark measures and cannot tell, in its own words, with its source: a Markdown
+    table.
+    """
     rows = ["| benchmark | what it measures | what it cannot tell | source |", "|---|---|---|---|"]
     for name in dict.fromkeys(name.partition(":")[0] for name in names):
         benchmark = benchmarks.get(name)
@@ -249,7 +271,9 @@ def instruments(names: Iterable[str]) -> str:
 
 
 def cited(key: str) -> str:
-    """A source of the bibliography as a link, ``[(authors, year)](#key)``, which the book turns into a citation."""
+    """A source of the bibliography as a link, ``[(authors, year)](#key)``, which the book turns
+    into a citation.
+    """
     from pybtex.richtext import Text
 
     entry = _sources()[key]

@@ -1,7 +1,8 @@
-"""The verdict on one contrast and one measure, by the rule that ``book/about/plan.md`` fixed before the runs.
+"""The verdict on one contrast and one measure, by the rule that ``book/about/plan.md`` fixed before
+the runs.
 
-Distances are signed: a treatment that is said to lower a bias that is 2.1 is said to move it *towards* its ideal, and one that
-moves it past the ideal has overshot, which is no success.
+Distances are signed: a treatment that is said to lower a bias that is 2.1 is said to move it
+*towards* its ideal, and one that moves it past the ideal has overshot, which is no success.
 """
 
 from collections.abc import Iterable
@@ -51,11 +52,12 @@ def verdict(
 ) -> Verdict:
     """The verdict on a total and the methods that it is the mean of.
 
-    ``predicted``: +1 or −1, the sign that the claim gives the effect. ``margin`` ≥ 0: an effect whose 90% interval lies within
-    ±margin counts as none (two one-sided tests at 5%). ``base``: the metric of the untrained model; where its interval holds
-    the ideal the instrument has nothing to remove. ``treated``: the metric with treatment; where ``base`` lies beyond the
-    ideal on one side and the interval of ``treated`` on the other, the treatment has overshot. Measures without a base to
-    improve (collapse, say) leave both out.
+    ``predicted``: +1 or −1, the sign that the claim gives the effect. ``margin`` ≥ 0: an effect
+    whose 90% interval lies within ±margin counts as none (two one-sided tests at 5%). ``base``: the
+    metric of the untrained model; where its interval holds the ideal the instrument has nothing to
+    remove. ``treated``: the metric with treatment; where ``base`` lies beyond the ideal on one side
+    and the interval of ``treated`` on the other, the treatment has overshot. Measures without a
+    base to improve (collapse, say) leave both out.
     """
     if base is not None and not _side(base, ideal):
         return Verdict.NOTHING
@@ -80,7 +82,9 @@ def equivalent(effect: Effect, margin: float) -> bool:
 
 
 def kept(effect: Effect, allowed: float) -> bool:
-    """Whether a loss (treated − comparator, more is worse) has its upper 95% bound at or below ``allowed``; NaN: no."""
+    """Whether a loss (treated − comparator, more is worse) has its upper 95% bound at or below
+    ``allowed``; NaN: no.
+    """
     return bool(effect.ci_high <= allowed)
 
 

@@ -1,4 +1,6 @@
-"""``fairnc``, also as ``python -m fairnc_utils``: the command line, or the command that installs what it needs."""
+"""``fairnc``, also as ``python -m fairnc_utils``: the command line, or the command that installs
+what it needs.
+"""
 
 import sys
 

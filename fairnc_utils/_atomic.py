@@ -1,4 +1,6 @@
-"""Writing so that a file or folder is absent, old or complete, and nothing is lost that others put there."""
+"""Writing so that a file or folder is absent, old or complete, and nothing is lost that others put
+there.
+"""
 
 import errno
 import os
@@ -12,10 +14,12 @@ from fairnc_utils.errors import FairNCError
 
 @contextmanager
 def replacing(path: Path, *, ours: Collection[str] = ()) -> Iterator[Path]:
-    """Where to write a file or a folder; it takes the place of ``path`` in one step when the block ends without an error.
+    """Where to write a file or a folder; it takes the place of ``path`` in one step when the block
+    ends without an error.
 
-    Of an older folder only the entries named in ``ours`` go, everything else moves into the new one. A process that is killed
-    leaves a hidden folder beside ``path``. Another process may do the same at the same time; the last one stays.
+    Of an older folder only the entries named in ``ours`` go, everything else moves into the new
+    one. A process that is killed leaves a hidden folder beside ``path``. Another process may do the
+    same at the same time; the last one stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as aside:
@@ -28,7 +32,9 @@ def replacing(path: Path, *, ours: Collection[str] = ()) -> Iterator[Path]:
 
 
 def _swap(built: Path, target: Path, ours: Collection[str]) -> None:
-    """Put a complete folder in the place of one that may be there: the old one leaves in one step, the new one comes in one."""
+    """Put a complete folder in the place of one that may be there: the old one leaves in one step,
+    the new one comes in one.
+    """
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
     left: list[Path] = []
@@ -53,7 +59,9 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
 
 def require_folder(folder: Path, option: str) -> None:
-    """Raise ``FairNCError`` that names the ``option`` unless ``folder`` is one to write in, or can be made."""
+    """Raise ``FairNCError`` that names the ``option`` unless ``folder`` is one to write in, or can
+    be made.
+    """
     there = next(
         place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()
     )
@@ -64,7 +72,9 @@ def require_folder(folder: Path, option: str) -> None:
 
 
 def require_ours(folder: Path, ours: Collection[str], option: str) -> None:
-    """Raise ``FairNCError`` that names the ``option`` unless ``folder`` is new or holds but the entries in ``ours``."""
+    """Raise ``FairNCError`` that names the ``option`` unless ``folder`` is new or holds but the
+    entries in ``ours``.
+    """
     require_folder(folder, option)
     others = (
         sorted({entry.name for entry in folder.iterdir()} - set(ours)) if folder.exists() else []

@@ -1,7 +1,8 @@
-"""What was computed once and can be computed again: tensors kept under the content that they depend on.
+"""What was computed once and can be computed again: tensors kept under the content that they depend
+on.
 
-Nothing depends on the cache. An entry that is cut, altered or of another version is made anew, and a cache that cannot be
-written costs time, not the run.
+Nothing depends on the cache. An entry that is cut, altered or of another version is made anew, and
+a cache that cannot be written costs time, not the run.
 """
 
 import hashlib
@@ -21,10 +22,11 @@ _VERSION = 2  # of the entries' format
 
 
 def tensors(kind: str, facts: object, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The entry of a ``kind`` that depends on ``facts`` (JSON values); ``make`` computes it if there is no sound one.
+    """The entry of a ``kind`` that depends on ``facts`` (JSON values); ``make`` computes it if
+    there is no sound one.
 
-    Entries are safetensors files named by the hash of the facts, written aside and renamed; a checksum tells every altered
-    bit. The tensors are on the CPU.
+    Entries are safetensors files named by the hash of the facts, written aside and renamed; a
+    checksum tells every altered bit. The tensors are on the CPU.
     """
     name = hashlib.sha256(json.dumps([_VERSION, facts]).encode()).hexdigest()
     path = assets.cache_dir() / kind / f"{name[:32]}.safetensors"
@@ -34,7 +36,10 @@ def tensors(kind: str, facts: object, make: Callable[[], dict[str, Tensor]]) -> 
         try:
             write_atomic(path, save(found, metadata={"checksum": _checksum(name, found)}))
         except OSError as error:
-            print(f"{path} is not kept ({error.strerror}): this is computed again next time", file=sys.stderr)
+            print(
+                f"{path} is not kept ({error.strerror}): this is computed again next time",
+                file=sys.stderr,
+            )
     return found
 
 

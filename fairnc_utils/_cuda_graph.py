@@ -7,10 +7,11 @@ from torch import Tensor
 
 
 class Captured:
-    """An update replayed as a CUDA graph, one a batch shape: small models wait for Python's launches, not for the GPU.
+    """An update replayed as a CUDA graph, one a batch shape: small models wait for Python's
+    launches, not for the GPU.
 
-    The first batch of a shape is trained on as it comes, the second is captured as it is trained on, all later ones are
-    replayed: the numbers are those of the plain update.
+    The first batch of a shape is trained on as it comes, the second is captured as it is trained
+    on, all later ones are replayed: the numbers are those of the plain update.
     """
 
     def __init__(self, update: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]):
@@ -22,7 +23,9 @@ class Captured:
             self.graphs[shape] = None
             return self._aside(batch)
         if self.graphs[shape] is None:
-            self.graphs[shape] = self._capture({name: tensor.clone() for name, tensor in batch.items()})
+            self.graphs[shape] = self._capture(
+                {name: tensor.clone() for name, tensor in batch.items()}
+            )
         graph, held, terms = self.graphs[shape]
         for name, tensor in batch.items():
             held[name].copy_(tensor)
@@ -30,7 +33,9 @@ class Captured:
         return terms
 
     def _aside(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """On the stream of the captures, because lazily made state (cuBLAS, optimizer) belongs to a stream."""
+        """On the stream of the captures, because lazily made state (cuBLAS, optimizer) belongs to a
+        stream.
+        """
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             terms = self.update(batch)

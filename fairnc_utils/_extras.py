@@ -1,4 +1,6 @@
-"""What is installed with the package only if it is asked for: ``pip install 'fairnc-utils[measure]'`` and the like."""
+"""What is installed with the package only if it is asked for: ``pip install
+'fairnc-utils[measure]'`` and the like.
+"""
 
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
@@ -22,7 +24,8 @@ class MissingExtra(FairNCError, ImportError):
 
 
 def needs(extra: str) -> AbstractContextManager[None]:
-    """Check that an extra is installed; stands by itself, or as ``with needs("measure"):`` over the imports that need it.
+    """Check that an extra is installed; stands by itself, or as ``with needs("measure"):`` over the
+    imports that need it.
 
     Nothing is imported. Raises ``MissingExtra``.
     """

@@ -1,4 +1,6 @@
-"""Data files that a reader may have put in place of ours: what is wrong with one is said with its line."""
+"""Data files that a reader may have put in place of ours: what is wrong with one is said with its
+line.
+"""
 
 import csv
 import io
@@ -33,31 +35,43 @@ def document(key: str) -> Any:
         return json.loads(content)
     except json.JSONDecodeError as error:
         raise FairNCError(f"{key}, line {error.lineno}: {error.msg}; {HINT}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets thousands deep
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a number of thousands of digits, brackets thousands deep
         raise FairNCError(f"{key}: {error}; {HINT}") from error
 
 
 def table(
-    key: str, columns: Sequence[str], *, delimiter: str = ",", quoted: bool = True,
+    key: str,
+    columns: Sequence[str],
+    *,
+    delimiter: str = ",",
+    quoted: bool = True,
     choices: Mapping[str, Sequence[str]] | None = None,
-) -> list[dict[str, str]]:  # fmt: skip
+) -> list[dict[str, str]]:
     """Rows of a delimited file with a header that names at least ``columns``.
 
-    ``quoted``: whether quotation marks enclose fields; ``choices``: column → values that it may have. Raises ``FairNCError``
-    with the line of the first row that lacks one of the columns, leaves it empty or has another value there.
+    ``quoted``: whether quotation marks enclose fields; ``choices``: column → values that it may
+    have. Raises ``FairNCError`` with the line of the first row that lacks one of the columns,
+    leaves it empty or has another value there.
     """
     form = {"delimiter": delimiter, "quoting": csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE}
     return [row for _, row in _rows(text(key), key, columns, choices or {}, HINT, **form)]
 
 
 def user_text(path: str | Path) -> str:
-    """Content of a text file that the user names. Raises ``FairNCError`` where it cannot be read or is no UTF-8."""
+    """Content of a text file that the user names. Raises ``FairNCError`` where it cannot be read or
+    is no UTF-8.
+    """
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise FairNCError(f"{path}: {error.strerror}; name a file that can be read") from error
     except UnicodeDecodeError as error:
-        raise FairNCError(f"{path}: not UTF-8 text (byte {error.start}); convert it first") from error
+        raise FairNCError(
+            f"{path}: not UTF-8 text (byte {error.start}); convert it first"
+        ) from error
     except ValueError as error:
         raise FairNCError(f"{str(path)!r}: {error}; choose another name") from error
 
@@ -68,7 +82,12 @@ def user_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict
 
 
 def _rows(
-    content: str, place: str, columns: Sequence[str], choices: Mapping[str, Sequence[str]], hint: str, **form
+    content: str,
+    place: str,
+    columns: Sequence[str],
+    choices: Mapping[str, Sequence[str]],
+    hint: str,
+    **form,
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, row) of delimited text; ``form``: how it is delimited, for ``csv``."""
     reader = csv.DictReader(io.StringIO(content, newline=""), **form)
@@ -79,7 +98,9 @@ def _rows(
         for row in reader:
             line = reader.line_num
             if None in row or None in row.values():
-                raise FairNCError(f"{place}, line {line}: not the header's {len(reader.fieldnames)} fields; {hint}")
+                raise FairNCError(
+                    f"{place}, line {line}: not the header's {len(reader.fieldnames)} fields; {hint}"
+                )
             _check(row, columns, choices, f"{place}, line {line}", hint)
             yield line, row
     except csv.Error as error:
@@ -89,7 +110,11 @@ def _rows(
 
 
 def _check(
-    row: dict[str, str], columns: Sequence[str], choices: Mapping[str, Sequence[str]], place: str, hint: str
+    row: dict[str, str],
+    columns: Sequence[str],
+    choices: Mapping[str, Sequence[str]],
+    place: str,
+    hint: str,
 ) -> None:
     for column in columns:
         allowed = choices.get(column)
@@ -100,14 +125,25 @@ def _check(
 
 #: What code meets in content that is not what it takes it for.
 _STUMBLES = (
-    ArithmeticError, AttributeError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError, csv.Error,
-    tarfile.TarError, zlib.error,
-)  # fmt: skip
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    csv.Error,
+    tarfile.TarError,
+    zlib.error,
+)
 
 
 @contextmanager
 def taken_apart(place: str) -> Iterator[None]:
-    """For the lines that take a file's content apart: what they stumble over becomes one sentence that names the ``place``."""
+    """For the lines that take a file's content apart: what they stumble over becomes one sentence
+    that names the ``place``.
+    """
     try:
         yield
     except FairNCError:

@@ -1,4 +1,6 @@
-"""How far long work is: a bar in a terminal, in a notebook a line below the cell, in a log a line every ten seconds."""
+"""How far long work is: a bar in a terminal, in a notebook a line below the cell, in a log a line
+every ten seconds.
+"""
 
 import io
 import os
@@ -12,7 +14,9 @@ VARIABLE = "FAIRNC_PROGRESS"
 
 
 def progress(*items, **options) -> tqdm:
-    """A ``tqdm`` bar with its options. Where lines cannot be drawn over, work inside other work shows none of its own."""
+    """A ``tqdm`` bar with its options. Where lines cannot be drawn over, work inside other work
+    shows none of its own.
+    """
     if os.environ.get(VARIABLE) != "log" and _in_notebook():
         return _Displayed(*items, file=io.StringIO(), ascii=False, **options)
     if sys.stderr.isatty():

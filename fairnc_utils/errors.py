@@ -8,18 +8,26 @@ _BRIEF.maxstring = _BRIEF.maxother = 100
 
 
 class FairNCError(ValueError):
-    """Bad input. The message is one sentence that names the input and the remedy, on one line whatever the input holds."""
+    """Bad input. The message is one sentence that names the input and the remedy, on one line
+    whatever the input holds.
+    """
 
     def __init__(self, message: str):
         message = " ".join(message.split())
         half = _LONGEST // 2
-        super().__init__(message if len(message) <= _LONGEST else f"{message[:half]} … {message[-half:]}")
+        super().__init__(
+            message if len(message) <= _LONGEST else f"{message[:half]} … {message[-half:]}"
+        )
 
 
 class FairNCWarning(UserWarning):
-    """What was asked for goes on, and something about it should be known, such as a plug-in that cannot be used."""
+    """What was asked for goes on, and something about it should be known, such as a plug-in that
+    cannot be used.
+    """
 
 
 def brief(value: object) -> str:
-    """``repr`` of an input for a message, however large the input: the middle of a long one is left out."""
+    """``repr`` of an input for a message, however large the input: the middle of a long one is left
+    out.
+    """
     return _BRIEF.repr(value)

@@ -1,6 +1,8 @@
-"""Fine-tuning: a copy of a language model's encoder under a new head, trained on a task, the best checkpoint kept.
+"""Fine-tuning: a copy of a language model's encoder under a new head, trained on a task, the best
+checkpoint kept.
 
-The checkpoint is chosen on the task's own validation split; data that measure bias take no part in it.
+The checkpoint is chosen on the task's own validation split; data that measure bias take no part in
+it.
 """
 
 import copy
@@ -26,10 +28,11 @@ from fairnc_utils.tasks.base import Input, Task
 
 @dataclass(frozen=True)
 class Classifier:
-    """A fine-tuned model, in evaluation mode. ``kind`` is its task's, so benchmarks take it where they take that kind.
+    """A fine-tuned model, in evaluation mode. ``kind`` is its task's, so benchmarks take it where
+    they take that kind.
 
-    ``max_length``: longest input in tokens; ``curve``: the learning curve, with the validation metrics; ``text``: hash of
-    what it was trained on.
+    ``max_length``: longest input in tokens; ``curve``: the learning curve, with the validation
+    metrics; ``text``: hash of what it was trained on.
     """
 
     name: str
@@ -48,15 +51,22 @@ class Classifier:
     def outputs(self, inputs: Sequence[Input], *, tokens: int = 4096) -> np.ndarray:
         """What the head gives for each input → (N, C) float64: scores of C classes, or one number.
 
-        Batches hold inputs of like length and at most ``tokens`` padded tokens; the result does not depend on them.
+        Batches hold inputs of like length and at most ``tokens`` padded tokens; the result does not
+        depend on them.
         """
         found, order = [], []
         ids = [row["input_ids"] for row in inputs]
         if (longest := max(map(len, ids), default=0)) > self.max_length:
-            raise FairNCError(f"an input has {longest} tokens; {self.name} reads {self.max_length} at most: cut it")
+            raise FairNCError(
+                f"an input has {longest} tokens; {self.name} reads {self.max_length} at most: cut it"
+            )
         for batch in batching.bucketed(ids, pad_id=self.tokenizer.pad_token_id, tokens=tokens):
             tensors = collate([inputs[i] for i in batch.index], self.model, self.tokenizer)
-            found.append(self.model(**{name: tensor.to(self.device) for name, tensor in tensors.items()}).logits)
+            found.append(
+                self.model(
+                    **{name: tensor.to(self.device) for name, tensor in tensors.items()}
+                ).logits
+            )
             order.append(batch.index)
         if not found:
             raise FairNCError(f"{self.name}: there is no input to classify")
@@ -70,10 +80,12 @@ class Classifier:
 
 
 class MentionPair(nn.Module):
-    """A head on the encoder's states at P given places: the normed states and their product → GELU layer → classes.
+    """A head on the encoder's states at P given places: the normed states and their product → GELU
+    layer → classes.
 
-    ``positions`` (B, P): places of tokens; logits (B, C). With P = 2 it asks how two mentions go together. The norm brings the
-    states of any encoder to one size; a new head on small ones would learn slowly.
+    ``positions`` (B, P): places of tokens; logits (B, C). With P = 2 it asks how two mentions go
+    together. The norm brings the states of any encoder to one size; a new head on small ones would
+    learn slowly.
     """
 
     def __init__(self, encoder: nn.Module, outputs: int, *, places: int = 2):
@@ -88,7 +100,8 @@ class MentionPair(nn.Module):
     def forward(self, positions: Tensor, **inputs: Tensor) -> SequenceClassifierOutput:
         hidden = self.base_model(**inputs).last_hidden_state
         states = self.norm(hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1])))
-        product = reduce(torch.mul, states.unbind(1))  # the gradient of ``prod`` asks the device for zeros: no CUDA graph then
+        # the gradient of ``prod`` asks the device for zeros: no CUDA graph then
+        product = reduce(torch.mul, states.unbind(1))
         joined = torch.cat([states.flatten(1), product], dim=-1)
         features = nn.functional.gelu(self.dense(self.dropout(joined)))
         return SequenceClassifierOutput(logits=self.classifier(self.dropout(features)))
@@ -97,14 +110,18 @@ class MentionPair(nn.Module):
 def attach(lm: LanguageModel, task: Task) -> nn.Module:
     """A new model: a copy of the language model's encoder under an untrained head for the task.
 
-    Raises ``FairNCError`` for a causal model and for an encoder whose weights do not fit the head's.
+    Raises ``FairNCError`` for a causal model and for an encoder whose weights do not fit the
+    head's.
     """
     if lm.kind != "masked":
         raise FairNCError(f"fine-tuning takes masked language models; {lm.name} is {lm.kind}")
     config = copy.deepcopy(lm.model.config)
     config.num_labels = task.outputs
     if task.labels:
-        config.id2label, config.label2id = dict(enumerate(task.labels)), {name: i for i, name in enumerate(task.labels)}
+        config.id2label, config.label2id = (
+            dict(enumerate(task.labels)),
+            {name: i for i, name in enumerate(task.labels)},
+        )
     if task.head == "mention_pair":
         model = MentionPair(AutoModel.from_config(config), task.outputs)
     else:
@@ -117,32 +134,46 @@ def attach(lm: LanguageModel, task: Task) -> nn.Module:
 
 
 def collate(rows: Sequence[Input], model: nn.Module, tokenizer) -> dict[str, Tensor]:
-    """Inputs as padded tensors (B, T), segments only for models that know them; ``positions`` (B, P), ``labels`` (B,)."""
+    """Inputs as padded tensors (B, T), segments only for models that know them; ``positions`` (B,
+    P), ``labels`` (B,).
+    """
     batch = batching.padded_batch([row["input_ids"] for row in rows], tokenizer.pad_token_id)
     if getattr(model.config, "type_vocab_size", 1) > 1 and "token_type_ids" in rows[0]:
         batch["token_type_ids"] = batching.padded([row["token_type_ids"] for row in rows], 0)
-    return batch | {key: torch.tensor([row[key] for row in rows]) for key in ("positions", "labels") if key in rows[0]}
+    return batch | {
+        key: torch.tensor([row[key] for row in rows])
+        for key in ("positions", "labels")
+        if key in rows[0]
+    }
 
 
 def sample(items: datasets.Dataset, number: int | None, *, seed: int = 0) -> datasets.Dataset:
-    """``number`` items in their order, drawn by ``seed`` (files are often sorted by class); all of them if None or fewer."""
+    """``number`` items in their order, drawn by ``seed`` (files are often sorted by class); all of
+    them if None or fewer.
+    """
     if number is None or number >= len(items):
         return items
     return items.select(np.sort(np.random.default_rng(seed).permutation(len(items))[:number]))
 
 
 def sample_units(items: datasets.Dataset, number: int | None, *, seed: int = 0) -> datasets.Dataset:
-    """About ``number`` items, drawn by ``seed``: whole units where the items name theirs in a column ``unit``."""
+    """About ``number`` items, drawn by ``seed``: whole units where the items name theirs in a
+    column ``unit``.
+    """
     if number is None or "unit" not in items.column_names:
         return sample(items, number, seed=seed)
-    units, owners, sizes = np.unique(np.array(items["unit"]), return_inverse=True, return_counts=True)
+    units, owners, sizes = np.unique(
+        np.array(items["unit"]), return_inverse=True, return_counts=True
+    )
     order = np.random.default_rng(seed).permutation(len(units))
     chosen = order[: max(1, np.searchsorted(np.cumsum(sizes[order]), number, side="right"))]
     return items.select(np.flatnonzero(np.isin(owners, chosen)))
 
 
 def predictions(task: Task, outputs: np.ndarray) -> np.ndarray:
-    """Predicted labels (N,) from a classifier's outputs (N, C): the likeliest class, or in a regression the number."""
+    """Predicted labels (N,) from a classifier's outputs (N, C): the likeliest class, or in a
+    regression the number.
+    """
     return outputs[:, 0] if task.head == "regression" else outputs.argmax(1).astype(float)
 
 
@@ -156,11 +187,17 @@ class _Best:
 
     def evaluate(self) -> dict[str, float]:
         predicted = predictions(self.task, self.classifier.outputs(self.inputs))
-        found = {name: float(metric(predicted, self.labels, axis=-1)) for name, metric in self.task.metrics.items()}
+        found = {
+            name: float(metric(predicted, self.labels, axis=-1))
+            for name, metric in self.task.metrics.items()
+        }
         score = found[next(iter(found))]
         if score > self.score:
             state = self.classifier.model.state_dict()
-            self.score, self.state = score, {key: tensor.detach().clone() for key, tensor in state.items()}
+            self.score, self.state = (
+                score,
+                {key: tensor.detach().clone() for key, tensor in state.items()},
+            )
         return found
 
     def restore(self) -> None:
@@ -176,22 +213,34 @@ def _loss(model: nn.Module, regression: bool, batch: dict[str, Tensor]) -> Tenso
 
 
 def fit(
-    lm: LanguageModel, task: Task, *, seed: int = 0, steps: int | None = None, epochs: int | None = None,
-    batch_size: int | None = None, lr: float | None = None, texts: int | None = None,
-    evaluation_texts: int | None = None, evaluate_every: int | None = None, **options,
-) -> Classifier:  # fmt: skip
+    lm: LanguageModel,
+    task: Task,
+    *,
+    seed: int = 0,
+    steps: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    texts: int | None = None,
+    evaluation_texts: int | None = None,
+    evaluate_every: int | None = None,
+    **options,
+) -> Classifier:
     """Fine-tune a copy of a masked model on a task; the model itself stays as it is.
 
-    ``steps``: how long, else ``epochs``, else the recipe's; ``batch_size``, ``lr``: else the recipe's; ``texts``: training
-    items, drawn by ``seed``, None for all; ``evaluation_texts``: validation items that choose the checkpoint, the same for
-    every seed; ``evaluate_every``: steps between evaluations, an epoch by default; ``seed``: head, order, dropout;
-    ``options``: those of ``training.fit``. Raises ``FairNCError`` as ``attach`` and ``training.fit`` do.
+    ``steps``: how long, else ``epochs``, else the recipe's; ``batch_size``, ``lr``: else the
+    recipe's; ``texts``: training items, drawn by ``seed``, None for all; ``evaluation_texts``:
+    validation items that choose the checkpoint, the same for every seed; ``evaluate_every``: steps
+    between evaluations, an epoch by default; ``seed``: head, order, dropout; ``options``: those of
+    ``training.fit``. Raises ``FairNCError`` as ``attach`` and ``training.fit`` do.
     """
     recipe, size = task.recipe, batch_size or task.recipe.batch_size
     with torch.random.fork_rng([lm.device] if lm.device.type == "cuda" else []):
         torch.manual_seed(seed)
         model = attach(lm, task)
-        classifier = Classifier(lm.name, model, lm.tokenizer, task.kind, min(recipe.max_length, lm.max_length))
+        classifier = Classifier(
+            lm.name, model, lm.tokenizer, task.kind, min(recipe.max_length, lm.max_length)
+        )
         items = sample(task.items("train"), texts, seed=seed)
         inputs = task.inputs(lm.tokenizer, items, classifier.max_length)
         rows = [row | {"labels": label} for row, label in zip(inputs, items["label"], strict=True)]
@@ -199,14 +248,24 @@ def fit(
         epoch = -(-len(rows) // size)
         steps = steps or (epochs or recipe.epochs) * epoch
         curve = training.fit(
-            model, partial(_loss, model, task.head == "regression"),
+            model,
+            partial(_loss, model, task.head == "regression"),
             training.batches(
-                rows, lambda chosen, generator: collate(chosen, model, lm.tokenizer), size=size, seed=seed, device=lm.device
+                rows,
+                lambda chosen, generator: collate(chosen, model, lm.tokenizer),
+                size=size,
+                seed=seed,
+                device=lm.device,
             ),
-            steps=steps, groups=training.parameter_groups([model], lr or recipe.lr, recipe.weight_decay),
-            warmup=round(recipe.warmup * steps), evaluate=best.evaluate, evaluate_every=evaluate_every or epoch,
-            description=task.name, captured=lm.device.type == "cuda", **options,
-        )  # fmt: skip
+            steps=steps,
+            groups=training.parameter_groups([model], lr or recipe.lr, recipe.weight_decay),
+            warmup=round(recipe.warmup * steps),
+            evaluate=best.evaluate,
+            evaluate_every=evaluate_every or epoch,
+            description=task.name,
+            captured=lm.device.type == "cuda",
+            **options,
+        )
     best.restore()
     return replace(classifier, curve=curve, text=corpora.fingerprint([str(row) for row in rows]))
 
@@ -214,8 +273,9 @@ def fit(
 def evaluate(
     classifier: Classifier, task: Task, split: str, *, number: int | None = None
 ) -> pd.DataFrame:
-    """One row an item of a split: ``score_a`` the label, ``score_b`` the prediction, ``score_c`` the probability of the label
-    (none in a regression); ``item_id`` and ``unit`` name it. ``number``: of items, None for all.
+    """One row an item of a split: ``score_a`` the label, ``score_b`` the prediction, ``score_c``
+    the probability of the label (none in a regression); ``item_id`` and ``unit`` name it.
+    ``number``: of items, None for all.
     """
     items = sample(task.items(split), number)
     inputs = task.inputs(classifier.tokenizer, items, classifier.max_length)
@@ -229,6 +289,8 @@ def evaluate(
 
 
 def majority_accuracy(label: np.ndarray) -> stats.Estimate:
-    """Accuracy in percent of always naming the most frequent class of (N,) labels: what an accuracy has to beat."""
+    """Accuracy in percent of always naming the most frequent class of (N,) labels: what an accuracy
+    has to beat.
+    """
     share = 100 * np.unique(label, return_counts=True)[1].max() / len(label)
     return stats.Estimate(share, np.nan, np.nan, len(label))

@@ -11,14 +11,20 @@ with needs("measure"):
 
 
 def dataset(name: str, split: str, config: str | None = None) -> datasets.Dataset:
-    """A hub dataset at its pinned revision (``name@revision`` for others), or the same from ``$FAIRNC_DATA/<name>``."""
+    """A hub dataset at its pinned revision (``name@revision`` for others), or the same from
+    ``$FAIRNC_DATA/<name>``.
+    """
     name, revision = assets.pinned(name)
     local = assets.override(name)
     if local is not None and local.is_dir():
         try:
             return datasets.load_dataset(str(local), config, split=split)
-        except Exception as error:  # of many types; code that lies in the folder is refused, not run
-            raise FairNCError(f"dataset {name}: {local} cannot be read ({brief(error)}); keep data files there") from error
+        except (
+            Exception
+        ) as error:  # of many types; code that lies in the folder is refused, not run
+            raise FairNCError(
+                f"dataset {name}: {local} cannot be read ({brief(error)}); keep data files there"
+            ) from error
     if reason := _silent():
         raise FairNCError(
             f"dataset {name}: the hub does not answer ({reason}); put a copy at $FAIRNC_DATA/{name}, or set HF_HUB_OFFLINE=1 "
@@ -28,12 +34,16 @@ def dataset(name: str, split: str, config: str | None = None) -> datasets.Datase
         return datasets.load_dataset(name, config, split=split, revision=revision)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise FairNCError(f"dataset {name}: the hub has no answer ({reason}); put a copy at $FAIRNC_DATA/{name}") from error
+        raise FairNCError(
+            f"dataset {name}: the hub has no answer ({reason}); put a copy at $FAIRNC_DATA/{name}"
+        ) from error
 
 
 @cache
 def _silent() -> str:
-    """Why the hub does not answer, or nothing; asked once, as its own client tries each file again for half a minute."""
+    """Why the hub does not answer, or nothing; asked once, as its own client tries each file again
+    for half a minute.
+    """
     import huggingface_hub
 
     if huggingface_hub.constants.HF_HUB_OFFLINE:

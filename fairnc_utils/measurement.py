@@ -1,4 +1,6 @@
-"""One model read over one corpus: class statistics, word lists, controls, agreement, and where gender words stand."""
+"""One model read over one corpus: class statistics, word lists, controls, agreement, and where
+gender words stand.
+"""
 
 import hashlib
 import json
@@ -27,7 +29,9 @@ _STATISTICS = ("counts", "sums", "square_sums")
 
 @dataclass(frozen=True)
 class Reading:
-    """A model's features on a corpus, gathered by class. ``fingerprint`` names model, text and way of reading."""
+    """A model's features on a corpus, gathered by class. ``fingerprint`` names model, text and way
+    of reading.
+    """
 
     lm: LanguageModel
     statistics: ClassStatistics
@@ -52,14 +56,23 @@ class Reading:
 
 
 def read(
-    model: str | LanguageModel, *, device: str = "auto", corpus: str = "gap", split: str | None = None,
-    texts: int | None = None, space: str = "head", labels: str = "aligned", layer: int | None = None,
+    model: str | LanguageModel,
+    *,
+    device: str = "auto",
+    corpus: str = "gap",
+    split: str | None = None,
+    texts: int | None = None,
+    space: str = "head",
+    labels: str = "aligned",
+    layer: int | None = None,
     keep: bool = True,
-) -> Reading:  # fmt: skip
-    """Read a corpus (its first ``texts`` only, if given) and gather every vocabulary class, at a hidden ``layer`` or the last.
+) -> Reading:
+    """Read a corpus (its first ``texts`` only, if given) and gather every vocabulary class, at a
+    hidden ``layer`` or the last.
 
-    ``model``: a name, to be loaded on ``device``, or a model in memory, as it is. Unless ``keep`` is False, the statistics are
-    kept in the cache under the content that they depend on; a damaged entry is made again.
+    ``model``: a name, to be loaded on ``device``, or a model in memory, as it is. Unless ``keep``
+    is False, the statistics are kept in the cache under the content that they depend on; a damaged
+    entry is made again.
     """
     lm = models.load(model, device=device) if isinstance(model, str) else model
     lm.check_space(space)
@@ -68,20 +81,31 @@ def read(
     statistics = ClassStatistics(len(lm.weight), lm.weight.shape[1], device=lm.device)
 
     def gather() -> dict[str, Tensor]:
-        for features, ids in labelled_features(lm, content, space=space, labels=labels, layer=layer):
+        for features, ids in labelled_features(
+            lm, content, space=space, labels=labels, layer=layer
+        ):
             statistics.update(features, ids)
         return {name: getattr(statistics, name) for name in _STATISTICS}
 
-    for name, tensor in (_cache.tensors("statistics", fingerprint, gather) if keep else gather()).items():
+    for name, tensor in (
+        _cache.tensors("statistics", fingerprint, gather) if keep else gather()
+    ).items():
         setattr(statistics, name, tensor.to(lm.device))
     return Reading(lm, statistics, corpus, split or "all", space, labels, texts, fingerprint, layer)
 
 
 def read_layers(
-    lm: LanguageModel, *, corpus: str = "gap", split: str | None = None, texts: int | None = None, space: str = "head",
+    lm: LanguageModel,
+    *,
+    corpus: str = "gap",
+    split: str | None = None,
+    texts: int | None = None,
+    space: str = "head",
     labels: str = "aligned",
-) -> list[Reading]:  # fmt: skip
-    """What ``read`` gives at each hidden layer, from the first to the last, in one pass over the corpus; none is kept."""
+) -> list[Reading]:
+    """What ``read`` gives at each hidden layer, from the first to the last, in one pass over the
+    corpus; none is kept.
+    """
     lm.check_space(space)
     split, content = _content(corpus, split, texts)
     statistics = [ClassStatistics(*lm.weight.shape, device=lm.device) for _ in range(lm.layers)]
@@ -89,7 +113,17 @@ def read_layers(
         for own, states in zip(statistics, features, strict=True):
             own.update(states, ids)
     return [
-        Reading(lm, own, corpus, split or "all", space, labels, texts, _fingerprint(lm, content, space, labels, layer), layer)
+        Reading(
+            lm,
+            own,
+            corpus,
+            split or "all",
+            space,
+            labels,
+            texts,
+            _fingerprint(lm, content, space, labels, layer),
+            layer,
+        )
         for layer, own in enumerate(statistics, 1)
     ]
 
@@ -100,11 +134,20 @@ def _content(corpus: str, split: str | None, texts: int | None) -> tuple[str | N
     return split, corpora.load(corpus, split)["text"][:texts]
 
 
-def _fingerprint(lm: LanguageModel, content: Sequence[str], space: str, labels: str, layer: int | None) -> str:
+def _fingerprint(
+    lm: LanguageModel, content: Sequence[str], space: str, labels: str, layer: int | None
+) -> str:
     # The device is part of it: float32 features differ in their last bits from one to another.
     facts = [
-        _CACHE_VERSION, lm.fingerprint, corpora.fingerprint(content), space, labels, layer, lm.max_length, lm.device.type
-    ]  # fmt: skip
+        _CACHE_VERSION,
+        lm.fingerprint,
+        corpora.fingerprint(content),
+        space,
+        labels,
+        layer,
+        lm.max_length,
+        lm.device.type,
+    ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -118,10 +161,12 @@ def read_slots(
     per_class: int = 200,
     seed: int = 0,
 ) -> Reading:
-    """What ``read`` gives where the words of ``lists`` are masked: features at the mask, labelled by the word behind it.
+    """What ``read`` gives where the words of ``lists`` are masked: features at the mask, labelled
+    by the word behind it.
 
-    Each occurrence is masked alone, in a pass of its own, all else shown; of words with more than ``per_class`` occurrences so
-    many are drawn by ``seed``. Raises ``FairNCError`` for a causal model.
+    Each occurrence is masked alone, in a pass of its own, all else shown; of words with more than
+    ``per_class`` occurrences so many are drawn by ``seed``. Raises ``FairNCError`` for a causal
+    model.
     """
     lm.require_masked("collapse at slots needs a masked language model")
     split, content = _content(corpus, split, texts)
@@ -136,14 +181,14 @@ def read_slots(
     slots = [
         (sequences[row], place)
         for _, places in sorted(occurrences.items())
-        for row, place in (
-            places[i] for i in sorted(drawn.permutation(len(places))[:per_class])
-        )
+        for row, place in (places[i] for i in sorted(drawn.permutation(len(places))[:per_class]))
     ]
     statistics = ClassStatistics(*lm.weight.shape, device=lm.device)
     masked = [[*ids[:place], lm.tokenizer.mask_token_id, *ids[place + 1 :]] for ids, place in slots]
     with progress(total=len(slots), desc="reading slots", unit="slot") as bar:
-        for batch in batching.bucketed(masked, pad_id=lm.tokenizer.pad_token_id, tokens=_TOKENS, device=lm.device):
+        for batch in batching.bucketed(
+            masked, pad_id=lm.tokenizer.pad_token_id, tokens=_TOKENS, device=lm.device
+        ):
             places = torch.tensor([slots[i][1] for i in batch.index], device=lm.device)
             labels = torch.tensor([slots[i][0][slots[i][1]] for i in batch.index], device=lm.device)
             with torch.no_grad():
@@ -156,26 +201,45 @@ def read_slots(
 
 
 def statistics_of(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> ClassStatistics:
-    """Class statistics of the model as it is, in the head space, over token ids of texts; quietly, as training asks for it."""
+    """Class statistics of the model as it is, in the head space, over token ids of texts; quietly,
+    as training asks for it.
+    """
     statistics = ClassStatistics(*lm.weight.shape, device=lm.device)
-    for batch in batching.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id, tokens=_TOKENS, device=lm.device):
+    for batch in batching.bucketed(
+        sequences, pad_id=lm.tokenizer.pad_token_id, tokens=_TOKENS, device=lm.device
+    ):
         statistics.update(*lm.labelled_features(batch.input_ids, batch.attention_mask))
     return statistics
 
 
 def labelled_features(
-    lm: LanguageModel, texts: Sequence[str], *, space: str = "head", labels: str = "aligned", layer: int | str | None = None
+    lm: LanguageModel,
+    texts: Sequence[str],
+    *,
+    space: str = "head",
+    labels: str = "aligned",
+    layer: int | str | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """(features (N, D), labels (N,)) of all ordinary tokens of the texts, batch by batch; ``"all"`` layers: (L, N, D)."""
+    """(features (N, D), labels (N,)) of all ordinary tokens of the texts, batch by batch; ``"all"``
+    layers: (L, N, D).
+    """
     sequences = batching.tokenize(texts, lm.tokenizer, max_length=lm.max_length)
     with progress(total=len(sequences), desc="reading texts", unit="text") as bar:
-        for batch in batching.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id or 0, tokens=_TOKENS, device=lm.device):
-            yield lm.labelled_features(batch.input_ids, batch.attention_mask, space=space, labels=labels, layer=layer)
+        for batch in batching.bucketed(
+            sequences, pad_id=lm.tokenizer.pad_token_id or 0, tokens=_TOKENS, device=lm.device
+        ):
+            yield lm.labelled_features(
+                batch.input_ids, batch.attention_mask, space=space, labels=labels, layer=layer
+            )
             bar.update(len(batch.index))
 
 
-def word_lists(reading: Reading, names: Sequence[str], *, min_count: int, seed: int = 0) -> dict[str, WordList | None]:
-    """Lists by name; None stands for the whole vocabulary. Controls are as many as the gender words that are seen."""
+def word_lists(
+    reading: Reading, names: Sequence[str], *, min_count: int, seed: int = 0
+) -> dict[str, WordList | None]:
+    """Lists by name; None stands for the whole vocabulary. Controls are as many as the gender words
+    that are seen.
+    """
     lists: dict[str, WordList | None] = {}
     for name in names:
         if name == "vocabulary":
@@ -197,56 +261,91 @@ def control(reading: Reading, kind: str, *, min_count: int, seed: int) -> WordLi
     return words.control(kind, reading.lm.tokenizer, reading.counts, min_count=min_count, seed=seed)
 
 
-def report(reading: Reading, lists: dict[str, WordList | None], *, min_count: int) -> dict[str, dict]:
-    """What became of each list: words listed, kept as single tokens, seen often enough; which were dropped, and why."""
+def report(
+    reading: Reading, lists: dict[str, WordList | None], *, min_count: int
+) -> dict[str, dict]:
+    """What became of each list: words listed, kept as single tokens, seen often enough; which were
+    dropped, and why.
+    """
     found = {}
     for name, chosen in lists.items():
         if chosen is not None:
-            rare = [w for w, i in zip(chosen.words, chosen.token_ids, strict=True) if reading.counts[i] < min_count]
+            rare = [
+                w
+                for w, i in zip(chosen.words, chosen.token_ids, strict=True)
+                if reading.counts[i] < min_count
+            ]
             dropped = chosen.dropped | dict.fromkeys(rare, f"seen fewer than {min_count} times")
-            found[name] = {"listed": len(chosen) + len(chosen.dropped), "single token": len(chosen),
-                           "seen": len(chosen) - len(rare), "dropped": dropped}  # fmt: skip
+            found[name] = {
+                "listed": len(chosen) + len(chosen.dropped),
+                "single token": len(chosen),
+                "seen": len(chosen) - len(rare),
+                "dropped": dropped,
+            }
     return found
 
 
 def shown_words(tokenizer, ids: Sequence[int]) -> list[str]:
     """Token ids as readers know the words, without the tokenizer's mark of a word's start."""
-    return [tokenizer.convert_tokens_to_string([token]).strip() or token for token in tokenizer.convert_ids_to_tokens(ids)]
+    return [
+        tokenizer.convert_tokens_to_string([token]).strip() or token
+        for token in tokenizer.convert_ids_to_tokens(ids)
+    ]
 
 
 def class_items(reading: Reading, found: Collapse, axis: str | list[str]) -> pd.DataFrame:
-    """One row a class: the word, its NC3 cosine, its count and its mean squared distance to the class mean."""
+    """One row a class: the word, its NC3 cosine, its count and its mean squared distance to the
+    class mean.
+    """
     spread = reading.statistics.variances(found.classes.to(reading.lm.device))
     return pd.DataFrame(
         {
-            "benchmark": "collapse", "axis": axis, "item_id": found.classes.numpy().astype(str),
+            "benchmark": "collapse",
+            "axis": axis,
+            "item_id": found.classes.numpy().astype(str),
             "unit": shown_words(reading.lm.tokenizer, found.classes.tolist()),
-            "score_a": found.cosines.cpu().numpy(), "score_b": found.counts.cpu().numpy(), "score_c": spread.cpu().numpy(),
+            "score_a": found.cosines.cpu().numpy(),
+            "score_b": found.counts.cpu().numpy(),
+            "score_c": spread.cpu().numpy(),
         }
-    )  # fmt: skip
+    )
 
 
-def agreement_rows(reading: Reading, lists: dict[str, WordList | None], *, heldout: str | None, min_count: int) -> list[dict]:
-    """NC4 of each list on another split of the corpus, with and without the decoder's bias; none if it has no such split."""
+def agreement_rows(
+    reading: Reading, lists: dict[str, WordList | None], *, heldout: str | None, min_count: int
+) -> list[dict]:
+    """NC4 of each list on another split of the corpus, with and without the decoder's bias; none if
+    it has no such split.
+    """
     if heldout not in corpora.splits(reading.corpus):
         return []
     texts = corpora.load(reading.corpus, heldout)["text"][: reading.texts]
     held = list(
-        labelled_features(reading.lm, texts, space=reading.space, labels=reading.labels, layer=reading.layer)
+        labelled_features(
+            reading.lm, texts, space=reading.space, labels=reading.labels, layer=reading.layer
+        )
     )
     rows = []
     for name, chosen in lists.items():
         for metric, bias in (("nc4", reading.lm.bias), ("nc4_no_bias", None)):
             value = collapse.nearest_class_agreement(
-                held, reading.statistics, reading.lm.weight, bias=bias, classes=chosen and chosen.token_ids,
+                held,
+                reading.statistics,
+                reading.lm.weight,
+                bias=bias,
+                classes=chosen and chosen.token_ids,
                 min_count=min_count,
-            )  # fmt: skip
+            )
             rows.append({"words": name, "metric": metric, "value": float(value), "split": heldout})
     return rows
 
 
-def draws(reading: Reading, *, number: int, min_count: int, seed: int = 0) -> tuple[list[dict], pd.DataFrame]:
-    """Where gender words stand among control lists: the share of draws with a lower value, and every draw as an item."""
+def draws(
+    reading: Reading, *, number: int, min_count: int, seed: int = 0
+) -> tuple[list[dict], pd.DataFrame]:
+    """Where gender words stand among control lists: the share of draws with a lower value, and
+    every draw as an item.
+    """
     least = {"min_count": min_count, "groups": 1}  # draws need no intervals
     gender = seen_gender_ids(reading, min_count=min_count)
     actual = collapse.measure(reading.statistics, reading.lm.weight, classes=gender, **least)
@@ -255,13 +354,31 @@ def draws(reading: Reading, *, number: int, min_count: int, seed: int = 0) -> tu
         values = []
         for draw in progress(range(number), desc=f"{kind} word lists", unit="list"):
             chosen = words.control(
-                kind, reading.lm.tokenizer, reading.counts, min_count=min_count, seed=seed + 1 + draw, gender=gender
+                kind,
+                reading.lm.tokenizer,
+                reading.counts,
+                min_count=min_count,
+                seed=seed + 1 + draw,
+                gender=gender,
             )
-            found = collapse.measure(reading.statistics, reading.lm.weight, classes=chosen.token_ids, **least)
+            found = collapse.measure(
+                reading.statistics, reading.lm.weight, classes=chosen.token_ids, **least
+            )
             values.append((float(found.nc3), float(found.unc3), float(found.nc3c)))
         table = pd.DataFrame(values, columns=["score_a", "score_b", "score_c"])
         for metric, column in (("nc3", "score_a"), ("unc3", "score_b"), ("nc3c", "score_c")):
             below = 100 * (table[column] < float(getattr(actual, metric))).mean()
-            rows.append({"words": kind, "metric": f"{metric}_gender_percentile", "value": below, "n": number})
-        drawn.append(table.assign(benchmark="collapse_draws", axis=kind, unit=kind, item_id=table.index.astype(str)))
+            rows.append(
+                {
+                    "words": kind,
+                    "metric": f"{metric}_gender_percentile",
+                    "value": below,
+                    "n": number,
+                }
+            )
+        drawn.append(
+            table.assign(
+                benchmark="collapse_draws", axis=kind, unit=kind, item_id=table.index.astype(str)
+            )
+        )
     return rows, pd.concat(drawn, ignore_index=True)

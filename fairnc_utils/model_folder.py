@@ -1,4 +1,6 @@
-"""Folders that a trained model is saved to: Hugging Face's files, and a mark that tells them from a user's own."""
+"""Folders that a trained model is saved to: Hugging Face's files, and a mark that tells them from a
+user's own.
+"""
 
 import json
 from collections.abc import Iterator
@@ -14,9 +16,11 @@ MARK = "fairnc.json"
 
 
 def require(folder: Path, option: str = "output") -> None:
-    """Raise ``FairNCError`` that names the ``option`` unless ``folder`` is new, empty or an older model that we saved.
+    """Raise ``FairNCError`` that names the ``option`` unless ``folder`` is new, empty or an older
+    model that we saved.
 
-    To be called before training. A file of such a model that was altered since is the user's, not ours.
+    To be called before training. A file of such a model that was altered since is the user's, not
+    ours.
     """
     require_ours(folder, _unaltered(folder), option)
     place = folder.resolve()
@@ -29,8 +33,8 @@ def require(folder: Path, option: str = "output") -> None:
 def saving(folder: Path, about: dict) -> Iterator[Path]:
     """Where to write the model's files; ``folder`` has them, and the mark, when all are complete.
 
-    ``about``: how the model was made (JSON). Of an older model of ours nothing is left; what else is in the folder stays.
-    Raises ``FairNCError`` where it cannot be written.
+    ``about``: how the model was made (JSON). Of an older model of ours nothing is left; what else
+    is in the folder stays. Raises ``FairNCError`` where it cannot be written.
     """
     try:
         with replacing(folder, ours=_unaltered(folder)) as built:

@@ -1,9 +1,11 @@
-"""Language models as the analysis sees them: features, the classifier's true input, the classifier's weight.
+"""Language models as the analysis sees them: features, the classifier's true input, the
+classifier's weight.
 
-A language model is ``body → head → decoder``. The decoder (the output embeddings) multiplies what the head has made of the
-last hidden state, so that is the feature (space ``"head"``) whose collapse is measured against the decoder's rows; the raw
-last layer (space ``"encoder"``) is kept because the released training code regularizes it. In most causal models the final,
-normed hidden state goes straight into the decoder and the two spaces are the same. No family is known by name here: the
+A language model is ``body → head → decoder``. The decoder (the output embeddings) multiplies what
+the head has made of the last hidden state, so that is the feature (space ``"head"``) whose collapse
+is measured against the decoder's rows; the raw last layer (space ``"encoder"``) is kept because the
+released training code regularizes it. In most causal models the final, normed hidden state goes
+straight into the decoder and the two spaces are the same. No family is known by name here: the
 feature is read where the model's own forward pass hands it to the decoder.
 """
 
@@ -55,7 +57,8 @@ class _Answer(nn.Module):
 
 
 def _body_name(model: nn.Module) -> str:
-    # Gemma 3 of transformers 4 gives the prefix of the model with images, which has no such part here.
+    # Gemma 3 of transformers 4 gives the prefix of the model with images, which has no such part
+    # here.
     return model.base_model_prefix if hasattr(model, model.base_model_prefix) else "model"
 
 
@@ -76,7 +79,8 @@ def _answering(model: nn.Module, hidden: Tensor) -> Iterator[_Answer]:
 
 
 def decoder_input(model: nn.Module, **inputs: Tensor) -> Tensor:
-    """What the decoder multiplies in the model's forward pass, which stops there: the vocabulary is never multiplied.
+    """What the decoder multiplies in the model's forward pass, which stops there: the vocabulary is
+    never multiplied.
 
     Raises ``FairNCError`` if the model's forward pass does not call ``get_output_embeddings()``.
     """
@@ -89,16 +93,20 @@ def _run_to(decoder: nn.Module, model: nn.Module, inputs: dict[str, Tensor]) -> 
 
     hook = decoder.register_forward_pre_hook(stop)
     try:
-        model.forward(**inputs)  # not called as a module: hooks on the whole model would miss the end of the pass
+        # not called as a module: hooks on the whole model would miss the end of the pass
+        model.forward(**inputs)
     except _Reached as reached:
         return reached.features
     finally:
         hook.remove()
-    raise FairNCError(f"{type(model).__name__} does not call its output embeddings: its true input cannot be read")
+    raise FairNCError(
+        f"{type(model).__name__} does not call its output embeddings: its true input cannot be read"
+    )
 
 
 def head(model: nn.Module, hidden: Tensor) -> Tensor:
-    """What the decoder would multiply if the model's body ended in ``hidden``: (…, T, D) → (…, T, D of the decoder).
+    """What the decoder would multiply if the model's body ended in ``hidden``: (…, T, D) → (…, T, D
+    of the decoder).
 
     Raises ``FairNCError`` if the model's forward pass does not call its ``base_model``.
     """
@@ -106,16 +114,23 @@ def head(model: nn.Module, hidden: Tensor) -> Tensor:
     with _answering(model, hidden) as answer:
         features = _run_to(decoder, model, {"inputs_embeds": hidden})
     if not answer.asked:
-        raise FairNCError(f"{type(model).__name__} does not call its base_model: only its last layer can be read")
+        raise FairNCError(
+            f"{type(model).__name__} does not call its base_model: only its last layer can be read"
+        )
     return features
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The transformers model inside PEFT, ``torch.compile`` and data-parallel wrappers (adapters stay in its layers)."""
+    """The transformers model inside PEFT, ``torch.compile`` and data-parallel wrappers (adapters
+    stay in its layers).
+    """
     while True:
-        if hasattr(model, "get_base_model"):  # PEFT; first, because it passes other names on to what it wraps
+        # PEFT; first, because it passes other names on to what it wraps
+        if hasattr(model, "get_base_model"):
             model = model.get_base_model()
-        elif isinstance(inner := getattr(model, "module", getattr(model, "_orig_mod", None)), nn.Module):
+        elif isinstance(
+            inner := getattr(model, "module", getattr(model, "_orig_mod", None)), nn.Module
+        ):
             model = inner
         else:
             return model
@@ -125,7 +140,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
 class LanguageModel:
     """A model, its tokenizer and the parts that collapse is measured on.
 
-    ``weight`` (V, D) and ``bias`` (V,) or None are the output classifier; ``kind`` is ``"masked"`` or ``"causal"``.
+    ``weight`` (V, D) and ``bias`` (V,) or None are the output classifier; ``kind`` is ``"masked"``
+    or ``"causal"``.
     """
 
     name: str
@@ -141,7 +157,9 @@ class LanguageModel:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of every weight, the classifier in use and the vocabulary: equal models, equal fingerprints."""
+        """Hash of every weight, the classifier in use and the vocabulary: equal models, equal
+        fingerprints.
+        """
         digest = hashlib.sha256(json.dumps(self.tokenizer.get_vocab(), sort_keys=True).encode())
         for tensor in (*self.model.state_dict().values(), self.weight):
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
@@ -167,7 +185,9 @@ class LanguageModel:
         for token_id in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id):
             if token_id is not None:
                 return token_id
-        raise FairNCError(f"{self.name}: its tokenizer has neither a start nor an end token to put before a sentence")
+        raise FairNCError(
+            f"{self.name}: its tokenizer has neither a start nor an end token to put before a sentence"
+        )
 
     @property
     def layers(self) -> int:
@@ -175,56 +195,85 @@ class LanguageModel:
         return self.model.config.num_hidden_layers
 
     def features(
-        self, input_ids: Tensor, attention_mask: Tensor, *, space: str = "head", layer: int | str | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        *,
+        space: str = "head",
+        layer: int | str | None = None,
     ) -> Tensor:
-        """What the classifier multiplies (``"head"``) or the raw last layer (``"encoder"``): (B, T) ids → (B, T, D).
+        """What the classifier multiplies (``"head"``) or the raw last layer (``"encoder"``): (B, T)
+        ids → (B, T, D).
 
-        ``layer``: the state after that hidden layer instead, 1 to ``layers`` (None: the last; ``"all"``: each of them, L × the
-        shape); in the head space this is what the classifier would multiply if the encoder ended there (the "logit lens").
+        ``layer``: the state after that hidden layer instead, 1 to ``layers`` (None: the last;
+        ``"all"``: each of them, L × the shape); in the head space this is what the classifier would
+        multiply if the encoder ended there (the "logit lens").
         """
         if space not in SPACES:
             raise FairNCError(f"unknown space {space!r}: choose {' or '.join(SPACES)}")
         if layer not in (None, "all", *range(1, self.layers + 1)):
-            raise FairNCError(f"{self.name} has no hidden layer {layer}: choose 1 to {self.layers}, or all")
+            raise FairNCError(
+                f"{self.name} has no hidden layer {layer}: choose 1 to {self.layers}, or all"
+            )
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
         if layer in (None, self.layers):
-            return decoder_input(self.model, **inputs) if space == "head" else body(self.model)(**inputs)[0]
+            return (
+                decoder_input(self.model, **inputs)
+                if space == "head"
+                else body(self.model)(**inputs)[0]
+            )
         output = body(self.model)(**inputs, output_hidden_states=True)
         states = (*output.hidden_states[1:-1], output.last_hidden_state)
         hidden = states[layer - 1] if isinstance(layer, int) else torch.stack(states)
         if space == "encoder":
             return hidden
-        batch = hidden.flatten(0, -3)  # of all layers, where there are several: models read (B, T, D)
+        # of all layers, where there are several: models read (B, T, D)
+        batch = hidden.flatten(0, -3)
         return head(self.model, batch).unflatten(0, hidden.shape[:-2])
 
     @torch.no_grad()
     def labelled_features(
-        self, input_ids: Tensor, attention_mask: Tensor, *, space: str = "head", labels: str = "aligned",
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        *,
+        space: str = "head",
+        labels: str = "aligned",
         layer: int | str | None = None,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Features (N, D), of all layers (L, N, D), of a batch's ordinary tokens and their class labels (N,); no special ones.
+    ) -> tuple[Tensor, Tensor]:
+        """Features (N, D), of all layers (L, N, D), of a batch's ordinary tokens and their class
+        labels (N,); no special ones.
 
-        ``"aligned"``: the token that the position predicts, which is its own in a masked model and the next one in a causal
-        model. ``"shifted"``: always the next one, as the released code labels masked models too.
+        ``"aligned"``: the token that the position predicts, which is its own in a masked model and
+        the next one in a causal model. ``"shifted"``: always the next one, as the released code
+        labels masked models too.
         """
         if labels not in ("aligned", "shifted"):
             raise FairNCError(f"unknown labels {labels!r}: choose aligned or shifted")
         features = self.features(input_ids, attention_mask, space=space, layer=layer)
         if labels == "shifted" or self.kind == "causal":
-            features, input_ids, attention_mask = features[..., :-1, :], input_ids[:, 1:], attention_mask[:, 1:]
+            features, input_ids, attention_mask = (
+                features[..., :-1, :],
+                input_ids[:, 1:],
+                attention_mask[:, 1:],
+            )
         special = torch.tensor(self.special_ids, device=input_ids.device)
         keep = attention_mask.bool() & ~torch.isin(input_ids, special)
         return features[..., keep, :], input_ids[keep]
 
     def require_masked(self, who: str) -> None:
-        """Raises ``FairNCError`` for a causal model; ``who``: who takes masked ones, as the message begins."""
+        """Raises ``FairNCError`` for a causal model; ``who``: who takes masked ones, as the message
+        begins.
+        """
         if self.kind != "masked":
             raise FairNCError(
                 f"{who}; {self.name} is {self.kind}: choose one such as BERT, RoBERTa or DistilBERT"
             )
 
     def check_space(self, space: str) -> None:
-        """Raises ``FairNCError`` where features of that space cannot be compared with the classifier's rows."""
+        """Raises ``FairNCError`` where features of that space cannot be compared with the
+        classifier's rows.
+        """
         width, dim = self.model.config.get_text_config().hidden_size, self.weight.shape[1]
         if space == "encoder" and width != dim:
             raise FairNCError(
@@ -233,13 +282,17 @@ class LanguageModel:
 
     def log_probabilities(self, features: Tensor) -> Tensor:
         """Log-softmax over the vocabulary of classifier inputs: (N, D) → (N, V)."""
-        return _rescaled(linear(features, self.weight, self.bias), self.model.config).log_softmax(-1)
+        return _rescaled(linear(features, self.weight, self.bias), self.model.config).log_softmax(
+            -1
+        )
 
-    def with_gender_direction(self, scale: float, *, words: tuple[str, str] = ("she", "he")) -> "LanguageModel":
+    def with_gender_direction(
+        self, scale: float, *, words: tuple[str, str] = ("she", "he")
+    ) -> "LanguageModel":
         """Same model, with the classifier's component along W[she] − W[he] multiplied by ``scale``.
 
-        0 erases the direction, 1 changes nothing, 2 doubles it. A calibrated change for positive controls, no debiasing
-        method: only the output rows move, the encoder and its inputs stay.
+        0 erases the direction, 1 changes nothing, 2 doubles it. A calibrated change for positive
+        controls, no debiasing method: only the output rows move, the encoder and its inputs stay.
         """
         she, he = (single_token_id(self.tokenizer, word) for word in words)
         if she is None or he is None:
@@ -253,9 +306,10 @@ class LanguageModel:
 def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32) -> LanguageModel:
     """Load a masked or causal language model for evaluation.
 
-    ``name``: a folder in Hugging Face format, ``"smollm2"`` (asset), ``"random"`` (a tiny seeded model for trials), or a
-    hub name. ``device``: ``"auto"`` (the GPU if there is one), ``"cpu"``, ``"cuda"`` … Raises ``FairNCError`` if the
-    model cannot be found or has no language modelling head.
+    ``name``: a folder in Hugging Face format, ``"smollm2"`` (asset), ``"random"`` (a tiny seeded
+    model for trials), or a hub name. ``device``: ``"auto"`` (the GPU if there is one), ``"cpu"``,
+    ``"cuda"`` … Raises ``FairNCError`` if the model cannot be found or has no language modelling
+    head.
     """
     device = _usable_device(device)
     if name == "random":
@@ -264,13 +318,17 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
 
     where = assets.locate_model(name)
     try:
-        where["trust_remote_code"] = False  # else a folder that brings code is asked about, on a terminal
+        # else a folder that brings code is asked about, on a terminal
+        where["trust_remote_code"] = False
         config = transformers.AutoConfig.from_pretrained(**where)
-        # A GGUF file, for one, names no architecture: families that can be masked language models are.
+        # A GGUF file, for one, names no architecture: families that can be masked language models
+        # are.
         masked_family = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
         architectures = config.architectures or ["ForMaskedLM" if masked_family else "ForCausalLM"]
         masked = any(arch.endswith(("ForMaskedLM", "BertForPreTraining")) for arch in architectures)
-        if not masked and not any(arch.endswith(("ForCausalLM", "LMHeadModel")) for arch in architectures):
+        if not masked and not any(
+            arch.endswith(("ForCausalLM", "LMHeadModel")) for arch in architectures
+        ):
             raise FairNCError(f"{name}: {config.architectures} has no language modelling head")
         auto = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
         model, report = auto.from_pretrained(**where, dtype=dtype, output_loading_info=True)
@@ -279,9 +337,13 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
         tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
     except FairNCError:
         raise
-    except Exception as error:  # transformers and the hub raise many types; the user needs one sentence
+    except (
+        Exception
+    ) as error:  # transformers and the hub raise many types; the user needs one sentence
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise FairNCError(f"model {name!r} cannot be loaded: {reason}. Give a local folder or a hub name") from error
+        raise FairNCError(
+            f"model {name!r} cannot be loaded: {reason}. Give a local folder or a hub name"
+        ) from error
     if where.get("revision") == "main":
         _warn_unpinned(name)
     return wrap(adopt(model.to(device)), tokenizer, name=name)
@@ -298,25 +360,39 @@ def _warn_unpinned(repository: str) -> None:
 
 
 def wrap(model: nn.Module, tokenizer: object, *, name: str, evaluate: bool = True) -> LanguageModel:
-    """A ``LanguageModel`` around a model that is already in memory, put into evaluation mode unless told otherwise.
+    """A ``LanguageModel`` around a model that is already in memory, put into evaluation mode unless
+    told otherwise.
 
     PEFT, compiled and data-parallel models are unwrapped; adapters count as part of the model.
     """
     model = unwrapped(model)
     decoder = model.get_output_embeddings()
     if decoder is None:
-        raise FairNCError(f"{name}: the model has no output classifier; load it as ForMaskedLM or ForCausalLM")
+        raise FairNCError(
+            f"{name}: the model has no output classifier; load it as ForMaskedLM or ForCausalLM"
+        )
     if hasattr(decoder, "base_layer"):  # rows of W + BA are no parameter
-        raise FairNCError(f"{name}: an adapter sits on the output classifier; take it out of target_modules")
+        raise FairNCError(
+            f"{name}: an adapter sits on the output classifier; take it out of target_modules"
+        )
     vocabulary = getattr(model.config.get_text_config(), "vocab_size", None)
     if vocabulary and len(decoder.weight) < vocabulary:
         rows = len(decoder.weight)
-        raise FairNCError(f"{name}: get_output_embeddings() has {rows} rows for a vocabulary of {vocabulary} tokens")
-    families = (family.__name__ for family in type(model).__mro__)  # a user's own class derives from one of transformers'
-    kind = "masked" if any(name.endswith(("ForMaskedLM", "ForPreTraining")) for name in families) else "causal"
+        raise FairNCError(
+            f"{name}: get_output_embeddings() has {rows} rows for a vocabulary of {vocabulary} tokens"
+        )
+    # a user's own class derives from one of transformers'
+    families = (family.__name__ for family in type(model).__mro__)
+    kind = (
+        "masked"
+        if any(name.endswith(("ForMaskedLM", "ForPreTraining")) for name in families)
+        else "causal"
+    )
     if evaluate:
         model.eval()
-    return LanguageModel(name, model, tokenizer, kind, decoder.weight, getattr(decoder, "bias", None))
+    return LanguageModel(
+        name, model, tokenizer, kind, decoder.weight, getattr(decoder, "bias", None)
+    )
 
 
 def _usable_device(name: str) -> torch.device:
@@ -328,16 +404,22 @@ def _usable_device(name: str) -> torch.device:
         raise FairNCError(f"device {name!r}: this machine has no CUDA device; choose auto or cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device).item()  # fails for a kind or an index that is not here, and for "meta"
+        # fails for a kind or an index that is not here, and for "meta"
+        torch.zeros(1, device=device).item()
     except Exception as error:  # of a type that differs by device
         raise FairNCError(f"device {name!r} cannot be used here; {remedy}") from error
     return device
 
 
 def _first_position(model: nn.Module) -> int:
-    """Number of position embeddings that no token uses: RoBERTa and its kin count on from the padding id."""
+    """Number of position embeddings that no token uses: RoBERTa and its kin count on from the
+    padding id.
+    """
     for name, module in body(model).named_modules():
-        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+        if (
+            name.endswith("position_embeddings")
+            and getattr(module, "padding_idx", None) is not None
+        ):
             return module.padding_idx + 1
     return 0
 
@@ -355,9 +437,11 @@ def _rescaled(logits: Tensor, config) -> Tensor:
 
 
 def next_sentence_head(lm: LanguageModel) -> nn.Module:
-    """The next-sentence head of the checkpoint that ``lm.name`` says, on the encoder of ``lm``: logits (B, 2), first "is next".
+    """The next-sentence head of the checkpoint that ``lm.name`` says, on the encoder of ``lm``:
+    logits (B, 2), first "is next".
 
-    So a model that was trained since is scored as it is. Raises ``FairNCError`` if the family or the checkpoint has no head.
+    So a model that was trained since is scored as it is. Raises ``FairNCError`` if the family or
+    the checkpoint has no head.
     """
     remedy = "score it with stereoset_inter_likelihood"
     options = assets.locate_model(lm.name) | {"dtype": lm.weight.dtype, "output_loading_info": True}
@@ -365,25 +449,42 @@ def next_sentence_head(lm: LanguageModel) -> nn.Module:
         head, report = transformers.AutoModelForNextSentencePrediction.from_pretrained(**options)
     except (OSError, ValueError) as error:
         family = lm.model.config.model_type
-        raise FairNCError(f"{lm.name}: no next-sentence head can be loaded for family {family!r}; {remedy}") from error
-    if missing := sorted(key for key in report["missing_keys"] if "pooler" in key or "seq_relationship" in key):
-        raise FairNCError(f"{lm.name} has no next-sentence head: its checkpoint lacks {missing[0]}; {remedy}")
-    head.base_model.embeddings, head.base_model.encoder = lm.model.base_model.embeddings, lm.model.base_model.encoder
+        raise FairNCError(
+            f"{lm.name}: no next-sentence head can be loaded for family {family!r}; {remedy}"
+        ) from error
+    if missing := sorted(
+        key for key in report["missing_keys"] if "pooler" in key or "seq_relationship" in key
+    ):
+        raise FairNCError(
+            f"{lm.name} has no next-sentence head: its checkpoint lacks {missing[0]}; {remedy}"
+        )
+    head.base_model.embeddings, head.base_model.encoder = (
+        lm.model.base_model.embeddings,
+        lm.model.base_model.encoder,
+    )
     return head.to(lm.device).eval()
 
 
 def embedded_tokenizer():
     """The embedded model's tokenizer (BERT uncased vocabulary, 30,522 tokens)."""
-    with resources.as_file(resources.files("fairnc_utils").joinpath("data", "bert_uncased")) as folder:
+    with resources.as_file(
+        resources.files("fairnc_utils").joinpath("data", "bert_uncased")
+    ) as folder:
         return transformers.AutoTokenizer.from_pretrained(str(folder))
 
 
 def random_model(*, seed: int = 0, hidden_size: int = 32, layers: int = 2) -> nn.Module:
     """An untrained BERT over the embedded tokenizer: the chapters' trial model and null control."""
     config = transformers.AutoConfig.for_model(
-        "bert", vocab_size=30_522, hidden_size=hidden_size, num_hidden_layers=layers, num_attention_heads=2,
-        intermediate_size=4 * hidden_size, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+        "bert",
+        vocab_size=30_522,
+        hidden_size=hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=4 * hidden_size,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return transformers.AutoModelForMaskedLM.from_config(config)
@@ -392,16 +493,22 @@ def random_model(*, seed: int = 0, hidden_size: int = 32, layers: int = 2) -> nn
 def single_token_id(tokenizer, word: str) -> int | None:
     """Id of ``word`` if the tokenizer keeps it as one known token inside a sentence, else None.
 
-    Tokenizers that mark word starts (byte-level BPE, SentencePiece) are asked for the word behind a space; whether a
-    tokenizer does so is read off its output, never off its name.
+    Tokenizers that mark word starts (byte-level BPE, SentencePiece) are asked for the word behind a
+    space; whether a tokenizer does so is read off its output, never off its name.
     """
+
     def usable(ids: list[int]) -> bool:
-        return len(ids) == 1 and ids[0] != tokenizer.unk_token_id and ids[0] not in tokenizer.all_special_ids
+        return (
+            len(ids) == 1
+            and ids[0] != tokenizer.unk_token_id
+            and ids[0] not in tokenizer.all_special_ids
+        )
 
     encode = partial(tokenizer.encode, add_special_tokens=False)
     if usable(ids := encode(f" {word}")):
         return ids[0]
-    # SentencePiece puts the space there itself; elsewhere this is the word at the start of a text, another token.
+    # SentencePiece puts the space there itself; elsewhere this is the word at the start of a text,
+    # another token.
     if usable(ids := encode(word)) and encode(f"a {word}") == [*encode("a"), *ids]:
         return ids[0]
     return None

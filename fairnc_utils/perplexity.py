@@ -19,10 +19,11 @@ def masked_perplexity(
     rate: float = 0.15,
     tokens: int = 16_384,
 ) -> float:
-    """exp of the mean negative log-likelihood at masked positions (15%, 80/10/10); low is good, 1 is perfect.
+    """exp of the mean negative log-likelihood at masked positions (15%, 80/10/10); low is good, 1
+    is perfect.
 
-    ``sequences``: token ids of held-out texts. The masked positions depend on ``seed``, the texts and ``tokens`` (padded tokens
-    a batch) alone. Raises ``FairNCError`` for a causal model.
+    ``sequences``: token ids of held-out texts. The masked positions depend on ``seed``, the texts
+    and ``tokens`` (padded tokens a batch) alone. Raises ``FairNCError`` for a causal model.
     """
     lm.require_masked("masked perplexity needs a masked language model")
     generator = torch.Generator().manual_seed(seed)

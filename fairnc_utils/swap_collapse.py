@@ -1,17 +1,18 @@
 """Swap collapse as a loss: the pronoun shall follow what the text says of gender, and nothing else.
 
-A text with *she* or *he* taken out, x, and its gender-swapped copy x̃ (``swap.slots``), ℓ = ln P(she) − ln P(he), y =
-±1 for the word taken out: the even part e = (ℓ(x) + ℓ(x̃)) / 2 must not matter, the odd part o = y (ℓ(x) − ℓ(x̃)) / 2
-is what the text tells. In a training loop::
+A text with *she* or *he* taken out, x, and its gender-swapped copy x̃ (``swap.slots``), ℓ = ln
+P(she) − ln P(he), y = ±1 for the word taken out: the even part e = (ℓ(x) + ℓ(x̃)) / 2 must not
+matter, the odd part o = y (ℓ(x) − ℓ(x̃)) / 2 is what the text tells. In a training loop::
 
     swap = SwapCollapse(model, tokenizer, texts, weight=0.3)
     for batch in loader:
         loss = model(**batch).loss + swap()
 
-``form="margin"`` minimizes mean e² + mean relu(m − o) with m the mean odd part of the model as it was given;
-``"ratio"`` minimizes mean e² / (max(mean o, 0)² + 0.01), which is the measure itself and can fall by overconfidence;
-``"even"`` minimizes mean e² alone, which falls as well in a model that goes blind to gender: a control, no treatment.
-With ``transformers.Trainer``, put ``SwapTrainerMixin`` before it and pass ``swap=``.
+``form="margin"`` minimizes mean e² + mean relu(m − o) with m the mean odd part of the model as it
+was given; ``"ratio"`` minimizes mean e² / (max(mean o, 0)² + 0.01), which is the measure itself and
+can fall by overconfidence; ``"even"`` minimizes mean e² alone, which falls as well in a model that
+goes blind to gender: a control, no treatment. With ``transformers.Trainer``, put
+``SwapTrainerMixin`` before it and pass ``swap=``.
 """
 
 from collections.abc import Sequence
@@ -41,11 +42,12 @@ FLOOR = 0.01
 class SwapCollapse(nn.Module):
     """``weight`` · swap collapse of pairs drawn from ``texts``, each with one pronoun taken out.
 
-    ``model``: a transformers language model, masked or causal. ``texts``: sentences; those without *she* or *he*,
-    longer than ``max_length`` tokens, or of another length once swapped are left out (``len(swap)`` pairs are used).
-    ``pairs``: e over ``"all"`` pairs or over those with ``"evidence"`` only, o always over the latter. ``names``:
-    (female, male) first names that are swapped too. Each call draws the next ``batch_size`` pairs, by ``seed`` and
-    the number of calls, which a checkpoint carries. Raises ``FairNCError`` where no pair is left.
+    ``model``: a transformers language model, masked or causal. ``texts``: sentences; those without
+    *she* or *he*, longer than ``max_length`` tokens, or of another length once swapped are left out
+    (``len(swap)`` pairs are used). ``pairs``: e over ``"all"`` pairs or over those with
+    ``"evidence"`` only, o always over the latter. ``names``: (female, male) first names that are
+    swapped too. Each call draws the next ``batch_size`` pairs, by ``seed`` and the number of calls,
+    which a checkpoint carries. Raises ``FairNCError`` where no pair is left.
     """
 
     def __init__(
@@ -68,15 +70,25 @@ class SwapCollapse(nn.Module):
                 raise FairNCError(f"swap collapse: {option} = {value!r}: choose {', '.join(valid)}")
         lm = models.wrap(model, tokenizer, name=type(model).__name__, evaluate=False)
         self._lm = (lm,)  # a tuple, so that its parameters do not become ours
-        self.weight, self.pairs, self.form, self.batch_size, self.seed = weight, pairs, form, batch_size, seed
+        self.weight, self.pairs, self.form, self.batch_size, self.seed = (
+            weight,
+            pairs,
+            form,
+            batch_size,
+            seed,
+        )
         found = [slot for text in texts for slot in slots(text, names=names)]
         self._sides, self._targets, self._signs, self._evidence = _tokenized(lm, found, max_length)
         if pairs == "evidence":
             self._keep(self._evidence)
         if not len(self):
-            raise FairNCError("swap collapse: no text has she or he and a swapped copy of equal length; give other texts")
+            raise FairNCError(
+                "swap collapse: no text has she or he and a swapped copy of equal length; give other texts"
+            )
         if form != "even" and not self._evidence.any():
-            raise FairNCError("swap collapse: nothing but the pronoun tells a gender in any text; give others, or form even")
+            raise FairNCError(
+                "swap collapse: nothing but the pronoun tells a gender in any text; give others, or form even"
+            )
         # On a GPU all batches have one shape, so that one graph replays them.
         self._width = max(map(len, self._sides[0])) if lm.device.type == "cuda" else None
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
@@ -98,7 +110,9 @@ class SwapCollapse(nn.Module):
         """The next pairs, on the model's device: tensors that ``forward`` takes."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + int(self.calls))
         self.calls += 1
-        return self._batch(torch.randint(len(self), (self.batch_size,), generator=generator).tolist())
+        return self._batch(
+            torch.randint(len(self), (self.batch_size,), generator=generator).tolist()
+        )
 
     @staticmethod
     def without(batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -110,7 +124,9 @@ class SwapCollapse(nn.Module):
         ids = [side[place] for side in self._sides for place in places]
         padded = batching.padded(ids, lm.tokenizer.pad_token_id or 0)
         if self._width:
-            padded = nn.functional.pad(padded, (0, self._width - padded.shape[1]), value=lm.tokenizer.pad_token_id or 0)
+            padded = nn.functional.pad(
+                padded, (0, self._width - padded.shape[1]), value=lm.tokenizer.pad_token_id or 0
+            )
         lengths = torch.tensor([len(row) for row in ids])
         batch = {
             "input_ids": padded,
@@ -119,7 +135,10 @@ class SwapCollapse(nn.Module):
             "signs": self._signs[places],
             "evidence": self._evidence[places],
         }
-        return {f"swap_{name}": tensor.to(lm.device, non_blocking=True) for name, tensor in batch.items()}
+        return {
+            f"swap_{name}": tensor.to(lm.device, non_blocking=True)
+            for name, tensor in batch.items()
+        }
 
     def forward(self, batch: dict[str, Tensor] | None = None) -> Tensor:
         """``weight`` · loss of the given (by default the next) pairs → 0-d tensor."""
@@ -153,15 +172,21 @@ class SwapCollapse(nn.Module):
         return float(torch.cat(parts).mean())
 
 
-def _tokenized(lm: models.LanguageModel, found: list[Slot], longest: int) -> tuple[list[list], Tensor, Tensor, Tensor]:
-    """Token ids of both (masked) or of all four (causal) versions of each slot that can be used, and what is known of it.
+def _tokenized(
+    lm: models.LanguageModel, found: list[Slot], longest: int
+) -> tuple[list[list], Tensor, Tensor, Tensor]:
+    """Token ids of both (masked) or of all four (causal) versions of each slot that can be used,
+    and what is known of it.
 
-    ``targets`` (N, 2, 3) for masked models: position of the blank and ids of the two pronouns, on each side; for
-    causal ones (N, 2, 1) the first position at which the versions with either pronoun differ.
+    ``targets`` (N, 2, 3) for masked models: position of the blank and ids of the two pronouns, on
+    each side; for causal ones (N, 2, 1) the first position at which the versions with either
+    pronoun differ.
     """
     masked = lm.kind == "masked"
     words = [in_case(slot.blanked, PRONOUNS) for slot in found]
-    known = {pair: [models.single_token_id(lm.tokenizer, word) for word in pair] for pair in set(words)}
+    known = {
+        pair: [models.single_token_id(lm.tokenizer, word) for word in pair] for pair in set(words)
+    }
     fillers = [(lm.tokenizer.mask_token,)] * len(found) if masked else words
     texts = [
         side.replace(BLANK, filler)
@@ -184,30 +209,52 @@ def _tokenized(lm: models.LanguageModel, found: list[Slot], longest: int) -> tup
                 continue
             places = [[row.index(lm.tokenizer.mask_token_id), *known[options]] for row in pair]
         else:
-            places = [[next(i for i, (a, b) in enumerate(zip(*two, strict=True)) if a != b)] for two in (pair[:2], pair[2:])]
-        for side, row in zip(sides, (pair if masked else (pair[0], pair[2], pair[1], pair[3])), strict=True):
+            places = [
+                [next(i for i, (a, b) in enumerate(zip(*two, strict=True)) if a != b)]
+                for two in (pair[:2], pair[2:])
+            ]
+        for side, row in zip(
+            sides, (pair if masked else (pair[0], pair[2], pair[1], pair[3])), strict=True
+        ):
             side.append(row)
         targets.append(places)
         signs.append(slot.sign)
         evidence.append(slot.evidence)
     width = 3 if masked else 1
-    return sides, torch.tensor(targets).reshape(-1, 2, width), torch.tensor(signs), torch.tensor(evidence, dtype=torch.bool)
+    return (
+        sides,
+        torch.tensor(targets).reshape(-1, 2, width),
+        torch.tensor(signs),
+        torch.tensor(evidence, dtype=torch.bool),
+    )
 
 
 def _in_the_blank(lm: models.LanguageModel, batch: dict[str, Tensor]) -> Tensor:
-    """ln P(she) − ln P(he) of both sides (2B,): the classifier is asked for two rows alone, for its other rows cancel."""
+    """ln P(she) − ln P(he) of both sides (2B,): the classifier is asked for two rows alone, for its
+    other rows cancel.
+    """
     features = lm.features(batch["swap_input_ids"], batch["swap_attention_mask"])
     targets = batch["swap_targets"].transpose(0, 1).flatten(0, 1)
     features = features[torch.arange(len(features), device=features.device), targets[:, 0]]
     direction = lm.weight[targets[:, 1]] - lm.weight[targets[:, 2]]
     log_odds = (features.float() * direction.float()).sum(-1)
-    return log_odds if lm.bias is None else log_odds + (lm.bias[targets[:, 1]] - lm.bias[targets[:, 2]]).float()
+    return (
+        log_odds
+        if lm.bias is None
+        else log_odds + (lm.bias[targets[:, 1]] - lm.bias[targets[:, 2]]).float()
+    )
 
 
 def _with_what_follows(lm: models.LanguageModel, batch: dict[str, Tensor]) -> Tensor:
-    """ln P(with she) − ln P(with he) of both sides (2B,), over the pronoun and the tokens behind it."""
+    """ln P(with she) − ln P(with he) of both sides (2B,), over the pronoun and the tokens behind
+    it.
+    """
     ids, mask = batch["swap_input_ids"], batch["swap_attention_mask"]
-    scores = lm.log_probabilities(lm.features(ids, mask)[:, :-1]).float().gather(2, ids[:, 1:, None])[..., 0]
+    scores = (
+        lm.log_probabilities(lm.features(ids, mask)[:, :-1])
+        .float()
+        .gather(2, ids[:, 1:, None])[..., 0]
+    )
     starts = batch["swap_targets"].transpose(0, 1).reshape(-1, 1).repeat(2, 1)
     inside = (torch.arange(1, ids.shape[1], device=ids.device) >= starts) & mask[:, 1:].bool()
     she, he = (scores * inside).sum(1).chunk(2)
@@ -215,11 +262,12 @@ def _with_what_follows(lm: models.LanguageModel, batch: dict[str, Tensor]) -> Te
 
 
 class SwapTrainerMixin(Trainer):
-    """Adds a ``SwapCollapse`` to a ``transformers.Trainer``: ``class MyTrainer(SwapTrainerMixin, Trainer): ...``, ``swap=``.
+    """Adds a ``SwapCollapse`` to a ``transformers.Trainer``: ``class MyTrainer(SwapTrainerMixin,
+    Trainer): ...``, ``swap=``.
 
-    The penalty joins the training loss only, averaged over the accumulated batches of a step, as in ``NC3TrainerMixin``,
-    before which it stands where both are used. Checkpoints carry the number of calls, so that a run goes on with the next
-    pairs.
+    The penalty joins the training loss only, averaged over the accumulated batches of a step, as in
+    ``NC3TrainerMixin``, before which it stands where both are used. Checkpoints carry the number of
+    calls, so that a run goes on with the next pairs.
     """
 
     def __init__(self, *args, swap: SwapCollapse, **kwargs):

@@ -1,4 +1,6 @@
-"""The one training loop: any model, any loss, any stream of batches; with checkpoints, so that a killed run can go on."""
+"""The one training loop: any model, any loss, any stream of batches; with checkpoints, so that a
+killed run can go on.
+"""
 
 import pickle
 import time
@@ -26,7 +28,9 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Recipe:
-    """Published hyperparameters. ``warmup``: share of the steps; linear decay to 0 follows; gradients are clipped at 1."""
+    """Published hyperparameters. ``warmup``: share of the steps; linear decay to 0 follows;
+    gradients are clipped at 1.
+    """
 
     lr: float
     epochs: int
@@ -38,9 +42,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where and how often a run is saved: ``file`` always holds one complete state (written aside, then renamed).
+    """Where and how often a run is saved: ``file`` always holds one complete state (written aside,
+    then renamed).
 
-    ``every``: steps; ``identity``: names everything that the run depends on, so that no other run goes on from its file.
+    ``every``: steps; ``identity``: names everything that the run depends on, so that no other run
+    goes on from its file.
     """
 
     file: Path
@@ -53,7 +59,9 @@ class Checkpoints:
             torch.save(state | {"identity": self.identity}, temporary)
 
     def load(self) -> dict | None:
-        """The saved state (tensors and plain values only; no code is executed), or None if there is none."""
+        """The saved state (tensors and plain values only; no code is executed), or None if there is
+        none.
+        """
         if not self.file.exists():
             return None
         try:
@@ -77,9 +85,14 @@ class _Training:
     """Everything that changes while training: what a checkpoint holds."""
 
     def __init__(
-        self, modules: Mapping[str, nn.Module], groups: list[dict], weight_decay: float, warmup: int, steps: int,
+        self,
+        modules: Mapping[str, nn.Module],
+        groups: list[dict],
+        weight_decay: float,
+        warmup: int,
+        steps: int,
         captured: bool = False,
-    ):  # fmt: skip
+    ):
         groups = [group | {"params": list(group["params"])} for group in groups]
         self.parameters = [parameter for group in groups for parameter in group["params"]]
         self.device = self.parameters[0].device
@@ -99,10 +112,13 @@ class _Training:
     def state(self) -> dict:
         cuda = {"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {}
         return {
-            "step": self.step, "curve": self.curve, "random": {"cpu": torch.get_rng_state()} | cuda,
+            "step": self.step,
+            "curve": self.curve,
+            "random": {"cpu": torch.get_rng_state()} | cuda,
             "modules": {name: module.state_dict() for name, module in self.modules.items()},
-            "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(),
-        }  # fmt: skip
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
 
     def restore(self, state: dict) -> None:
         for name, module in self.modules.items():
@@ -120,7 +136,9 @@ class _Training:
     def update(
         self, loss: Loss, batch: object, dtype: torch.dtype | None, clip: float, watch: Watch | None
     ) -> dict[str, Tensor]:
-        """Forward, backward, optimizer; returns the loss, its terms, what is watched and the gradient's norm, on the device."""
+        """Forward, backward, optimizer; returns the loss, its terms, what is watched and the
+        gradient's norm, on the device.
+        """
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             value = loss(batch)
         terms = value if isinstance(value, dict) else {}
@@ -139,7 +157,9 @@ class _Training:
 
 
 class _Window:
-    """What was seen since the last report. Values stay on the device until then: no synchronization at each step."""
+    """What was seen since the last report. Values stay on the device until then: no synchronization
+    at each step.
+    """
 
     def __init__(self, description: str):
         self.description = description
@@ -152,7 +172,9 @@ class _Window:
         self.values.append({name: value.float().clone() for name, value in terms.items()})
 
     def report(self, last: int) -> dict[str, float]:
-        """Means by name and seconds per step; raises ``FairNCError`` naming the first step with a value that is not finite."""
+        """Means by name and seconds per step; raises ``FairNCError`` naming the first step with a
+        value that is not finite.
+        """
         table = {
             name: torch.stack([terms[name] for terms in self.values]).tolist()
             for name in self.values[0]
@@ -170,24 +192,42 @@ class _Window:
 
 
 def fit(
-    model: nn.Module, loss: Loss, batches: Iterator, *, steps: int, groups: list[dict], warmup: int = 0,
-    clip: float = 1.0, weight_decay: float = 0.01, precision: str = "fp32", compiled: bool = False, captured: bool = False,
-    log_every: int = 50, evaluate: Callable[[], dict[str, float]] | None = None, evaluate_every: int = 500,
-    description: str = "training", extra: Mapping[str, nn.Module] | None = None, checkpoints: Checkpoints | None = None,
+    model: nn.Module,
+    loss: Loss,
+    batches: Iterator,
+    *,
+    steps: int,
+    groups: list[dict],
+    warmup: int = 0,
+    clip: float = 1.0,
+    weight_decay: float = 0.01,
+    precision: str = "fp32",
+    compiled: bool = False,
+    captured: bool = False,
+    log_every: int = 50,
+    evaluate: Callable[[], dict[str, float]] | None = None,
+    evaluate_every: int = 500,
+    description: str = "training",
+    extra: Mapping[str, nn.Module] | None = None,
+    checkpoints: Checkpoints | None = None,
     watch: Watch | None = None,
-) -> pd.DataFrame:  # fmt: skip
-    """Train ``model`` in place; return the learning curve: a row every ``log_every`` steps, evaluation and checkpoint.
+) -> pd.DataFrame:
+    """Train ``model`` in place; return the learning curve: a row every ``log_every`` steps,
+    evaluation and checkpoint.
 
-    ``loss(batch)``: 0-d tensor, or named terms to be summed, called under mixed precision; ``batches``: yields at least
-    ``steps`` batches already on the device; ``groups``: AdamW parameter groups with their peak ``lr``; linear warm-up, then
-    linear decay to 0; ``precision``: see ``PRECISIONS``; ``compiled``: ``torch.compile`` the loss; ``captured``: replay the
-    step as a CUDA graph (batches are dictionaries of tensors then, and the loss waits for no value). ``evaluate()`` adds its
-    values to the curve; the loss, its terms, the 0-d tensors that ``watch()`` names after each of them, and the gradient's norm
-    before clipping are means since the row before.
+    ``loss(batch)``: 0-d tensor, or named terms to be summed, called under mixed precision;
+    ``batches``: yields at least ``steps`` batches already on the device; ``groups``: AdamW
+    parameter groups with their peak ``lr``; linear warm-up, then linear decay to 0; ``precision``:
+    see ``PRECISIONS``; ``compiled``: ``torch.compile`` the loss; ``captured``: replay the step as a
+    CUDA graph (batches are dictionaries of tensors then, and the loss waits for no value).
+    ``evaluate()`` adds its values to the curve; the loss, its terms, the 0-d tensors that
+    ``watch()`` names after each of them, and the gradient's norm before clipping are means since
+    the row before.
 
-    ``checkpoints``: save there, and go on from there if a state is found: batches that were used already are drawn and
-    dropped, so that on a CPU the result is the same bit for bit. ``extra``: further modules whose state belongs to the run.
-    Raises ``FairNCError`` on a loss or gradient that is not finite, at the next row of the curve, before any checkpoint.
+    ``checkpoints``: save there, and go on from there if a state is found: batches that were used
+    already are drawn and dropped, so that on a CPU the result is the same bit for bit. ``extra``:
+    further modules whose state belongs to the run. Raises ``FairNCError`` on a loss or gradient
+    that is not finite, at the next row of the curve, before any checkpoint.
     """
     if precision not in PRECISIONS:
         raise FairNCError(f"option precision = {precision!r}: choose {', '.join(PRECISIONS)}")
@@ -239,12 +279,19 @@ def parameter_groups(modules: Sequence[nn.Module], lr: float, weight_decay: floa
 
 
 def batches(
-    rows: list[dict], collate: Callable[[list[dict], torch.Generator], dict[str, Tensor]], *, size: int, seed: int,
-    device: torch.device, new_epoch: Callable[[], None] | None = None,
-) -> Iterator[dict[str, Tensor]]:  # fmt: skip
-    """Endless batches of rows of like length on the device, epoch by epoch in a new order drawn from ``seed``.
+    rows: list[dict],
+    collate: Callable[[list[dict], torch.Generator], dict[str, Tensor]],
+    *,
+    size: int,
+    seed: int,
+    device: torch.device,
+    new_epoch: Callable[[], None] | None = None,
+) -> Iterator[dict[str, Tensor]]:
+    """Endless batches of rows of like length on the device, epoch by epoch in a new order drawn
+    from ``seed``.
 
-    ``rows``: the length of their ``input_ids`` decides which share a batch; ``collate``: makes the tensors.
+    ``rows``: the length of their ``input_ids`` decides which share a batch; ``collate``: makes the
+    tensors.
     """
     lengths = torch.tensor([len(row["input_ids"]) for row in rows])
     generator = torch.Generator().manual_seed(seed)
@@ -259,7 +306,9 @@ def batches(
 def length_grouped(
     lengths: Tensor, size: int, generator: torch.Generator, *, pool: int = 32
 ) -> list[list[int]]:
-    """Places of all rows in batches of ``size``: shuffled, sorted by length within pools of ``pool`` batches, shuffled."""
+    """Places of all rows in batches of ``size``: shuffled, sorted by length within pools of
+    ``pool`` batches, shuffled.
+    """
     order = torch.randperm(len(lengths), generator=generator)
     found = []
     for part in order.split(size * pool):

@@ -1,7 +1,7 @@
 """Word lists by axis, resolved to token ids, with a report of what was dropped and why.
 
-Only words that the tokenizer keeps as one token are classes of the classifier; taking the first piece of a longer word
-would silently measure another word ("waitress" as "wait").
+Only words that the tokenizer keeps as one token are classes of the classifier; taking the first
+piece of a longer word would silently measure another word ("waitress" as "wait").
 """
 
 import csv
@@ -25,8 +25,8 @@ from fairnc_utils.models import single_token_id
 class WordList:
     """Words of one axis that are single tokens of a vocabulary.
 
-    ``words``, ``groups`` (e.g. female, male) and ``token_ids`` run in parallel; ``dropped`` maps each word that was left
-    out to the reason.
+    ``words``, ``groups`` (e.g. female, male) and ``token_ids`` run in parallel; ``dropped`` maps
+    each word that was left out to the reason.
     """
 
     name: str
@@ -40,7 +40,9 @@ class WordList:
 
 
 def gender_words() -> list[tuple[str, str]]:
-    """(word, ``"female"`` or ``"male"``): WinoBias's swap lists (Zhao et al. 2018; MIT licence), and pairs that they lack."""
+    """(word, ``"female"`` or ``"male"``): WinoBias's swap lists (Zhao et al. 2018; MIT licence),
+    and pairs that they lack.
+    """
     return _packaged_pairs("gender_words.csv")
 
 
@@ -50,7 +52,9 @@ def profession_words() -> list[tuple[str, str]]:
 
 
 def neutral_words() -> list[tuple[str, str]]:
-    """(word, ``"neutral"``): everyday words that name no person and no group, frequent in encyclopedic text."""
+    """(word, ``"neutral"``): everyday words that name no person and no group, frequent in
+    encyclopedic text.
+    """
     return _packaged_pairs("neutral_words.csv")
 
 
@@ -63,7 +67,10 @@ def _attribute_words(axis: str) -> list[tuple[str, str]]:
     key = "StereoSet/bias_attribute_words.json"
     content = _io.document(key)
     with _io.taken_apart(f"{key}, {axis}"):
-        return [(word, axis) for word in sorted({word.lower() for group in content[axis] for word in group})]
+        return [
+            (word, axis)
+            for word in sorted({word.lower() for group in content[axis] for word in group})
+        ]
 
 
 def race_words() -> list[tuple[str, str]]:
@@ -77,9 +84,11 @@ def religion_words() -> list[tuple[str, str]]:
 
 
 def pairs(name: str) -> list[tuple[str, str]]:
-    """(word, group) pairs of a list: of an axis, of a plug-in, or of a ``.csv`` file with the columns ``word`` and ``group``.
+    """(word, group) pairs of a list: of an axis, of a plug-in, or of a ``.csv`` file with the
+    columns ``word`` and ``group``.
 
-    Raises ``FairNCError`` for an unknown name, and with file and line for a file that is not as it should be.
+    Raises ``FairNCError`` for an unknown name, and with file and line for a file that is not as it
+    should be.
     """
     return _from_file(name) if is_word_file(check_words(name)) else list(AXES[name]())
 
@@ -90,17 +99,24 @@ def _from_file(path: str) -> list[tuple[str, str]]:
         word, group = row["word"].strip(), row["group"].strip()
         first, place = groups.setdefault(word, (group, line))
         if first != group:
-            raise FairNCError(f"{path}, line {line}: {word!r} is of {first!r} in line {place}; keep one of the two")
+            raise FairNCError(
+                f"{path}, line {line}: {word!r} is of {first!r} in line {place}; keep one of the two"
+            )
     return [(word, group) for word, (group, _) in groups.items()]
 
 
 def evidence(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """What a run's evidence says of the lists that are not ours, files and plug-ins: a hash of their words and groups.
+    """What a run's evidence says of the lists that are not ours, files and plug-ins: a hash of
+    their words and groups.
 
-    Those may change under one name; ours change with the version of this package alone, and give nothing. Raises as ``pairs``
-    does, so that a bad file is met before anything is computed.
+    Those may change under one name; ours change with the version of this package alone, and give
+    nothing. Raises as ``pairs`` does, so that a bad file is met before anything is computed.
     """
-    others = [name for name in names if is_word_file(name) or (name in AXES and AXES.entries[name].package)]
+    others = [
+        name
+        for name in names
+        if is_word_file(name) or (name in AXES and AXES.entries[name].package)
+    ]
     hashes = {name: hashlib.sha256(json.dumps(pairs(name)).encode()).hexdigest() for name in others}
     return {"word_lists": hashes} if hashes else {}
 
@@ -121,14 +137,20 @@ def resolve(name: str, words: Iterable[tuple[str, str]], tokenizer) -> WordList:
         else:
             kept[token_id] = (word, group)
     if not kept:
-        raise FairNCError(f"word list {name!r}: none of its {len(dropped)} words is one token of this vocabulary")
+        raise FairNCError(
+            f"word list {name!r}: none of its {len(dropped)} words is one token of this vocabulary"
+        )
     chosen = tuple(kept.values())
-    return WordList(name, tuple(w for w, _ in chosen), tuple(g for _, g in chosen), tuple(kept), dropped)
+    return WordList(
+        name, tuple(w for w, _ in chosen), tuple(g for _, g in chosen), tuple(kept), dropped
+    )
 
 
 def load(name: str, tokenizer) -> WordList:
-    """A list for one tokenizer: an axis (``gender``, ``neutral``, ``profession``, ``race``, ``religion``), one that another
-    package adds, or a file of one's own, ``my.csv`` with the columns ``word`` and ``group``."""
+    """A list for one tokenizer: an axis (``gender``, ``neutral``, ``profession``, ``race``,
+    ``religion``), one that another package adds, or a file of one's own, ``my.csv`` with the
+    columns ``word`` and ``group``.
+    """
     return resolve(name, pairs(name), tokenizer)
 
 
@@ -137,43 +159,69 @@ _RELEASED_NAMES = 8
 
 
 def released(method: str, tokenizer) -> WordList:
-    """The gender words of a method's released NC3 script, each as the *first piece* that the tokenizer makes of it.
+    """The gender words of a method's released NC3 script, each as the *first piece* that the
+    tokenizer makes of it.
 
-    Its indices come with the released code (Xu et al. 2025). Not a list to use: "and" and "me" are in it, as pieces of longer
-    words, and some ids are both female and male (the first group that has one keeps it here). With BERT's uncased vocabulary
-    425 words become 287 ids; ASE's 409 become 271.
+    Its indices come with the released code (Xu et al. 2025). Not a list to use: "and" and "me" are
+    in it, as pieces of longer words, and some ids are both female and male (the first group that
+    has one keeps it here). With BERT's uncased vocabulary 425 words become 287 ids; ASE's 409
+    become 271.
     """
     groups: dict[str, list[str]] = {}
     for word, group in _packaged_pairs("released_gender_words.csv"):
         groups.setdefault(group, []).append(word)
     kept: dict[int, tuple[str, str]] = {}
     for group, listed in groups.items():
-        for word in [word.replace("_", "") for word in listed[:-_RELEASED_NAMES]] if method == "ase" else listed:
+        for word in (
+            [word.replace("_", "") for word in listed[:-_RELEASED_NAMES]]
+            if method == "ase"
+            else listed
+        ):
             first = tokenizer.encode(word.replace("_", " "), add_special_tokens=False)[0]
             kept.setdefault(first, (word, group))
-    return WordList("released", tuple(w for w, _ in kept.values()), tuple(g for _, g in kept.values()), tuple(kept))
+    return WordList(
+        "released",
+        tuple(w for w, _ in kept.values()),
+        tuple(g for _, g in kept.values()),
+        tuple(kept),
+    )
 
 
 @lru_cache(maxsize=8)
 def whole_words(tokenizer) -> dict[int, str]:
-    """Id → word of every vocabulary entry that is a lower-case alphabetic word of two letters or more, by id."""
+    """Id → word of every vocabulary entry that is a lower-case alphabetic word of two letters or
+    more, by id.
+    """
     entries = []
     for token, token_id in tokenizer.get_vocab().items():
         word = tokenizer.convert_tokens_to_string([token]).strip()
-        if len(word) > 1 and word.isalpha() and word.islower() and single_token_id(tokenizer, word) == token_id:
+        if (
+            len(word) > 1
+            and word.isalpha()
+            and word.islower()
+            and single_token_id(tokenizer, word) == token_id
+        ):
             entries.append((token_id, word))
     return dict(sorted(entries))
 
 
 def control_words(
-    tokenizer, counts: ArrayLike, *, size: int, exclude: Iterable[int] = (), min_count: int = 10, seed: int = 0,
+    tokenizer,
+    counts: ArrayLike,
+    *,
+    size: int,
+    exclude: Iterable[int] = (),
+    min_count: int = 10,
+    seed: int = 0,
     match: Sequence[int] | None = None,
-) -> WordList:  # fmt: skip
-    """A control list: random words, or with ``match`` words that are as frequent as those of another list.
+) -> WordList:
+    """A control list: random words, or with ``match`` words that are as frequent as those of
+    another list.
 
-    ``counts`` (V,): occurrences of each token id in the corpus; ``size``: number of words (at most as many as are seen
-    ``min_count`` times); ``exclude``: ids never drawn; ``match``: token ids whose counts are matched one by one, nearest
-    free count first, in an order shuffled by ``seed``, among the eight nearest.
+    ``counts`` (V,): occurrences of each token id in the corpus; ``size``: number of words (at most
+    as many as are seen ``min_count`` times); ``exclude``: ids never drawn; ``match``: token ids
+    whose counts are matched one by one, nearest free count first, in an order shuffled by ``seed``,
+    among the eight nearest.
     """
     rng = np.random.default_rng(seed)
     counts = np.asarray(counts)
@@ -188,9 +236,16 @@ def control_words(
     if match is None:
         chosen = rng.permutation(ids)[:size]
     else:
-        chosen = _nearest_counts(rng, ids, counts, rng.permutation([i for i in match if counts[i] >= min_count])[:size])
+        chosen = _nearest_counts(
+            rng, ids, counts, rng.permutation([i for i in match if counts[i] >= min_count])[:size]
+        )
     label = "random" if match is None else "matched"
-    return WordList(label, tuple(names[i] for i in chosen), (label,) * len(chosen), tuple(int(i) for i in chosen))
+    return WordList(
+        label,
+        tuple(names[i] for i in chosen),
+        (label,) * len(chosen),
+        tuple(int(i) for i in chosen),
+    )
 
 
 def seen_gender_ids(tokenizer, counts: ArrayLike, *, min_count: int) -> list[int]:
@@ -200,27 +255,43 @@ def seen_gender_ids(tokenizer, counts: ArrayLike, *, min_count: int) -> list[int
 
 
 def control(
-    kind: str, tokenizer, counts: ArrayLike, *, min_count: int, seed: int, gender: Sequence[int] | None = None
+    kind: str,
+    tokenizer,
+    counts: ArrayLike,
+    *,
+    min_count: int,
+    seed: int,
+    gender: Sequence[int] | None = None,
 ) -> WordList:
-    """A ``random`` or frequency-``matched`` control list, as large as the seen gender words, none of which is in it.
+    """A ``random`` or frequency-``matched`` control list, as large as the seen gender words, none
+    of which is in it.
 
     ``gender``: ids of those words, for who has them already.
     """
     gender = seen_gender_ids(tokenizer, counts, min_count=min_count) if gender is None else gender
     return control_words(
-        tokenizer, counts, size=len(gender), exclude=gender, min_count=min_count, seed=seed,
+        tokenizer,
+        counts,
+        size=len(gender),
+        exclude=gender,
+        min_count=min_count,
+        seed=seed,
         match=gender if kind == "matched" else None,
-    )  # fmt: skip
+    )
 
 
 def _nearest_counts(rng, ids: np.ndarray, counts: np.ndarray, targets: np.ndarray) -> list[int]:
-    """For each target id one unused id of nearly its count, drawn among the eight nearest in log count."""
+    """For each target id one unused id of nearly its count, drawn among the eight nearest in log
+    count.
+    """
     free, logs, chosen = np.ones(len(ids), bool), np.log(counts[ids]), []
     for target in targets:
         candidates = np.flatnonzero(free)
         if not len(candidates):
             break
-        nearest = candidates[np.argsort(np.abs(logs[candidates] - np.log(counts[target])), kind="stable")[:8]]
+        nearest = candidates[
+            np.argsort(np.abs(logs[candidates] - np.log(counts[target])), kind="stable")[:8]
+        ]
         pick = int(rng.choice(nearest))
         free[pick] = False
         chosen.append(int(ids[pick]))

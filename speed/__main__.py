@@ -7,34 +7,68 @@ import os
 import sys
 from pathlib import Path
 
-# Threads that wait for each other by spinning stall whenever another program wants a core: let them sleep instead.
+# Threads that wait for each other by spinning stall whenever another program wants a core: let them
+# sleep instead.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-NAMES = ("measurement", "accumulation", "pairwise", "kernels", "scaling", "scoring", "regularizer", "training")
+NAMES = (
+    "measurement",
+    "accumulation",
+    "pairwise",
+    "kernels",
+    "scaling",
+    "scoring",
+    "regularizer",
+    "training",
+)
 #: Those that can run elsewhere than on the CPU.
 ON_DEVICE = ("measurement", "accumulation", "scaling", "scoring", "regularizer", "training")
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m speed", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(NAMES)} (default: all)")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"any of {', '.join(NAMES)} (default: all)"
+    )
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
-    parser.add_argument("--repeats", type=int, default=30, help="paired repeats wanted of each comparison")
-    parser.add_argument("--seconds", type=float, default=180, help="time for the repeats of one comparison")
-    parser.add_argument("--threads", type=int, help="threads that torch may use (default: its own choice)")
-    parser.add_argument("--device", default="cpu", help=f"{', '.join(ON_DEVICE)}: where they run (default: cpu)")
-    parser.add_argument("--full-corpus", action="store_true", help="measurement: the whole corpus in every repeat")
-    parser.add_argument("--tiny", action="store_true", help="a trial of a few seconds; its figures mean nothing")
-    parser.add_argument("--record", action="store_true", help="keep the figures: figures.json, and the tables made from it")
+    parser.add_argument(
+        "--repeats", type=int, default=30, help="paired repeats wanted of each comparison"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=180, help="time for the repeats of one comparison"
+    )
+    parser.add_argument(
+        "--threads", type=int, help="threads that torch may use (default: its own choice)"
+    )
+    parser.add_argument(
+        "--device", default="cpu", help=f"{', '.join(ON_DEVICE)}: where they run (default: cpu)"
+    )
+    parser.add_argument(
+        "--full-corpus", action="store_true", help="measurement: the whole corpus in every repeat"
+    )
+    parser.add_argument(
+        "--tiny", action="store_true", help="a trial of a few seconds; its figures mean nothing"
+    )
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="keep the figures: figures.json, and the tables made from it",
+    )
     parser.add_argument("--note", default="", help="--record: what else to know about this run")
-    parser.add_argument("--tables", action="store_true", help="measure nothing: write the tables from figures.json anew")
+    parser.add_argument(
+        "--tables",
+        action="store_true",
+        help="measure nothing: write the tables from figures.json anew",
+    )
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"unknown benchmark {', '.join(sorted(unknown))}: choose {', '.join(NAMES)}")
     if options.record and options.tiny:
         parser.error("--record keeps figures, and those of --tiny mean nothing")
-    if options.device != "cpu" and not 0 < len(set(options.names)) == len(set(options.names) & set(ON_DEVICE)):
+    if options.device != "cpu" and not 0 < len(set(options.names)) == len(
+        set(options.names) & set(ON_DEVICE)
+    ):
         parser.error(f"--device is for {', '.join(ON_DEVICE)}: name what is to run")
 
     import torch  # only now, so that the wait policy above counts
@@ -42,24 +76,44 @@ def main(arguments: list[str] | None = None) -> None:
     from fairnc_utils.assets import write_atomic
     from speed import report, timing
 
-    if options.output and options.output.exists() and '"results"' not in options.output.read_text(errors="replace"):
-        parser.error(f"--output {options.output} holds something else than figures: choose another file")
+    if (
+        options.output
+        and options.output.exists()
+        and '"results"' not in options.output.read_text(errors="replace")
+    ):
+        parser.error(
+            f"--output {options.output} holds something else than figures: choose another file"
+        )
     if options.tables:
         return report.write()
     if options.threads:
         torch.set_num_threads(options.threads)
-    settings = timing.Settings(options.repeats, options.seconds, options.tiny, options.full_corpus, options.device)
+    settings = timing.Settings(
+        options.repeats, options.seconds, options.tiny, options.full_corpus, options.device
+    )
     rows = []
     for name in options.names or NAMES:
         print(f"{name} …", file=sys.stderr)
         found = importlib.import_module(f"speed.{name}").run(settings)
         if options.record:  # at once: what comes after may fail
-            report.keep(name, options.device.partition(":")[0], timing.machine(options.device), found, note=options.note)
+            report.keep(
+                name,
+                options.device.partition(":")[0],
+                timing.machine(options.device),
+                found,
+                note=options.note,
+            )
         rows += found
-    machine, table = timing.machine(options.device), report.markdown([report.shown(row) for row in rows])
+    machine, table = (
+        timing.machine(options.device),
+        report.markdown([report.shown(row) for row in rows]),
+    )
     print(", ".join(f"{key} {value}" for key, value in machine.items()), table, sep="\n\n")
     if options.output:
-        write_atomic(options.output, json.dumps({"machine": machine, "results": timing.records(rows)}, indent=1) + "\n")
+        write_atomic(
+            options.output,
+            json.dumps({"machine": machine, "results": timing.records(rows)}, indent=1) + "\n",
+        )
     if options.record:
         report.write()
 

@@ -11,8 +11,11 @@ from speed.device import clock_of, peak
 from speed.timing import Row, Settings, median, paired
 
 TOKENS, CLASSES, WORDS = 2032, 30_522, 213
-CALLS = 32  # updates that are timed together: one alone is so short that another program's slice of the core trebles it
-BATCHES = 8  # that take turns, so that an update meets tokens that no cache holds from the last time
+# updates that are timed together: one alone is so short that another program's slice of the core
+# trebles it
+CALLS = 32
+# that take turns, so that an update meets tokens that no cache holds from the last time
+BATCHES = 8
 MANY, FEW = 2**18, 8  # on a GPU: tokens of a batch that fills it, and updates timed together
 SECONDS = 3.0  # for the repeats of one comparison on a GPU
 
@@ -20,8 +23,8 @@ SECONDS = 3.0  # for the repeats of one comparison on a GPU
 class OneHotStatistics:
     """What the released code does at each step, written out from its description.
 
-    A dense boolean tokens × classes one-hot; counts by its sum, totals by its matrix product with the features in their
-    data type, means of all classes, and a hash of the means' bytes.
+    A dense boolean tokens × classes one-hot; counts by its sum, totals by its matrix product with
+    the features in their data type, means of all classes, and a hash of the means' bytes.
     """
 
     def __init__(self, num_classes: int, dim: int, dtype: torch.dtype, device: str = "cpu"):
@@ -38,12 +41,15 @@ class OneHotStatistics:
 
 
 def run(settings: Settings) -> list[Row]:
-    """Seconds of the one-hot step over seconds of ``ClassStatistics.update``, and of it with the means a loss needs.
+    """Seconds of the one-hot step over seconds of ``ClassStatistics.update``, and of it with the
+    means a loss needs.
 
-    On a GPU also the share of its memory bandwidth that an update uses, at the released batch and at a large one; the
-    one-hot step of that would hold tens of GB, and is left out.
+    On a GPU also the share of its memory bandwidth that an update uses, at the released batch and
+    at a large one; the one-hot step of that would hold tens of GB, and is left out.
     """
-    tokens, many, classes, dims = (64, 256, 500, (16,)) if settings.tiny else (TOKENS, MANY, CLASSES, (384, 768))
+    tokens, many, classes, dims = (
+        (64, 256, 500, (16,)) if settings.tiny else (TOKENS, MANY, CLASSES, (384, 768))
+    )
     rows = []
     for dim in dims:
         for dtype in (torch.float64, torch.float32):
@@ -53,13 +59,20 @@ def run(settings: Settings) -> list[Row]:
     return rows
 
 
-def _compare(settings: Settings, tokens: int, classes: int, dim: int, dtype: torch.dtype) -> list[Row]:
+def _compare(
+    settings: Settings, tokens: int, classes: int, dim: int, dtype: torch.dtype
+) -> list[Row]:
     device = settings.device
-    batches = [random_batch(tokens, classes, dim, dtype=dtype, device=device, seed=seed) for seed in range(BATCHES)]
+    batches = [
+        random_batch(tokens, classes, dim, dtype=dtype, device=device, seed=seed)
+        for seed in range(BATCHES)
+    ]
     wanted = batches[0][1].unique()[:WORDS]
     plain = OneHotStatistics(classes, dim, dtype, device)
     ours, other = (ClassStatistics(classes, dim, dtype=dtype, device=device) for _ in "ab")
-    torch.testing.assert_close(plain.update(*batches[0])[0][wanted], ours.update(*batches[0]).means(wanted))
+    torch.testing.assert_close(
+        plain.update(*batches[0])[0][wanted], ours.update(*batches[0]).means(wanted)
+    )
     turns = [batches[i % BATCHES] for i in range(2 if settings.tiny else CALLS)]
     contenders = {
         "one_hot": lambda repeat: plain.update(*batches[repeat % BATCHES]),
@@ -72,28 +85,44 @@ def _compare(settings: Settings, tokens: int, classes: int, dim: int, dtype: tor
     case = _case(tokens, dim, dtype)
     return [
         median("accumulation", case, "one-hot / update", "×", times["one_hot"] / update),
-        median("accumulation", case, f"one-hot / (update, {len(wanted)} means)", "×", times["one_hot"] / means),
+        median(
+            "accumulation",
+            case,
+            f"one-hot / (update, {len(wanted)} means)",
+            "×",
+            times["one_hot"] / means,
+        ),
         *_of_updates(settings, case, update, least_bytes(ours, *batches[0])),
     ]
 
 
-def _alone(settings: Settings, tokens: int, classes: int, dim: int, dtype: torch.dtype) -> list[Row]:
+def _alone(
+    settings: Settings, tokens: int, classes: int, dim: int, dtype: torch.dtype
+) -> list[Row]:
     """Updates by a batch so large that their launches count for nothing."""
     batch = random_batch(tokens, classes, dim, dtype=dtype, device=settings.device)
     ours = ClassStatistics(classes, dim, dtype=dtype, device=settings.device)
     times = paired(
-        {"update": lambda repeat: [ours.update(*batch) for _ in range(FEW)]}, repeats=settings.repeats,
-        seconds=min(settings.seconds, SECONDS), clock=clock_of(settings.device),
-    )  # fmt: skip
-    return _of_updates(settings, _case(tokens, dim, dtype), times["update"] / FEW, least_bytes(ours, *batch))
+        {"update": lambda repeat: [ours.update(*batch) for _ in range(FEW)]},
+        repeats=settings.repeats,
+        seconds=min(settings.seconds, SECONDS),
+        clock=clock_of(settings.device),
+    )
+    return _of_updates(
+        settings, _case(tokens, dim, dtype), times["update"] / FEW, least_bytes(ours, *batch)
+    )
 
 
 def _of_updates(settings: Settings, case: str, seconds: np.ndarray, least: int) -> list[Row]:
-    """Time of an update and, where it is known what the device can do, the share of that which its ``least`` bytes take."""
+    """Time of an update and, where it is known what the device can do, the share of that which its
+    ``least`` bytes take.
+    """
     found = [median("accumulation", case, "update", "ms", 1000 * seconds)]
     if limit := peak(settings.device):
         share = 100 * least / seconds / limit.bandwidth
-        found.append(median("accumulation", case, "update, share of the memory bandwidth", "%", share))
+        found.append(
+            median("accumulation", case, "update, share of the memory bandwidth", "%", share)
+        )
     return found
 
 
@@ -102,7 +131,13 @@ def _case(tokens: int, dim: int, dtype: torch.dtype) -> str:
 
 
 def random_batch(
-    tokens: int, classes: int, dim: int, *, dtype: torch.dtype = torch.float32, device: str = "cpu", seed: int = 0
+    tokens: int,
+    classes: int,
+    dim: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    seed: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Features (N, D) and labels (N,), of which few classes are frequent and many rare."""
     generator = torch.Generator(device).manual_seed(seed)
@@ -113,7 +148,10 @@ def random_batch(
 def least_bytes(statistics: ClassStatistics, features: Tensor, labels: Tensor) -> int:
     """Bytes that one update cannot but move.
 
-    Features and labels read once; of each class that occurs, its sum, sum of squares and count read and written once.
+    Features and labels read once; of each class that occurs, its sum, sum of squares and count read
+    and written once.
     """
-    of_a_class = sum(x[0].nbytes for x in (statistics.sums, statistics.square_sums, statistics.counts))
+    of_a_class = sum(
+        x[0].nbytes for x in (statistics.sums, statistics.square_sums, statistics.counts)
+    )
     return features.nbytes + labels.nbytes + 2 * of_a_class * len(labels.unique())

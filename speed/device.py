@@ -23,12 +23,16 @@ _HOPPER = {torch.bfloat16: 989e12, torch.float32: 67e12, torch.float64: 67e12}
 PEAKS = {
     "NVIDIA H200": Peak(4.8e12, _HOPPER),
     "NVIDIA H100 80GB HBM3": Peak(3.35e12, _HOPPER),
-    "NVIDIA A100-SXM4-80GB": Peak(2.039e12, {torch.bfloat16: 312e12, torch.float32: 19.5e12, torch.float64: 19.5e12}),
+    "NVIDIA A100-SXM4-80GB": Peak(
+        2.039e12, {torch.bfloat16: 312e12, torch.float32: 19.5e12, torch.float64: 19.5e12}
+    ),
 }
 
 
 def peak(device: str) -> Peak | None:
-    """What the device can do; None for a CPU, and for a GPU that the table does not hold: no share of it is then given."""
+    """What the device can do; None for a CPU, and for a GPU that the table does not hold: no share
+    of it is then given.
+    """
     return PEAKS.get(torch.cuda.get_device_name(device)) if _is_gpu(device) else None
 
 
@@ -49,13 +53,17 @@ def clock_of(device: str) -> Callable[[Callable[[], object]], float]:
 
 
 def forget_peak(device: str) -> None:
-    """From here on ``memory`` speaks of a GPU's tensors; a process has but one peak, from its start."""
+    """From here on ``memory`` speaks of a GPU's tensors; a process has but one peak, from its
+    start.
+    """
     if _is_gpu(device):
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def memory(device: str) -> float:
-    """Largest memory of a GPU's tensors at one time since ``forget_peak``, in GB; elsewhere that of the process."""
+    """Largest memory of a GPU's tensors at one time since ``forget_peak``, in GB; elsewhere that of
+    the process.
+    """
     return torch.cuda.max_memory_allocated(device) / 1e9 if _is_gpu(device) else peak_memory()
 
 

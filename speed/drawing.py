@@ -12,23 +12,35 @@ from fairnc_book.site.plotly import figure_html
 from fairnc_book.site.stills import picture
 
 STILL = "../_static/speed.svg"  # as the page sees it
-GROWS = {"tokens": "tokens", "classes": "classes", "dimension": "dimensions"}  # what grows → title of its axis
+# what grows → title of its axis
+GROWS = {"tokens": "tokens", "classes": "classes", "dimension": "dimensions"}
 
 
 def figure(grown: dict[str, dict[str, tuple]]) -> go.Figure:
-    """Seconds by size, a panel for what grows; both axes logarithmic (``report.grown``). What ran on a GPU is dashed."""
+    """Seconds by size, a panel for what grows; both axes logarithmic (``report.grown``). What ran
+    on a GPU is dashed.
+    """
     drawn = make_subplots(1, len(GROWS), shared_yaxes=True, horizontal_spacing=0.04)
     colors, listed, told, every = {}, set(), [], []
-    for device, case, curve in [(device, *item) for device, curves in grown.items() for item in curves.items()]:
+    for device, case, curve in [
+        (device, *item) for device, curves in grown.items() for item in curves.items()
+    ]:
         points, *_, (fit,), _ = curve
         work, grows, fixed = re.fullmatch(r"(.+?) by (\w+), (.+)", case).groups()
         name, dash = (work, "solid") if device == "cpu" else (f"{work}, GPU", "dash")
         color = colors.setdefault(work, PALETTE[len(colors)])
         drawn.add_scatter(
-            x=[row.at for row in points], y=[row.value for row in points], mode="lines+markers", name=name, legendgroup=name,
-            showlegend=name not in listed, line={"color": color, "dash": dash}, row=1, col=1 + list(GROWS).index(grows),
+            x=[row.at for row in points],
+            y=[row.value for row in points],
+            mode="lines+markers",
+            name=name,
+            legendgroup=name,
+            showlegend=name not in listed,
+            line={"color": color, "dash": dash},
+            row=1,
+            col=1 + list(GROWS).index(grows),
             hovertemplate=f"{name}, {fixed}<br>{grows} %{{x:,}}: %{{y:.3g}} s<extra></extra>",
-        )  # fmt: skip
+        )
         listed.add(name)
         told.append(f"{name} by {grows} ({fixed}) {fit.value:.2f}")
         every += np.log10([row.value for row in points]).tolist()
@@ -38,14 +50,19 @@ def figure(grown: dict[str, dict[str, tuple]]) -> go.Figure:
     # One range for all panels, written out: the still picture knows no matching axes.
     ends = {"range": [float(np.floor(min(every))), float(np.ceil(max(every)))]} if every else {}
     drawn.update_yaxes(type="log", dtick=1, **ends)
-    drawn.update_layout(yaxis_title="seconds", legend={"orientation": "h", "y": -0.2, "yanchor": "top"})
+    drawn.update_layout(
+        yaxis_title="seconds", legend={"orientation": "h", "y": -0.2, "yanchor": "top"}
+    )
     return finish(
-        drawn, name="fig-growth",
-        alt="Seconds against size on logarithmic axes, in three panels. Fitted exponents: " + "; ".join(told) + ".",
+        drawn,
+        name="fig-growth",
+        alt="Seconds against size on logarithmic axes, in three panels. Fitted exponents: "
+        + "; ".join(told)
+        + ".",
         caption="Seconds while one size grows and the others stay: on processors summed over cores"
         + (", on a GPU (dashed) by the clock" if grown.get("cuda") else "")
         + ". On these axes a power of the size is a straight line, and its slope the exponent.",
-    )  # fmt: skip
+    )
 
 
 def html(grown: dict[str, dict[str, tuple]]) -> str:

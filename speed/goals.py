@@ -8,7 +8,8 @@ from speed.timing import Row
 
 @dataclass(frozen=True)
 class Goal:
-    """A bound on every figure of a benchmark whose quantity matches a pattern and whose case contains some text.
+    """A bound on every figure of a benchmark whose quantity matches a pattern and whose case
+    contains some text.
 
     ``least`` is the smallest value that is good enough, ``most`` the largest; one of them is given.
     """
@@ -22,8 +23,13 @@ class Goal:
 
     def worst(self, rows: list[Row]) -> Row | None:
         """The figure that is farthest from good; None where nothing was measured."""
-        found = [row for row in rows if row.benchmark == self.benchmark and self.case in row.case
-                 and re.fullmatch(self.quantity, row.quantity)]  # fmt: skip
+        found = [
+            row
+            for row in rows
+            if row.benchmark == self.benchmark
+            and self.case in row.case
+            and re.fullmatch(self.quantity, row.quantity)
+        ]
         pick = max if self.least is None else min
         return pick(found, key=lambda row: row.value, default=None)
 
@@ -32,7 +38,9 @@ class Goal:
         if not self._holds(row.value):
             return "no"
         worse_end = row.ci_high if self.least is None else row.ci_low
-        return "yes" if worse_end != worse_end or self._holds(worse_end) else "yes, its interval not"
+        return (
+            "yes" if worse_end != worse_end or self._holds(worse_end) else "yes, its interval not"
+        )
 
     def _holds(self, value: float) -> bool:
         return value <= self.most if self.least is None else value >= self.least

@@ -7,7 +7,9 @@ from fairnc_utils import batching, collapse, corpora, models, words
 from speed.device import clock_of, peak
 from speed.timing import Row, Settings, median, paired
 
-BATCHES = 1  # of the corpus, shuffled, in one repeat on a CPU: thirty repeats then see more than half of GAP test
+# of the corpus, shuffled, in one repeat on a CPU: thirty repeats then see more than half of GAP
+# test
+BATCHES = 1
 SECONDS = 15.0  # for the repeats on a GPU, where each takes the corpus whole
 
 
@@ -18,9 +20,14 @@ def run(settings: Settings) -> list[Row]:
     statistics and, once a corpus, ``collapse.measure`` over the gender words and over the whole vocabulary. A repeat that
     sees a share s of the corpus's tokens is charged s times the duration of that final step, timed in the same repeat.
     """
-    lm, on_cpu = models.load("random" if settings.tiny else settings.model, device=settings.device), settings.device == "cpu"
+    lm, on_cpu = (
+        models.load("random" if settings.tiny else settings.model, device=settings.device),
+        settings.device == "cpu",
+    )
     texts = corpora.load("gap", "test")["text"]
-    sequences = batching.tokenize(texts[: 40 if settings.tiny else None], lm.tokenizer, max_length=lm.max_length)
+    sequences = batching.tokenize(
+        texts[: 40 if settings.tiny else None], lm.tokenizer, max_length=lm.max_length
+    )
     batches = list(batching.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id, device=lm.device))
     batches = [batches[i] for i in np.random.default_rng(0).permutation(len(batches))]
     tokens = sum(int(batch.attention_mask.sum()) for batch in batches)
@@ -41,37 +48,55 @@ def run(settings: Settings) -> list[Row]:
             statistics.update(*lm.labelled_features(batch.input_ids, batch.attention_mask))
 
     times = paired(
-        {"bare": bare, "streamed": streamed, "final": final}, repeats=settings.repeats,
-        seconds=settings.seconds if on_cpu else min(settings.seconds, SECONDS), clock=clock_of(settings.device),
-    )  # fmt: skip
-    share = np.array([sum(int(b.attention_mask.sum()) for b in part(r)) / tokens for r in range(len(times["bare"]))])
+        {"bare": bare, "streamed": streamed, "final": final},
+        repeats=settings.repeats,
+        seconds=settings.seconds if on_cpu else min(settings.seconds, SECONDS),
+        clock=clock_of(settings.device),
+    )
+    share = np.array(
+        [
+            sum(int(b.attention_mask.sum()) for b in part(r)) / tokens
+            for r in range(len(times["bare"]))
+        ]
+    )
     whole = (times["streamed"] + share * times["final"]) / times["bare"]
     rate = share * tokens / times["bare"]
     case = f"GAP test, {tokens:,} tokens, {classes:,} classes"
     found = [
         median("measurement", case, "measurement / bare forward", "×", whole),
-        median("measurement", case, "without the final step / bare forward", "×", times["streamed"] / times["bare"]),
+        median(
+            "measurement",
+            case,
+            "without the final step / bare forward",
+            "×",
+            times["streamed"] / times["bare"],
+        ),
         median("measurement", case, "final step, once a corpus", "s", times["final"]),
         median("measurement", case, "bare forward", "tokens/s", rate),
     ]
     if limit := peak(settings.device):
         used = 100 * rate * _flop(lm) / limit.flops[lm.weight.dtype]
         kind = str(lm.weight.dtype).removeprefix("torch.")
-        found.append(median("measurement", case, f"bare forward, share of the dense {kind} peak", "%", used))
+        found.append(
+            median("measurement", case, f"bare forward, share of the dense {kind} peak", "%", used)
+        )
     return found
 
 
 def _flop(lm: models.LanguageModel) -> int:
-    """FLOP that an unpadded token needs at least: two a weight of the linear layers but the decoder; attention apart."""
+    """FLOP that an unpadded token needs at least: two a weight of the linear layers but the
+    decoder; attention apart.
+    """
     linear = [layer.weight for layer in lm.model.modules() if isinstance(layer, torch.nn.Linear)]
     return 2 * sum(weight.numel() for weight in linear if len(weight) != len(lm.weight))
 
 
 def _final_step(lm: models.LanguageModel, sequences: list[list[int]]):
-    """The two ``measure`` calls over the corpus's classes, and the number of classes of the larger one.
+    """The two ``measure`` calls over the corpus's classes, and the number of classes of the larger
+    one.
 
-    Their time depends on the numbers of classes and dimensions alone, so noise around the classifier's rows stands in for
-    features: the corpus need not be encoded for it.
+    Their time depends on the numbers of classes and dimensions alone, so noise around the
+    classifier's rows stands in for features: the corpus need not be encoded for it.
     """
     statistics = collapse.ClassStatistics(*lm.weight.shape, device=lm.device)
     ids = torch.tensor([token for sequence in sequences for token in sequence])

@@ -1,4 +1,6 @@
-"""How cost grows: accumulation and all pairwise metrics while tokens, classes or dimension grow, one at a time."""
+"""How cost grows: accumulation and all pairwise metrics while tokens, classes or dimension grow,
+one at a time.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -17,15 +19,19 @@ from speed.device import clock_of, forget_peak, memory, peak
 from speed.pairwise import random_classes
 from speed.timing import Row, Settings, processor
 
-BATCH, LARGE = 2048, 2**18  # tokens an update at most: about one batch of a corpus, and on a GPU one that fills it
-REPEATS, SECONDS, FEW_SECONDS = 5, 10.0, 2.0  # of one size: as many repeats as begin within the seconds; on a GPU within few
+# tokens an update at most: about one batch of a corpus, and on a GPU one that fills it
+BATCH, LARGE = 2048, 2**18
+# of one size: as many repeats as begin within the seconds; on a GPU within few
+REPEATS, SECONDS, FEW_SECONDS = 5, 10.0, 2.0
 
 SYMBOLS = {"tokens": "N", "classes": "K", "dimension": "D"}
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One work while one of its sizes grows. ``fixed`` holds the others: ``tokens``, ``classes``, ``dimension``."""
+    """One work while one of its sizes grows. ``fixed`` holds the others: ``tokens``, ``classes``,
+    ``dimension``.
+    """
 
     work: str
     grows: str
@@ -58,7 +64,9 @@ TINY = (
 
 @dataclass(frozen=True)
 class Point:
-    """One size of a curve: ``seconds`` of each repeat, peak ``memory`` in GB, and the ``least`` bytes or FLOP that it needs."""
+    """One size of a curve: ``seconds`` of each repeat, peak ``memory`` in GB, and the ``least``
+    bytes or FLOP that it needs.
+    """
 
     size: int
     seconds: list[float]
@@ -71,11 +79,13 @@ class Point:
 
 
 def run(settings: Settings) -> list[Row]:
-    """Time and peak memory at each size, the exponents of time, and on a GPU the share of what it can do.
+    """Time and peak memory at each size, the exponents of time, and on a GPU the share of what it
+    can do.
 
-    On a CPU: processor seconds summed over cores, which programs beside this one change little. Each curve has a process of
-    its own that goes from small to large, so the peak so far is that of the size at hand; it includes Python and torch. On a
-    GPU: wall-clock seconds until the device is done, and the peak of its tensors.
+    On a CPU: processor seconds summed over cores, which programs beside this one change little.
+    Each curve has a process of its own that goes from small to large, so the peak so far is that of
+    the size at hand; it includes Python and torch. On a GPU: wall-clock seconds until the device is
+    done, and the peak of its tensors.
     """
     rows = []
     for curve in TINY if settings.tiny else CURVES:
@@ -105,7 +115,9 @@ def _rows(curve: Curve, points: list[Point], device: str) -> list[Row]:
 
 
 def _limit(curve: Curve, device: str) -> tuple[str, float | None]:
-    """What bounds a work on a GPU, in the terms of its ``least``; None where the device's peak is unknown."""
+    """What bounds a work on a GPU, in the terms of its ``least``; None where the device's peak is
+    unknown.
+    """
     known = peak(device)
     if curve.work == "accumulation":
         return "memory bandwidth", known and known.bandwidth
@@ -113,7 +125,9 @@ def _limit(curve: Curve, device: str) -> tuple[str, float | None]:
 
 
 def exponent(sizes: list[int], times: list[float]) -> tuple[float, float, float]:
-    """b of time = a · size^b by least squares of the logarithms, with its 95% t interval (NaN of two sizes)."""
+    """b of time = a · size^b by least squares of the logarithms, with its 95% t interval (NaN of
+    two sizes).
+    """
     fit = linregress(np.log(sizes), np.log(times))
     free = len(sizes) - 2
     half = t.ppf(0.975, free) * fit.stderr if free else np.nan
@@ -123,7 +137,8 @@ def exponent(sizes: list[int], times: list[float]) -> tuple[float, float, float]
 def measured(curve: Curve, *, threads: int | None = None, device: str = "cpu") -> list[Point]:
     """Every size of a curve, from the smallest to the largest.
 
-    Repeats go through all sizes that still have time, so that a busy minute of the machine is not that of one size alone.
+    Repeats go through all sizes that still have time, so that a busy minute of the machine is not
+    that of one size alone.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -133,7 +148,9 @@ def measured(curve: Curve, *, threads: int | None = None, device: str = "cpu") -
     WORK[curve.work](**curve.fixed, **{curve.grows: curve.sizes[0]}, device=device)[0]()  # warms up
     for _ in range(REPEATS):
         for size in [size for size in curve.sizes if sum(seconds[size]) < most]:
-            work, least[size] = WORK[curve.work](**curve.fixed, **{curve.grows: size}, device=device)
+            work, least[size] = WORK[curve.work](
+                **curve.fixed, **{curve.grows: size}, device=device
+            )
             forget_peak(device)
             seconds[size].append(clock(work))
             peaks.setdefault(size, memory(device))
@@ -155,9 +172,11 @@ def _accumulation(*, tokens: int, classes: int, dimension: int, device: str) -> 
 
 
 def _pairwise(*, classes: int, dimension: int, device: str) -> Work:
-    """Every metric of means and rows with its interval; they depend on the statistics alone, however many tokens made them.
+    """Every metric of means and rows with its interval; they depend on the statistics alone,
+    however many tokens made them.
 
-    At least two FLOP a dimension for the inner product of each of K (K − 1) / 2 pairs, of means and of rows.
+    At least two FLOP a dimension for the inner product of each of K (K − 1) / 2 pairs, of means and
+    of rows.
     """
     statistics, weight = random_classes(classes, dimension, device=device)
     return lambda: collapse.measure(statistics, weight), 2 * classes * (classes - 1) * dimension

@@ -1,4 +1,6 @@
-"""Masked scoring of StereoSet, CrowS-Pairs and BEC-Pro against one sentence at a time, and against the bare forward."""
+"""Masked scoring of StereoSet, CrowS-Pairs and BEC-Pro against one sentence at a time, and against
+the bare forward.
+"""
 
 from collections.abc import Callable
 
@@ -17,19 +19,29 @@ SECONDS = 25.0  # for all repeats on a GPU, where one takes the items whole
 
 #: Benchmark → (splits, axes on a CPU, function(model, items) → queries).
 WORK = {
-    "stereoset_intra": (("test", "dev"), "gender", lambda lm, items: stereoset.queries(lm, stereoset.texts(items))),
+    "stereoset_intra": (
+        ("test", "dev"),
+        "gender",
+        lambda lm, items: stereoset.queries(lm, stereoset.texts(items)),
+    ),
     "crows_official": (("all",), "gender", lambda lm, items: _pairs(lm, items, True)),
     "crows_bias_bench": (("all",), "gender", lambda lm, items: _pairs(lm, items, False)),
-    "bec_pro": (("english",), None, lambda lm, items: bec_pro.queries(lm, items.filter(lambda item: item["usable"])[:])),
+    "bec_pro": (
+        ("english",),
+        None,
+        lambda lm, items: bec_pro.queries(lm, items.filter(lambda item: item["usable"])[:]),
+    ),
 }
 
 Part = list[tuple[str, datasets.Dataset]]
 
 
 def run(settings: Settings) -> list[Row]:
-    """Single sentences over the scorer; the scorer, text to scores, over the bare forward; the scorer's time.
+    """Single sentences over the scorer; the scorer, text to scores, over the bare forward; the
+    scorer's time.
 
-    On a CPU: the gender items of StereoSet test and CrowS-Pairs, and BEC-Pro, by parts. On a GPU: all axes, StereoSet dev too.
+    On a CPU: the gender items of StereoSet test and CrowS-Pairs, and BEC-Pro, by parts. On a GPU:
+    all axes, StereoSet dev too.
     """
     lm = models.load("random" if settings.tiny else settings.model, device=settings.device)
     on_cpu = settings.device == "cpu"
@@ -39,25 +51,56 @@ def run(settings: Settings) -> list[Row]:
     bare, samples = [_bare(lm, asked) for asked in queries], [_sample(asked) for asked in queries]
     _check(lm, samples[0])
     contenders = {
-        "ours": lambda repeat: [get(name).score(lm, items) for name, items in parts[repeat % len(parts)]],
+        "ours": lambda repeat: [
+            get(name).score(lm, items) for name, items in parts[repeat % len(parts)]
+        ],
         "bare": lambda repeat: bare[repeat % len(parts)](),
         "sample": lambda repeat: log_probabilities(lm, samples[repeat % len(parts)]),
-        "single": lambda repeat: [one_at_a_time(lm, query) for query in samples[repeat % len(parts)]],
+        "single": lambda repeat: [
+            one_at_a_time(lm, query) for query in samples[repeat % len(parts)]
+        ],
     }
-    times = paired(contenders, repeats=settings.repeats, seconds=settings.seconds if on_cpu else min(settings.seconds, SECONDS))
-    counts, few = np.array([sum(map(len, asked)) for asked in queries]), np.array([len(sample) for sample in samples])
+    times = paired(
+        contenders,
+        repeats=settings.repeats,
+        seconds=settings.seconds if on_cpu else min(settings.seconds, SECONDS),
+    )
+    counts, few = (
+        np.array([sum(map(len, asked)) for asked in queries]),
+        np.array([len(sample) for sample in samples]),
+    )
     turn = np.arange(len(times["ours"])) % len(parts)
     whole = times["single"] / few[turn] * counts[turn]
-    case = f"{counts.mean():,.0f} queries" + (f", 1/{number} of the items" if number > 1 else "") + f", {settings.device}"
+    case = (
+        f"{counts.mean():,.0f} queries"
+        + (f", 1/{number} of the items" if number > 1 else "")
+        + f", {settings.device}"
+    )
     return [
-        median("scoring", f"{few[0]} of these", "one sentence at a time / ours", "×", times["single"] / times["sample"]),
-        median("scoring", case, "ours / bare forward and decoder", "×", times["ours"] / times["bare"]),
-        median("scoring", case, "one sentence at a time, by that sample / ours", "×", whole / times["ours"]),
+        median(
+            "scoring",
+            f"{few[0]} of these",
+            "one sentence at a time / ours",
+            "×",
+            times["single"] / times["sample"],
+        ),
+        median(
+            "scoring", case, "ours / bare forward and decoder", "×", times["ours"] / times["bare"]
+        ),
+        median(
+            "scoring",
+            case,
+            "one sentence at a time, by that sample / ours",
+            "×",
+            whole / times["ours"],
+        ),
         median("scoring", case, "ours, text to scores", "s", times["ours"]),
     ]
 
 
-def _pairs(lm: models.LanguageModel, items: datasets.Dataset, official: bool) -> tuple[list[Query], list[int]]:
+def _pairs(
+    lm: models.LanguageModel, items: datasets.Dataset, official: bool
+) -> tuple[list[Query], list[int]]:
     return crows_pairs.queries(lm, crows_pairs.sentences(items), official=official)
 
 
@@ -70,11 +113,16 @@ def _parts(number: int, wanted: int, *, whole: bool) -> list[Part]:
             if axis and not whole:
                 items = items.select(np.flatnonzero(np.array(items["axis"][:]) == axis))
             tables.append((name, items))
-    return [[(name, items.select(range(part, len(items), number))) for name, items in tables] for part in range(wanted)]
+    return [
+        [(name, items.select(range(part, len(items), number))) for name, items in tables]
+        for part in range(wanted)
+    ]
 
 
 def _bare(lm: models.LanguageModel, asked: list[list[Query]]) -> Callable[[], None]:
-    """Forward pass over each list's distinct inputs, ready on the device, and logits of its scored positions; no more."""
+    """Forward pass over each list's distinct inputs, ready on the device, and logits of its scored
+    positions; no more.
+    """
     plans = []
     for queries in asked:
         inputs: dict[tuple, set] = {}
@@ -83,14 +131,18 @@ def _bare(lm: models.LanguageModel, asked: list[list[Query]]) -> Callable[[], No
         source, batches = Inputs(lm, list(inputs)), []
         places = [sorted(positions) for positions in inputs.values()]
         for rows, ids, mask in source.batches():
-            chosen = [(row, place) for row, i in enumerate(source.order[rows]) for place in places[i]]
+            chosen = [
+                (row, place) for row, i in enumerate(source.order[rows]) for place in places[i]
+            ]
             batches.append((ids, mask, *torch.tensor(chosen, device=lm.device).T))
         plans.append(batches)
 
     @torch.no_grad()
     def work() -> None:
         for ids, mask, row, place in (batch for batches in plans for batch in batches):
-            for features in lm.features(ids, mask)[row, place].split(DECODED.get(lm.device.type, DECODED["cuda"])):
+            for features in lm.features(ids, mask)[row, place].split(
+                DECODED.get(lm.device.type, DECODED["cuda"])
+            ):
                 torch.nn.functional.linear(features, lm.weight, lm.bias)
         if lm.device.type == "cuda":
             torch.cuda.synchronize()

@@ -1,4 +1,6 @@
-"""Paired, interleaved repeats: what a noisy machine leaves comparable is the ratio within one repeat."""
+"""Paired, interleaved repeats: what a noisy machine leaves comparable is the ratio within one
+repeat.
+"""
 
 import os
 import platform
@@ -15,7 +17,9 @@ from fairnc_utils import stats
 
 @dataclass(frozen=True)
 class Settings:
-    """What every benchmark is told: ``repeats`` wanted, ``seconds`` it may take for them, ``tiny`` for a trial."""
+    """What every benchmark is told: ``repeats`` wanted, ``seconds`` it may take for them, ``tiny``
+    for a trial.
+    """
 
     repeats: int = 30
     seconds: float = 180.0
@@ -58,13 +62,18 @@ def processor(work: Callable[[], object]) -> float:
 
 
 def paired(
-    contenders: dict[Hashable, Callable[[int], object]], *, repeats: int, seconds: float, warm: bool = True,
+    contenders: dict[Hashable, Callable[[int], object]],
+    *,
+    repeats: int,
+    seconds: float,
+    warm: bool = True,
     clock: Callable[[Callable[[], object]], float] = clock,
-) -> dict[Hashable, np.ndarray]:  # fmt: skip
+) -> dict[Hashable, np.ndarray]:
     """Seconds of each contender in each repeat, (R,) by name.
 
-    Every repeat calls all contenders with its number, one after the other, in an order that turns by one each time; the
-    first, untimed round warms up. No repeat starts after ``seconds`` have passed, but two are always made.
+    Every repeat calls all contenders with its number, one after the other, in an order that turns
+    by one each time; the first, untimed round warms up. No repeat starts after ``seconds`` have
+    passed, but two are always made.
     """
     names = list(contenders)
     if warm:
@@ -82,9 +91,13 @@ def paired(
 
 
 def median(benchmark: str, case: str, quantity: str, unit: str, values: np.ndarray) -> Row:
-    """The median over repeats with its bootstrap interval; for a ratio pass the ratios of the repeats."""
+    """The median over repeats with its bootstrap interval; for a ratio pass the ratios of the
+    repeats.
+    """
     found = stats.bootstrap(values, statistic=np.median)
-    return Row(benchmark, case, quantity, unit, found.value, found.ci_low, found.ci_high, len(values))
+    return Row(
+        benchmark, case, quantity, unit, found.value, found.ci_low, found.ci_high, len(values)
+    )
 
 
 def peak_memory() -> float:
@@ -99,7 +112,9 @@ def peak_memory() -> float:
 
 
 def machine(device: str = "cpu") -> dict[str, object]:
-    """What the figures depend on. ``load``: programs that wanted a core in the last minute, this one among them."""
+    """What the figures depend on. ``load``: programs that wanted a core in the last minute, this
+    one among them.
+    """
     found = {
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
@@ -114,4 +129,7 @@ def machine(device: str = "cpu") -> dict[str, object]:
 
 def records(rows: list[Row]) -> list[dict[str, object]]:
     """Tidy records, NaN as None."""
-    return [{key: None if value != value else value for key, value in asdict(row).items()} for row in rows]
+    return [
+        {key: None if value != value else value for key, value in asdict(row).items()}
+        for row in rows
+    ]

@@ -2,14 +2,21 @@
 
 import os
 
-# No test needs the Hugging Face hub; one that reaches for it fails at once instead of waiting for a network.
+# No test needs the Hugging Face hub; one that reaches for it fails at once instead of waiting for a
+# network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
 import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedTokenizerFast
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    PreTrainedTokenizerFast,
+)
 
 from fairnc_utils import models as fairnc_models
 from fairnc_utils.benchmarks.stereoset import STEREOSET
@@ -51,13 +58,16 @@ def without_dropout(model):
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-        if hasattr(module, "dropout_prob"):  # which the attention of BERT in transformers 4 reads instead
+        # which the attention of BERT in transformers 4 reads instead
+        if hasattr(module, "dropout_prob"):
             module.dropout_prob = 0.0
     return model
 
 
 class InOrder:
-    """For a ``transformers.Trainer``: rows are taken as they stand, which transformers 4 has no option for."""
+    """For a ``transformers.Trainer``: rows are taken as they stand, which transformers 4 has no
+    option for.
+    """
 
     def _get_train_sampler(self, *_):
         return torch.utils.data.SequentialSampler(self.train_dataset)
@@ -72,7 +82,9 @@ unhappy people rarely talk about happiness . the chess player was kind , friendl
 
 @pytest.fixture(scope="session")
 def bpe_tokenizer():
-    """A byte-level BPE tokenizer in RoBERTa's style: word starts are marked by the space before them."""
+    """A byte-level BPE tokenizer in RoBERTa's style: word starts are marked by the space before
+    them.
+    """
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
@@ -84,79 +96,224 @@ def bpe_tokenizer():
         show_progress=False,
     )
     core.train_from_iterator(SENTENCES * 4, trainer)
-    core.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    core.post_processor = processors.RobertaProcessing(
+        ("</s>", 2), ("<s>", 0), add_prefix_space=False
+    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, bos_token="<s>", eos_token="</s>", sep_token="</s>", cls_token="<s>", unk_token="<unk>",
-        pad_token="<pad>", mask_token=AddedToken("<mask>", lstrip=True, special=True),
-    )  # fmt: skip
+        tokenizer_object=core,
+        bos_token="<s>",
+        eos_token="</s>",
+        sep_token="</s>",
+        cls_token="<s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        mask_token=AddedToken("<mask>", lstrip=True, special=True),
+    )
 
 
 @pytest.fixture(scope="session")
 def unigram_tokenizer():
-    """A SentencePiece-like unigram tokenizer in XLM-RoBERTa's style: it puts the space before the first word itself."""
+    """A SentencePiece-like unigram tokenizer in XLM-RoBERTa's style: it puts the space before the
+    first word itself.
+    """
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    pieces = [*sorted({f"▁{word}" for word in " ".join(SENTENCES).split()}), "▁", *"abcdefghijklmnopqrstuvwxyz.,"]
-    core = Tokenizer(models.Unigram([(piece, -float(i)) for i, piece in enumerate(special + pieces)], unk_id=3))
+    pieces = [
+        *sorted({f"▁{word}" for word in " ".join(SENTENCES).split()}),
+        "▁",
+        *"abcdefghijklmnopqrstuvwxyz.,",
+    ]
+    core = Tokenizer(
+        models.Unigram([(piece, -float(i)) for i, piece in enumerate(special + pieces)], unk_id=3)
+    )
     core.pre_tokenizer = pre_tokenizers.Metaspace()
     core.decoder = decoders.Metaspace()
-    core.add_special_tokens([AddedToken(token, lstrip=token == "<mask>", special=True) for token in special])
+    core.add_special_tokens(
+        [AddedToken(token, lstrip=token == "<mask>", special=True) for token in special]
+    )
     core.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, bos_token="<s>", eos_token="</s>", sep_token="</s>", cls_token="<s>", unk_token="<unk>",
-        pad_token="<pad>", mask_token=AddedToken("<mask>", lstrip=True, special=True),
-    )  # fmt: skip
+        tokenizer_object=core,
+        bos_token="<s>",
+        eos_token="</s>",
+        sep_token="</s>",
+        cls_token="<s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        mask_token=AddedToken("<mask>", lstrip=True, special=True),
+    )
 
 
 _SMALL = {
-    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 64,
-}  # fmt: skip
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 64,
+}
 _WORDPIECE = _SMALL | {"vocab_size": 30_522}
 _BPE = _SMALL | {
-    "vocab_size": 420, "num_key_value_heads": 1, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1,
-}  # fmt: skip
+    "vocab_size": 420,
+    "num_key_value_heads": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "pad_token_id": 1,
+}
 
 #: Family → (tokenizer, kind, parameters, configuration): untrained models of a few thousand weights.
 TINY = {
-    "bert": ("tokenizer", "masked", 524_714, {
-        "vocab_size": 30_522, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
-        "max_position_embeddings": 64}),
-    "distilbert": ("tokenizer", "masked", 524_682, {
-        "vocab_size": 30_522, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "max_position_embeddings": 64}),
-    "roberta": ("bpe_tokenizer", "masked", 12_996, {
-        "vocab_size": 420, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
-        "max_position_embeddings": 66, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "type_vocab_size": 1}),
-    "gpt2": ("bpe_tokenizer", "causal", 14_336, {
-        "vocab_size": 420, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64, "bos_token_id": 0,
-        "eos_token_id": 2}),
-    "llama": ("bpe_tokenizer", "causal", 18_128, {
-        "vocab_size": 420, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
-        "intermediate_size": 32, "max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 2,
-        "pad_token_id": 1}),
+    "bert": (
+        "tokenizer",
+        "masked",
+        524_714,
+        {
+            "vocab_size": 30_522,
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+            "max_position_embeddings": 64,
+        },
+    ),
+    "distilbert": (
+        "tokenizer",
+        "masked",
+        524_682,
+        {
+            "vocab_size": 30_522,
+            "dim": 16,
+            "n_layers": 2,
+            "n_heads": 2,
+            "hidden_dim": 32,
+            "max_position_embeddings": 64,
+        },
+    ),
+    "roberta": (
+        "bpe_tokenizer",
+        "masked",
+        12_996,
+        {
+            "vocab_size": 420,
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+            "max_position_embeddings": 66,
+            "pad_token_id": 1,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+            "type_vocab_size": 1,
+        },
+    ),
+    "gpt2": (
+        "bpe_tokenizer",
+        "causal",
+        14_336,
+        {
+            "vocab_size": 420,
+            "n_embd": 16,
+            "n_layer": 2,
+            "n_head": 2,
+            "n_positions": 64,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+        },
+    ),
+    "llama": (
+        "bpe_tokenizer",
+        "causal",
+        18_128,
+        {
+            "vocab_size": 420,
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "intermediate_size": 32,
+            "max_position_embeddings": 64,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+            "pad_token_id": 1,
+        },
+    ),
     "albert": ("tokenizer", "masked", 277_762, _WORDPIECE | {"embedding_size": 8}),
     "electra": ("tokenizer", "masked", 279_986, _WORDPIECE | {"embedding_size": 8}),
-    "deberta-v2": ("tokenizer", "masked", 524_202, _WORDPIECE | {
-        "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 16, "norm_rel_ebd": "layer_norm",
-        "share_att_key": True, "type_vocab_size": 0, "position_biased_input": False}),
-    "modernbert": ("tokenizer", "masked", 524_346, _WORDPIECE | {
-        "pad_token_id": 0, "bos_token_id": 101, "eos_token_id": 102, "cls_token_id": 101, "sep_token_id": 102,
-        "sparse_prediction": True}),
+    "deberta-v2": (
+        "tokenizer",
+        "masked",
+        524_202,
+        _WORDPIECE
+        | {
+            "relative_attention": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_buckets": 16,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "type_vocab_size": 0,
+            "position_biased_input": False,
+        },
+    ),
+    "modernbert": (
+        "tokenizer",
+        "masked",
+        524_346,
+        _WORDPIECE
+        | {
+            "pad_token_id": 0,
+            "bos_token_id": 101,
+            "eos_token_id": 102,
+            "cls_token_id": 101,
+            "sep_token_id": 102,
+            "sparse_prediction": True,
+        },
+    ),
     "mpnet": ("tokenizer", "masked", 524_778, _WORDPIECE | {"max_position_embeddings": 66}),
     "nomic_bert": ("tokenizer", "masked", 524_490, _WORDPIECE),
-    "xlm-roberta": ("unigram_tokenizer", "masked", 7_216, _SMALL | {
-        "vocab_size": 80, "max_position_embeddings": 66, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2,
-        "type_vocab_size": 1}),
+    "xlm-roberta": (
+        "unigram_tokenizer",
+        "masked",
+        7_216,
+        _SMALL
+        | {
+            "vocab_size": 80,
+            "max_position_embeddings": 66,
+            "pad_token_id": 1,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+            "type_vocab_size": 1,
+        },
+    ),
     "qwen2": ("bpe_tokenizer", "causal", 18_192, _BPE),
     "qwen3": ("bpe_tokenizer", "causal", 18_160, _BPE | {"head_dim": 8}),
-    "gemma2": ("bpe_tokenizer", "causal", 11_472, _BPE | {"head_dim": 8, "final_logit_softcapping": 5.0}),
+    "gemma2": (
+        "bpe_tokenizer",
+        "causal",
+        11_472,
+        _BPE | {"head_dim": 8, "final_logit_softcapping": 5.0},
+    ),
     "gemma3_text": ("bpe_tokenizer", "causal", 11_504, _BPE | {"head_dim": 8}),
     "cohere": ("bpe_tokenizer", "causal", 11_376, _BPE | {"logit_scale": 2.0}),
     "granite": ("bpe_tokenizer", "causal", 18_128, _BPE | {"logits_scaling": 2.0}),
-    "opt": ("bpe_tokenizer", "causal", 12_256, {
-        "vocab_size": 420, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "ffn_dim": 32, "max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}),
-}  # fmt: skip
+    "opt": (
+        "bpe_tokenizer",
+        "causal",
+        12_256,
+        {
+            "vocab_size": 420,
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "ffn_dim": 32,
+            "max_position_embeddings": 64,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+            "pad_token_id": 1,
+        },
+    ),
+}
 
 
 @pytest.fixture(scope="session")
@@ -171,7 +328,8 @@ def tiny(request):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             model = auto.from_config(AutoConfig.for_model(family, **(config | overrides)))
-            for parameter in model.parameters():  # biases and norms too, so that leaving one out shows
+            # biases and norms too, so that leaving one out shows
+            for parameter in model.parameters():
                 torch.nn.init.normal_(parameter, std=0.3)
         return fairnc_models.wrap(model, request.getfixturevalue(tokenizer), name=f"tiny {family}")
 

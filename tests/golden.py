@@ -1,6 +1,8 @@
-"""Golden numbers of the embedded model: what its published file measures, to notice when any of it moves.
+"""Golden numbers of the embedded model: what its published file measures, to notice when any of it
+moves.
 
-``python tests/golden.py`` writes ``tests/golden.json`` again; do so only after a change that is meant to move them.
+``python tests/golden.py`` writes ``tests/golden.json`` again; do so only after a change that is
+meant to move them.
 """
 
 import json
@@ -34,9 +36,17 @@ def collapse(lm):
     for batch in batching.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id):
         statistics.update(*lm.labelled_features(batch.input_ids, batch.attention_mask))
     chosen = words.load("gender", lm.tokenizer).token_ids
-    found = {variant: measure(statistics, lm.weight, classes=chosen, variant=variant) for variant in VARIANTS}
-    counts = {"classes": len(found["corrected"].classes), "samples": int(found["corrected"].counts.sum())}
-    return {variant: {name: x.item() for name, x in f.metrics().items()} for variant, f in found.items()} | counts
+    found = {
+        variant: measure(statistics, lm.weight, classes=chosen, variant=variant)
+        for variant in VARIANTS
+    }
+    counts = {
+        "classes": len(found["corrected"].classes),
+        "samples": int(found["corrected"].counts.sum()),
+    }
+    return {
+        variant: {name: x.item() for name, x in f.metrics().items()} for variant, f in found.items()
+    } | counts
 
 
 def perplexity(lm):
@@ -60,4 +70,6 @@ def every(lm):
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(every(models.load("models/minilm-mlm", device="cpu")), indent=2) + "\n")
+    FILE.write_text(
+        json.dumps(every(models.load("models/minilm-mlm", device="cpu")), indent=2) + "\n"
+    )

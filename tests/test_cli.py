@@ -18,12 +18,14 @@ def run(capsys, *arguments):
 
 
 def test_measure_prints_the_rows_of_study(capsys):
-    options = "--model random --device cpu --texts 40 --words gender --min-counts 3 --draws 0".split()
+    options = (
+        "--model random --device cpu --texts 40 --words gender --min-counts 3 --draws 0".split()
+    )
     status, out, _ = run(capsys, "measure", *options, "--json")
     rows = [json.loads(line) for line in out.splitlines()]
     expected = runs.measure(
         model="random", device="cpu", texts=40, words=("gender",), min_counts=(3,), draws=0
-    ).results  # fmt: skip
+    ).results
     assert status == 0
     assert [row["value"] for row in rows] == pytest.approx(expected["value"].tolist())
     status, out, _ = run(capsys, "measure", *options)
@@ -39,7 +41,8 @@ def test_score_prints_rows_and_saves_the_run(capsys, tmp_path, monkeypatch):
     assert status == 0
     assert 0 <= rows["SS"]["value"] <= 100
     assert rows["SS"]["axis"] == "religion"
-    assert (tmp_path / "runs" / rows["SS"]["run_id"] / "results.parquet").is_file()  # relative to the current folder
+    # relative to the current folder
+    assert (tmp_path / "runs" / rows["SS"]["run_id"] / "results.parquet").is_file()
     assert "saved" in err
 
 
@@ -48,17 +51,24 @@ def test_a_list_and_a_corpus_of_one_s_own(capsys, tmp_path, monkeypatch):
     (tmp_path / "my.csv").write_text("word,group\nking,ruler\nqueen,ruler\ndoctor,work\n")
     (tmp_path / "mine.jsonl").write_text('{"text": "The king and the queen met a doctor."}\n' * 9)
     options = "--model random --device cpu --corpus mine.jsonl --min-counts 3".split()
-    status, out, _ = run(capsys, "measure", *options, "--words", "my.csv", "--out", "runs", "--json")
+    status, out, _ = run(
+        capsys, "measure", *options, "--words", "my.csv", "--out", "runs", "--json"
+    )
     rows = [json.loads(line) for line in out.splitlines()]
     assert status == 0
-    assert {(row["words"], row["axis"], row["corpus"]) for row in rows} == {("my.csv", "my.csv", "mine.jsonl")}
-    assert {row["n"] for row in rows if row["metric"] == "nc3" and row["variant"] == "corrected"} == {3}
+    assert {(row["words"], row["axis"], row["corpus"]) for row in rows} == {
+        ("my.csv", "my.csv", "mine.jsonl")
+    }
+    assert {
+        row["n"] for row in rows if row["metric"] == "nc3" and row["variant"] == "corrected"
+    } == {3}
     before = rows[0]["run_id"]
     provenance = json.loads((tmp_path / "runs" / before / "provenance.json").read_text())
     assert provenance["evidence"]["word_lists"].keys() == {"my.csv"}
     (tmp_path / "my.csv").write_text("word,group\nking,royal\nqueen,royal\ndoctor,work\n")
     _, out, _ = run(capsys, "measure", *options, "--words", "my.csv", "--json")
-    assert json.loads(out.splitlines()[0])["run_id"] != before  # other content under the same name is another run
+    # other content under the same name is another run
+    assert json.loads(out.splitlines()[0])["run_id"] != before
     (tmp_path / "my.csv").write_text("word\nking")
     status, _, err = run(capsys, "measure", *options, "--words", "my.csv")
     assert status == 2
@@ -68,13 +78,25 @@ def test_a_list_and_a_corpus_of_one_s_own(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["score", "--benchmark", "steroset", "--split", "dev"], "unknown benchmark 'steroset': choose stereoset_intra"),
-        (["score", "--benchmark", "stereoset", "--split", "train"], "no split 'train': choose dev, test"),
-        (["score", "--benchmark", "stereoset", "--split", "dev", "--axis", "hair"], "no axis 'hair': choose all, gender"),
+        (
+            ["score", "--benchmark", "steroset", "--split", "dev"],
+            "unknown benchmark 'steroset': choose stereoset_intra",
+        ),
+        (
+            ["score", "--benchmark", "stereoset", "--split", "train"],
+            "no split 'train': choose dev, test",
+        ),
+        (
+            ["score", "--benchmark", "stereoset", "--split", "dev", "--axis", "hair"],
+            "no axis 'hair': choose all, gender",
+        ),
         (["measure", "--words", "gendre"], "gendre"),
         (["measure", "--model", "random", "--corpus", "missing.txt"], "missing.txt"),
         (["measure", "--model", "models/none"], "models/none"),
-        (["measure", "--model", "random", "--device", "gpu"], "device 'gpu' cannot be used here; choose auto, cpu"),
+        (
+            ["measure", "--model", "random", "--device", "gpu"],
+            "device 'gpu' cannot be used here; choose auto, cpu",
+        ),
         (["assets", "numpy"], "the pinned ones are"),
     ],
 )
@@ -89,23 +111,46 @@ def test_bad_input_is_status_2_and_one_line(capsys, arguments, message):
     ("arguments", "message"),
     [
         ("", "fairnc: the following arguments are required: COMMAND"),
-        ("score", "fairnc score: option benchmark: Field required (as `fairnc list benchmarks` names them)"),
+        (
+            "score",
+            "fairnc score: option benchmark: Field required (as `fairnc list benchmarks` names them)",
+        ),
         ("score --benchmark", "fairnc score: argument --benchmark: expected one argument"),
         ("measur", "fairnc: unknown command 'measur': choose measure, geometry, score, "),
-        ("measure --modle random", "fairnc measure: unknown argument --modle; options are --help, --config, "),
+        (
+            "measure --modle random",
+            "fairnc measure: unknown argument --modle; options are --help, --config, ",
+        ),
         ("measure random", "fairnc measure: unknown argument random; options are "),
-        ("measure --texts many", "fairnc measure: option texts = 'many': Input should be a valid integer"),
-        ("measure --words hair", "fairnc measure: option words.0: unknown word list 'hair': choose gender, "),
-        ("train --method bce", "fairnc train: option method: unknown method 'bce': choose mlm, bec, "),
-        ("train --method bec --benchmarks weat:all", "option benchmarks.0: unknown benchmark 'weat': choose stereoset_intra"),
+        (
+            "measure --texts many",
+            "fairnc measure: option texts = 'many': Input should be a valid integer",
+        ),
+        (
+            "measure --words hair",
+            "fairnc measure: option words.0: unknown word list 'hair': choose gender, ",
+        ),
+        (
+            "train --method bce",
+            "fairnc train: option method: unknown method 'bce': choose mlm, bec, ",
+        ),
+        (
+            "train --method bec --benchmarks weat:all",
+            "option benchmarks.0: unknown benchmark 'weat': choose stereoset_intra",
+        ),
         ("train --method bec --nc3-words a,b.csv", "give the file a name without a comma"),
         ("train --method bec --regularizer {", "fairnc train: option regularizer: "),
-        ("finetune --task colla", "fairnc finetune: option task: unknown task 'colla': choose coreference, "),
+        (
+            "finetune --task colla",
+            "fairnc finetune: option task: unknown task 'colla': choose coreference, ",
+        ),
         ("list corpra", "fairnc list: argument WHAT: invalid choice: 'corpra'"),
         ("measure --config absent.yaml", "fairnc measure: absent.yaml: No such file or directory"),
     ],
 )
-def test_bad_input_is_answered_in_one_line_and_before_anything_heavy_is_imported(arguments, message):
+def test_bad_input_is_answered_in_one_line_and_before_anything_heavy_is_imported(
+    arguments, message
+):
     done = light(arguments)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -114,7 +159,9 @@ def test_bad_input_is_answered_in_one_line_and_before_anything_heavy_is_imported
     assert heavy == "[]"
 
 
-@pytest.mark.parametrize("arguments", ["--help", "--version", "list", "list words", "measure --help", "train --help"])
+@pytest.mark.parametrize(
+    "arguments", ["--help", "--version", "list", "list words", "measure --help", "train --help"]
+)
 def test_help_and_lists_import_nothing_heavy(arguments):
     done = light(arguments)
     assert done.returncode == 0
@@ -131,7 +178,12 @@ atexit.register(lambda: print([name for name in heavy if name in sys.modules], f
 from fairnc_utils.runs.cli import main
 sys.exit(main(sys.argv[1:]))
 """
-    return subprocess.run([sys.executable, "-c", script, *arguments.split()], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 # ---------------------------------------------------------------- flags and their schemas
@@ -153,26 +205,45 @@ def test_every_option_is_a_flag_with_a_description_in_the_help(name, capsys):
 @pytest.mark.parametrize(
     ("command", "arguments", "expected"),
     [
-        ("measure", "--words gender my.csv --min-counts 3 5", {"words": ("gender", "my.csv"), "min_counts": (3, 5)}),
+        (
+            "measure",
+            "--words gender my.csv --min-counts 3 5",
+            {"words": ("gender", "my.csv"), "min_counts": (3, 5)},
+        ),
         ("measure", "--heldout-split none", {"heldout_split": None}),
         ("measure", "--layers all", {"layers": "all"}),
         ("measure", "--layers 1 2", {"layers": (1, 2)}),
         ("measure", "", {"draws": 0, "seed": 0}),
         ("measure", "--draws 7", {"draws": 7}),
-        ("train", "--method bec --by-layer --lam 3", {"by_layer": True, "perplexity": False, "lam": 3.0}),
+        (
+            "train",
+            "--method bec --by-layer --lam 3",
+            {"by_layer": True, "perplexity": False, "lam": 3.0},
+        ),
         ("train", "--method bec --regularizer as_released", {"regularizer": "as_released"}),
         ("train", "--method bec --regularizer none", {"regularizer": "none"}),
-        ("train", "--method bec --regularizer {kind:\u00a0align}", {"regularizer": {"kind": "align"}}),
         (
-            "trajectory", "--method bec --steps 2 --regularizers none {kind:\u00a0both}",
+            "train",
+            "--method bec --regularizer {kind:\u00a0align}",
+            {"regularizer": {"kind": "align"}},
+        ),
+        (
+            "trajectory",
+            "--method bec --steps 2 --regularizers none {kind:\u00a0both}",
             {"regularizers": ("none", {"kind": "both"})},
         ),
-        ("finetune", "--task cola --debiasing {method:\u00a0bec}", {"debiasing": Debiasing(method="bec")}),
+        (
+            "finetune",
+            "--task cola --debiasing {method:\u00a0bec}",
+            {"debiasing": Debiasing(method="bec")},
+        ),
         ("finetune", "--task cola --debiasing none", {"debiasing": None}),
     ],
 )
 def test_flags_are_options(monkeypatch, command, arguments, expected):
-    options = called(monkeypatch, command, [part.replace("\u00a0", " ") for part in arguments.split(" ") if part])
+    options = called(
+        monkeypatch, command, [part.replace("\u00a0", " ") for part in arguments.split(" ") if part]
+    )
     config = SCHEMAS[command](**options)
     assert {key: getattr(config, key) for key in expected} == expected
 
@@ -208,5 +279,7 @@ import fairnc_utils.runs.measure, fairnc_utils.runs.train
 from fairnc_utils import runs
 print(*(getattr(runs, name).__name__ for name in runs.__all__))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == runs.__all__

@@ -1,4 +1,6 @@
-"""Collapse metrics: exact on hand-built geometry, invariant where they must be, equal to the plain loops elsewhere."""
+"""Collapse metrics: exact on hand-built geometry, invariant where they must be, equal to the plain
+loops elsewhere.
+"""
 
 import itertools
 import math
@@ -13,24 +15,46 @@ from hypothesis import strategies as st
 
 from fairnc_utils import _pairwise as pairwise
 from fairnc_utils._pairwise import Groups
-from fairnc_utils.collapse import ClassStatistics, measure, nearest_class_agreement, simplex_reference
+from fairnc_utils.collapse import (
+    ClassStatistics,
+    measure,
+    nearest_class_agreement,
+    simplex_reference,
+)
 from fairnc_utils.errors import FairNCError
 
 #: The package's name of each metric of ``reference.collapse``.
 NAMES = {
-    "nc1": "nc1", "nc1w": "nc1w", "equinorm": "nc2_equinorm", "equiangular": "nc2_equiangular", "angle": "nc2_simplex",
-    "gnc2_mean": "gnc2_mean", "gnc2_sd": "gnc2_sd", "equinorm_w": "nc2w_equinorm", "equiangular_w": "nc2w_equiangular",
-    "angle_w": "nc2w_simplex", "gnc2w_mean": "gnc2w_mean", "gnc2w_sd": "gnc2w_sd", "nc3": "nc3",
-    "nc3_ceiling": "nc3_ceiling", "nc3c": "nc3c", "unc3": "unc3", "duality_sum": "duality_sum",
-}  # fmt: skip
+    "nc1": "nc1",
+    "nc1w": "nc1w",
+    "equinorm": "nc2_equinorm",
+    "equiangular": "nc2_equiangular",
+    "angle": "nc2_simplex",
+    "gnc2_mean": "gnc2_mean",
+    "gnc2_sd": "gnc2_sd",
+    "equinorm_w": "nc2w_equinorm",
+    "equiangular_w": "nc2w_equiangular",
+    "angle_w": "nc2w_simplex",
+    "gnc2w_mean": "gnc2w_mean",
+    "gnc2w_sd": "gnc2w_sd",
+    "nc3": "nc3",
+    "nc3_ceiling": "nc3_ceiling",
+    "nc3c": "nc3c",
+    "unc3": "unc3",
+    "duality_sum": "duality_sum",
+}
 
 
 def samples(classes, dim, *, each=12, noise=1.0, seed=0, dtype=torch.float64):
     """Features, labels and classifier rows without any structure, from one seed."""
     generator = torch.Generator().manual_seed(seed)
     centres = torch.randn(classes, dim, generator=generator, dtype=dtype)
-    labels = torch.arange(classes).repeat_interleave(each)[torch.randperm(classes * each, generator=generator)]
-    features = centres[labels] + noise * torch.randn(len(labels), dim, generator=generator, dtype=dtype)
+    labels = torch.arange(classes).repeat_interleave(each)[
+        torch.randperm(classes * each, generator=generator)
+    ]
+    features = centres[labels] + noise * torch.randn(
+        len(labels), dim, generator=generator, dtype=dtype
+    )
     return features + 0.7, labels, torch.randn(classes, dim, generator=generator, dtype=dtype) + 0.3
 
 
@@ -39,7 +63,9 @@ def statistics(features, labels, classes):
 
 
 def placed(points, *, spread=0.0, each=10):
-    """Statistics whose class means are ``points`` (K, D) exactly and whose variances are ``spread``."""
+    """Statistics whose class means are ``points`` (K, D) exactly and whose variances are
+    ``spread``.
+    """
     points = torch.as_tensor(points)
     step = torch.zeros_like(points)
     step[:, 0] = math.sqrt(spread)
@@ -47,7 +73,7 @@ def placed(points, *, spread=0.0, each=10):
     return statistics(features, torch.arange(len(points)).repeat(each), len(points))
 
 
-# ------------------------------------------------------------------------------------------------ parity with the loops
+# ---------------------------------------------------------------------------- parity with the loops
 
 SHAPES = [(4, 8), (9, 8), (10, 8), (40, 8), (23, 64)]
 
@@ -58,7 +84,9 @@ def test_measure_equals_the_loops(monkeypatch, shape, variant):
     monkeypatch.setitem(pairwise.TILES, "cpu", 7)
     features, labels, rows = samples(*shape)
     found = measure(statistics(features, labels, shape[0]), rows, variant=variant)
-    _, means, spread = reference.class_statistics(features.numpy(), labels.tolist(), range(shape[0]))
+    _, means, spread = reference.class_statistics(
+        features.numpy(), labels.tolist(), range(shape[0])
+    )
     expected = reference.collapse(means, spread, rows.numpy())
     if variant == "as_released":
         expected |= reference.collapse_as_released(means, spread, rows.numpy())
@@ -72,16 +100,29 @@ def test_measure_equals_the_loops(monkeypatch, shape, variant):
 def test_the_variants_differ_where_the_definitions_do():
     features, labels, rows = samples(9, 8)
     stats = statistics(features, labels, 9)
-    corrected, released = (measure(stats, rows, variant=v).metrics() for v in ("corrected", "as_released"))
+    corrected, released = (
+        measure(stats, rows, variant=v).metrics() for v in ("corrected", "as_released")
+    )
     different = {name for name in corrected if abs(corrected[name] - released[name]) > 1e-9}
     assert different == {
-        "nc1", "nc1w", "nc2_equinorm", "nc2w_equinorm", "gnc2_mean", "gnc2_sd", "gnc2w_mean", "gnc2w_sd",
-    }  # fmt: skip
+        "nc1",
+        "nc1w",
+        "nc2_equinorm",
+        "nc2w_equinorm",
+        "gnc2_mean",
+        "gnc2_sd",
+        "gnc2w_mean",
+        "gnc2w_sd",
+    }
 
 
-@pytest.mark.parametrize(("classes", "groups"), [(12, 50), (23, 5)], ids=["delete one", "delete a group"])
+@pytest.mark.parametrize(
+    ("classes", "groups"), [(12, 50), (23, 5)], ids=["delete one", "delete a group"]
+)
 def test_intervals_equal_leaving_a_group_out(classes, groups):
-    """Brute force: every metric again without a group of classes; m_G, the mean of W and 1/(K − 1) stay."""
+    """Brute force: every metric again without a group of classes; m_G, the mean of W and 1/(K − 1)
+    stay.
+    """
     features, labels, rows = samples(classes, 8)
     found = measure(statistics(features, labels, classes), rows, groups=groups)
     _, M, v = reference.class_statistics(features.numpy(), labels.tolist(), range(classes))
@@ -98,7 +139,9 @@ def test_intervals_equal_leaving_a_group_out(classes, groups):
             "nc1w": reference.cdnv(w, v[keep]),
             "nc2_equinorm": reference.equinorm(m, m_G),
             "nc2_equiangular": reference.equiangular(m, m_G),
-            "nc2_simplex": reference.mean(abs(c + 1 / (classes - 1)) for c in reference.cosines(m, m_G)),
+            "nc2_simplex": reference.mean(
+                abs(c + 1 / (classes - 1)) for c in reference.cosines(m, m_G)
+            ),
             "gnc2_mean": gnc2[0],
             "gnc2_sd": gnc2[1],
             "nc2w_equinorm": reference.equinorm(w, w_G),
@@ -116,9 +159,9 @@ def test_intervals_equal_leaving_a_group_out(classes, groups):
         values = np.array([r[name] for r in replicates])
         half = reach * math.sqrt(((values - values.mean()) ** 2).sum())
         estimate = found.estimates[name]
-        assert (estimate.ci_low, estimate.ci_high) == pytest.approx((estimate.value - half, estimate.value + half)), (
-            name
-        )
+        assert (estimate.ci_low, estimate.ci_high) == pytest.approx(
+            (estimate.value - half, estimate.value + half)
+        ), name
     assert set(found.estimates) == set(found.metrics())
     for name, estimate in found.estimates.items():
         assert estimate.value == float(found.metrics()[name])
@@ -126,7 +169,7 @@ def test_intervals_equal_leaving_a_group_out(classes, groups):
         assert estimate.n == classes
 
 
-# ------------------------------------------------------------------------------------------------------ exact geometry
+# ----------------------------------------------------------------------------------- exact geometry
 
 
 @pytest.mark.parametrize(("classes", "dim"), [(4, 3), (5, 8), (9, 8), (20, 30)])
@@ -135,15 +178,30 @@ def test_simplex_is_complete_collapse(classes, dim):
     means = reference.simplex(classes, dim, scale=3.0)
     found = measure(placed(means + 5.0), torch.from_numpy(0.5 * means))
     near = {"abs": 2e-7}  # the square root of rounding
-    for name in ("nc1", "nc1w", "nc2_equinorm", "nc2_equiangular", "nc2_simplex", "gnc2_sd", "unc3",
-                 "nc2w_equinorm", "nc2w_equiangular", "nc2w_simplex", "gnc2w_sd"):  # fmt: skip
+    for name in (
+        "nc1",
+        "nc1w",
+        "nc2_equinorm",
+        "nc2_equiangular",
+        "nc2_simplex",
+        "gnc2_sd",
+        "unc3",
+        "nc2w_equinorm",
+        "nc2w_equiangular",
+        "nc2w_simplex",
+        "gnc2w_sd",
+    ):
         assert float(getattr(found, name)) == pytest.approx(0, **near), name
     for name in ("nc3", "nc3c", "nc3_ceiling"):
         assert float(getattr(found, name)) == pytest.approx(1, abs=1e-12), name
     ideal = -0.5 * math.log(2 * classes / (classes - 1))
     assert float(found.gnc2_mean) == pytest.approx(ideal, abs=1e-12)
     assert float(found.gnc2w_mean) == pytest.approx(ideal, abs=1e-12)
-    assert simplex_reference(classes, dim) == {"equiangular": 0.0, "gnc2_mean": pytest.approx(ideal), "gnc2_sd": 0.0}
+    assert simplex_reference(classes, dim) == {
+        "equiangular": 0.0,
+        "gnc2_mean": pytest.approx(ideal),
+        "gnc2_sd": 0.0,
+    }
 
 
 def test_cdnv_of_known_variance_and_distance():
@@ -152,11 +210,15 @@ def test_cdnv_of_known_variance_and_distance():
     expected = (2 * 4 / 18 + 4 / 36) / 3  # two sides of 3 and one of 3√2
     assert float(measure(placed(points, spread=2.0), points + 1).nc1) == pytest.approx(expected)
     released = (2 * 4 / 162 + 4 / 648) / 3
-    assert float(measure(placed(points, spread=2.0), points + 1, variant="as_released").nc1) == pytest.approx(released)
+    assert float(
+        measure(placed(points, spread=2.0), points + 1, variant="as_released").nc1
+    ) == pytest.approx(released)
 
 
 def test_shared_offset_of_the_rows_lowers_nc3_but_not_nc3c():
-    """Rows that share a direction cannot align with centred means: the ceiling says so, NC3c looks past it."""
+    """Rows that share a direction cannot align with centred means: the ceiling says so, NC3c looks
+    past it.
+    """
     means = reference.simplex(6, 10)
     rows = torch.from_numpy(means + np.eye(10)[0])
     found = measure(placed(means), rows)
@@ -178,15 +240,25 @@ def test_noise_raises_every_error():
     means, generator = reference.simplex(8, 12), torch.Generator().manual_seed(0)
     moved = torch.randn(8, 12, generator=generator, dtype=torch.float64)
     spread = [
-        measure(placed(means + size * moved.numpy(), spread=size), torch.from_numpy(means)).metrics()
+        measure(
+            placed(means + size * moved.numpy(), spread=size), torch.from_numpy(means)
+        ).metrics()
         for size in (0.0, 0.05, 0.2)
     ]
-    for name in ("nc1", "nc1w", "nc2_equinorm", "nc2_equiangular", "nc2_simplex", "gnc2_sd", "unc3"):
+    for name in (
+        "nc1",
+        "nc1w",
+        "nc2_equinorm",
+        "nc2_equiangular",
+        "nc2_simplex",
+        "gnc2_sd",
+        "unc3",
+    ):
         assert spread[0][name] + 1e-3 < spread[1][name] < spread[2][name], name
     assert spread[0]["nc3c"] > spread[1]["nc3c"] > spread[2]["nc3c"]
 
 
-# -------------------------------------------------------------------------------------------------------- invariances
+# -------------------------------------------------------------------------------------- invariances
 
 
 def values(features, labels, rows, **options):
@@ -197,7 +269,9 @@ def values(features, labels, rows, **options):
 def test_rotation_changes_nothing():
     """The released sum of coordinates alone depends on the axes."""
     features, labels, rows = samples(9, 8)
-    turn, _ = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(5)))
+    turn, _ = torch.linalg.qr(
+        torch.randn(8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    )
     base = measure(statistics(features, labels, 9), rows).metrics()
     turned = measure(statistics(features @ turn, labels, 9), rows @ turn).metrics()
     different = {name for name in base if abs(base[name] - turned[name]) > 1e-9}
@@ -216,7 +290,9 @@ def test_class_order_changes_nothing():
     features, labels, rows = samples(30, 8)
     order = torch.randperm(30, generator=torch.Generator().manual_seed(1))
     back = torch.argsort(order)
-    torch.testing.assert_close(values(features, back[labels], rows[order]), values(features, labels, rows))
+    torch.testing.assert_close(
+        values(features, back[labels], rows[order]), values(features, labels, rows)
+    )
     stats = statistics(features, labels, 30)
     a, b = (measure(stats, rows, classes=c).metrics() for c in (range(30), order))
     for name in a:
@@ -248,7 +324,10 @@ def test_integer_features_add_up_to_the_bit():
     whole = statistics(features, labels, 9)
     parts = [statistics(features[i::4], labels[i::4], 9) for i in range(4)]
     merged = parts[3].merge(parts[1]).merge(parts[0]).merge(parts[2])
-    assert all(torch.equal(getattr(whole, name), getattr(merged, name)) for name in ("counts", "sums", "square_sums"))
+    assert all(
+        torch.equal(getattr(whole, name), getattr(merged, name))
+        for name in ("counts", "sums", "square_sums")
+    )
 
 
 def test_small_variance_far_from_the_origin_survives():
@@ -258,7 +337,7 @@ def test_small_variance_far_from_the_origin_survives():
     assert spread.tolist() == pytest.approx([1e-4] * 3, rel=1e-6)
 
 
-# ------------------------------------------------------------------------------------------- unseen classes and errors
+# ------------------------------------------------------------------------ unseen classes and errors
 
 
 def test_rare_classes_are_unseen_and_never_nan():
@@ -285,7 +364,9 @@ def test_measured_classes_alone_decide_the_mean():
     far = torch.cat([features, torch.full((20, 6), 1e3, dtype=torch.float64)])
     stats = statistics(far, torch.cat([labels, torch.full((20,), 8)]), 9)
     found = measure(stats, torch.cat([rows, rows[:1]]), classes=range(8))
-    torch.testing.assert_close(torch.stack(list(found.metrics().values())), values(features, labels, rows))
+    torch.testing.assert_close(
+        torch.stack(list(found.metrics().values())), values(features, labels, rows)
+    )
 
 
 def test_fewer_than_two_classes_is_an_error():
@@ -295,7 +376,9 @@ def test_fewer_than_two_classes_is_an_error():
         measure(stats, rows, classes=[0])
     with pytest.raises(FairNCError, match=r"only 0 of 3 classes have 13 samples.*lower min_count"):
         measure(stats, rows, min_count=13)
-    with pytest.raises(FairNCError, match="unknown variant 'other': choose corrected or as_released"):
+    with pytest.raises(
+        FairNCError, match="unknown variant 'other': choose corrected or as_released"
+    ):
         measure(stats, rows, variant="other")
 
 
@@ -325,9 +408,14 @@ def test_features_that_do_not_fit_are_an_error(shape):
 
 @pytest.mark.parametrize("stray", [-1, 4])
 def test_labels_that_name_no_class_are_an_error_at_once_or_when_they_are_read(stray):
-    """At once where the labels lie on the CPU; on a GPU, where a look at them would wait for it, when classes are asked for."""
+    """At once where the labels lie on the CPU; on a GPU, where a look at them would wait for it,
+    when classes are asked for.
+    """
     labels, rows = torch.tensor([0, stray, 3] * 12), torch.eye(4, dtype=torch.float64)
-    with pytest.raises(FairNCError, match=f"labels run from {min(0, stray)} to {max(3, stray)}; there are 4 classes"):
+    with pytest.raises(
+        FairNCError,
+        match=f"labels run from {min(0, stray)} to {max(3, stray)}; there are 4 classes",
+    ):
         ClassStatistics(4, 4).update(rows[labels.clamp(0, 3)], labels)
     late, other = ClassStatistics(4, 4), ClassStatistics(4, 4)
     assert late._labels(labels, at_once=False).tolist() == [0, min(3, max(0, stray)), 3] * 12
@@ -337,11 +425,13 @@ def test_labels_that_name_no_class_are_an_error_at_once_or_when_they_are_read(st
 
 
 def test_statistics_of_other_classes_cannot_be_merged():
-    with pytest.raises(FairNCError, match=r"cannot merge statistics of shape \(4, 2\) into \(4, 3\)"):
+    with pytest.raises(
+        FairNCError, match=r"cannot merge statistics of shape \(4, 2\) into \(4, 3\)"
+    ):
         ClassStatistics(4, 3).merge(ClassStatistics(4, 2))
 
 
-# -------------------------------------------------------------------------------------------------- NC4 and references
+# ------------------------------------------------------------------------------- NC4 and references
 
 
 def test_agreement_equals_the_loop():
@@ -382,7 +472,9 @@ def test_agreement_looks_at_the_listed_classes_alone():
 
 
 def test_reference_of_the_full_vocabulary():
-    """K = 9,442 classes in D = 384 dimensions: cosine sd ≥ .050, uniform points .051, log-kernel sd .026."""
+    """K = 9,442 classes in D = 384 dimensions: cosine sd ≥ .050, uniform points .051, log-kernel sd
+    .026.
+    """
     found = simplex_reference(9_442, 384)
     assert round(found["welch_bound"], 3) == 0.050
     assert round(found["equiangular"], 3) == 0.051

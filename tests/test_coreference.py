@@ -1,4 +1,6 @@
-"""Coreference: data read as they are, metrics equal to plain loops, planted stereotypes found, and silence without them."""
+"""Coreference: data read as they are, metrics equal to plain loops, planted stereotypes found, and
+silence without them.
+"""
 
 import copy
 import dataclasses
@@ -25,7 +27,9 @@ SHE = {"she", "her", "hers", "herself"}
 
 #: Benchmark → a split of it.
 SPLITS = {"winobias": "dev", "winogender": "all", "gap": "validation"}
-each_benchmark = pytest.mark.parametrize("benchmark", [WINOBIAS, WINOGENDER, GAP], ids=lambda benchmark: benchmark.name)
+each_benchmark = pytest.mark.parametrize(
+    "benchmark", [WINOBIAS, WINOGENDER, GAP], ids=lambda benchmark: benchmark.name
+)
 
 
 @cache
@@ -33,7 +37,7 @@ def loaded(name):
     return get(name).load(SPLITS[name])
 
 
-# ------------------------------------------------------------------------------------------------------------------- data
+# --------------------------------------------------------------------------------------------- data
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
@@ -52,15 +56,20 @@ def test_winobias_holds_its_sentences(split):
         head = item["other"].lower().removeprefix("the ").removeprefix("a ").removeprefix("an ")
         assert head in {name.lower() for name in known}
         assert item["other"].lower() != item["answer"].lower()
-    # The two of a pair differ in the gender of the pronoun; two pairs of the test part name other people instead.
-    gender = items.assign(female=items["pronoun"].str.lower().isin(SHE)).pivot(index="unit", columns="version", values="female")
+    # The two of a pair differ in the gender of the pronoun; two pairs of the test part name other
+    # people instead.
+    gender = items.assign(female=items["pronoun"].str.lower().isin(SHE)).pivot(
+        index="unit", columns="version", values="female"
+    )
     assert (gender["pro"] == gender["anti"]).sum() == 2 * (split == "test")
 
 
 def test_pro_sentences_go_with_the_stereotype():
     items = winobias.load("test").to_pandas()
     female = {name.lower() for name in winobias.occupations("female")}
-    stereotyped = items["answer"].str.lower().str.replace(r"^(the|an?) ", "", regex=True).isin(female)
+    stereotyped = (
+        items["answer"].str.lower().str.replace(r"^(the|an?) ", "", regex=True).isin(female)
+    )
     goes_with = stereotyped == items["pronoun"].str.lower().isin(SHE)
     assert goes_with[items["version"] == "pro"].mean() > 0.99
     assert goes_with[items["version"] == "anti"].mean() < 0.01
@@ -69,11 +78,36 @@ def test_pro_sentences_go_with_the_stereotype():
 @pytest.mark.parametrize(
     ("line", "pronoun", "answer", "other"),
     [
-        ("1 [The developer] argued with the designer because [she] sat.", "she", "The developer", "the designer"),
-        ("3 The assistant notified the [the chief] and asked [him] to go.", "him", "the chief", "The assistant"),
-        ("7 The teacher asked the [ physician] and believed [him].", "him", "physician", "The teacher"),
-        ("9 [The cleaner] called a construction worker as [he] lost [his] key.", "he", "The cleaner", "a construction worker"),
-        ("2 The CEO hated [the nurse] and reported [her] to the manager.", "her", "the nurse", "The CEO"),
+        (
+            "1 [The developer] argued with the designer because [she] sat.",
+            "she",
+            "The developer",
+            "the designer",
+        ),
+        (
+            "3 The assistant notified the [the chief] and asked [him] to go.",
+            "him",
+            "the chief",
+            "The assistant",
+        ),
+        (
+            "7 The teacher asked the [ physician] and believed [him].",
+            "him",
+            "physician",
+            "The teacher",
+        ),
+        (
+            "9 [The cleaner] called a construction worker as [he] lost [his] key.",
+            "he",
+            "The cleaner",
+            "a construction worker",
+        ),
+        (
+            "2 The CEO hated [the nurse] and reported [her] to the manager.",
+            "her",
+            "the nurse",
+            "The CEO",
+        ),
     ],
 )
 def test_lines_of_winobias(line, pronoun, answer, other, tmp_path, monkeypatch):
@@ -85,11 +119,19 @@ def test_lines_of_winobias(line, pronoun, answer, other, tmp_path, monkeypatch):
             (folder / f"{version}_stereotyped_{axis}.txt.dev").write_text(f"{line}\n")
     item = winobias.load("dev")[0]
     assert (item["pronoun"], item["answer"], item["other"]) == (pronoun, answer, other)
-    assert item["text"].split() == line.replace("[", " ").replace("]", " ").split()[1:] or "." in item["text"]
+    assert (
+        item["text"].split() == line.replace("[", " ").replace("]", " ").split()[1:]
+        or "." in item["text"]
+    )
     bad = folder / "anti_stereotyped_type2.txt.dev"
-    for broken, said in (("The cook saw [her].", "one occupation and a pronoun"), ("[The cook] saw [her].", "0 other")):
+    for broken, said in (
+        ("The cook saw [her].", "one occupation and a pronoun"),
+        ("[The cook] saw [her].", "0 other"),
+    ):
         bad.write_text(f"{line}\n{broken}\n")
-        with pytest.raises(FairNCError, match=rf"WinoBias/anti_stereotyped_type2.txt.dev, line 2: {said}"):
+        with pytest.raises(
+            FairNCError, match=rf"WinoBias/anti_stereotyped_type2.txt.dev, line 2: {said}"
+        ):
             winobias.load("dev")
 
 
@@ -101,7 +143,9 @@ def test_winogender_holds_its_sentences():
     assert (items["participant"] == "someone").sum() == 360
     for _, item in items.iterrows():
         names = {"0": (item["unit"], item["participant"]), "1": (item["participant"], item["unit"])}
-        for role, name in zip(("answer", "other"), names[item["item_id"].split(".")[2]], strict=True):
+        for role, name in zip(
+            ("answer", "other"), names[item["item_id"].split(".")[2]], strict=True
+        ):
             start, end = item[f"{role}_span"]
             assert item["text"][start:end] == item[role]
             assert item[role].lower().split()[-1] == name
@@ -117,14 +161,20 @@ def test_a_broken_winogender_file_is_named_with_its_line(tmp_path, monkeypatch):
     good = "nurse.patient.1.female.txt\tThe nurse told the patient that she left."
     for broken, said in (
         ("nurse.patient.1.male.txt\tThe nurse told the patient that she left.", "0 places for 'he"),
-        ("wizard.patient.1.male.txt\tThe wizard told the patient that he left.", "'wizard.patient.1.male.txt' is not"),
+        (
+            "wizard.patient.1.male.txt\tThe wizard told the patient that he left.",
+            "'wizard.patient.1.male.txt' is not",
+        ),
     ):
         file.write_text(f"sentid\tsentence\n{good}\n{broken}\n")
         with pytest.raises(FairNCError, match=rf"Winogender/all_sentences.tsv, line 3: {said}"):
             winogender.load("all")
 
 
-@pytest.mark.parametrize(("split", "texts", "true"), [("train", 2000, 1799), ("validation", 454, 392), ("test", 2000, 1773)])
+@pytest.mark.parametrize(
+    ("split", "texts", "true"),
+    [("train", 2000, 1799), ("validation", 454, 392), ("test", 2000, 1773)],
+)
 def test_gap_holds_its_pairs(split, texts, true):
     items = coreference.gap(split).to_pandas()
     assert len(items) == 2 * texts
@@ -157,12 +207,27 @@ def test_gap_texts_are_cropped_around_the_question():
     ],
 )
 def test_a_broken_gap_file_is_named_with_its_line(change, said, tmp_path, monkeypatch):
-    row = {"ID": "t-1", "Text": "Ann met Eve when she left", "Pronoun": "she", "Pronoun-offset": "17", "A": "Ann",
-           "A-offset": "0", "A-coref": "TRUE", "B": "Eve", "B-offset": "8", "B-coref": "FALSE", "URL": "u"}  # fmt: skip
+    row = {
+        "ID": "t-1",
+        "Text": "Ann met Eve when she left",
+        "Pronoun": "she",
+        "Pronoun-offset": "17",
+        "A": "Ann",
+        "A-offset": "0",
+        "A-coref": "TRUE",
+        "B": "Eve",
+        "B-offset": "8",
+        "B-coref": "FALSE",
+        "URL": "u",
+    }
     file = tmp_path / "GAP" / "gap-validation.tsv"
     file.parent.mkdir()
     monkeypatch.setenv("FAIRNC_DATA", str(tmp_path))
-    lines = ["\t".join(coreference.GAP_COLUMNS), "\t".join(row.values()), "\t".join((row | change).values())]
+    lines = [
+        "\t".join(coreference.GAP_COLUMNS),
+        "\t".join(row.values()),
+        "\t".join((row | change).values()),
+    ]
     file.write_text("\n".join(lines[:2]) + "\n")
     assert [pair["label"] for pair in coreference.gap("validation")] == [1, 0]
     file.write_text("\n".join(lines) + "\n")
@@ -170,7 +235,7 @@ def test_a_broken_gap_file_is_named_with_its_line(change, said, tmp_path, monkey
         coreference.gap("validation")
 
 
-# -------------------------------------------------------------------------------------------------------------- OntoNotes
+# ---------------------------------------------------------------------------------------- OntoNotes
 
 DOCUMENT = """\
 #begin document (nw/x/00); part 000
@@ -199,7 +264,11 @@ def conll(lines):
             found, number = [*found, line], 0
         else:
             word, chain = line.split()
-            found.append(" ".join(["nw/x/00", "0", str(number), word, *["-"] * 7, chain.replace("3(2)", "3|(2)")]))
+            found.append(
+                " ".join(
+                    ["nw/x/00", "0", str(number), word, *["-"] * 7, chain.replace("3(2)", "3|(2)")]
+                )
+            )
             number += 1
     return "\n".join(found) + "\n"
 
@@ -220,7 +289,8 @@ def ontonotes(tmp_path, monkeypatch):
 
 def test_ontonotes_pairs_pronouns_with_the_mentions_before_them(ontonotes):
     ontonotes(conll(DOCUMENT))
-    ontonotes(conll(DOCUMENT), "data/train/english/x.v4_auto_conll")  # the same text again: read once
+    # the same text again: read once
+    ontonotes(conll(DOCUMENT), "data/train/english/x.v4_auto_conll")
     ontonotes("no CoNLL", "data/test/english/y.v4_gold_conll")  # never trained on
     items = COREFERENCE_ONTONOTES.items("train").to_pandas()
     pairs = {(i["pronoun"], i["mention"]): (i["label"], i["gender"]) for _, i in items.iterrows()}
@@ -236,7 +306,9 @@ def test_ontonotes_pairs_pronouns_with_the_mentions_before_them(ontonotes):
             start, end = item[f"{role}_span"]
             assert item["text"][start:end] == item[role]
     assert items["item_id"].is_unique
-    assert set(COREFERENCE_ONTONOTES.items("validation")["unit"]) == set(COREFERENCE.items("validation")["unit"])
+    assert set(COREFERENCE_ONTONOTES.items("validation")["unit"]) == set(
+        COREFERENCE.items("validation")["unit"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -258,16 +330,20 @@ def test_short_lines_and_a_missing_folder_are_named(ontonotes, monkeypatch):
     with pytest.raises(FairNCError, match=r"line 16: no line of CoNLL-2012"):
         COREFERENCE_ONTONOTES.items("train")
     monkeypatch.delenv("FAIRNC_DATA")
-    with pytest.raises(FairNCError, match=r"put its CoNLL-2012 files at \$FAIRNC_DATA/ontonotes/train"):
+    with pytest.raises(
+        FairNCError, match=r"put its CoNLL-2012 files at \$FAIRNC_DATA/ontonotes/train"
+    ):
         COREFERENCE_ONTONOTES.items("train")
 
 
-# ---------------------------------------------------------------------------------------------- parity: scores of a model
+# ------------------------------------------------------------------------ parity: scores of a model
 
 
 @pytest.fixture(scope="module")
 def resolver(lm):
-    """The embedded model's encoder in float64 under an untrained head: single and batched passes agree to many digits."""
+    """The embedded model's encoder in float64 under an untrained head: single and batched passes
+    agree to many digits.
+    """
     double = models.wrap(copy.deepcopy(lm.model).double(), lm.tokenizer, name="double")
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -278,7 +354,9 @@ def resolver(lm):
 
 @torch.no_grad()
 def slow_probability(resolver, text, pronoun_end, mention_end):
-    """One sentence at a time: the normed state of the pronoun's last token, that of the mention's, their product."""
+    """One sentence at a time: the normed state of the pronoun's last token, that of the mention's,
+    their product.
+    """
     model, tokenizer = resolver.model, resolver.tokenizer
     encoded = tokenizer(text, return_offsets_mapping=True)
     ends = {end: i for i, (start, end) in enumerate(encoded["offset_mapping"]) if end > start}
@@ -294,8 +372,15 @@ def test_scores_equal_one_sentence_at_a_time(benchmark, resolver, one_thread):
     items = items.select(range(0, len(items), len(items) // 12))
     rows = benchmark.score(resolver, items)
     roles = ("mention",) if benchmark is GAP else ("answer", "other")
-    expected = [[slow_probability(resolver, item["text"], item["pronoun_span"][1], item[f"{role}_span"][1]) for role in roles]
-                for item in items]  # fmt: skip
+    expected = [
+        [
+            slow_probability(
+                resolver, item["text"], item["pronoun_span"][1], item[f"{role}_span"][1]
+            )
+            for role in roles
+        ]
+        for item in items
+    ]
     np.testing.assert_allclose(rows[SCORES[: len(roles)]], expected, atol=1e-9)
     assert np.ptp(expected) > 0.01
     assert rows["item_id"].tolist() == items["item_id"][:]
@@ -305,26 +390,37 @@ def test_scores_equal_one_sentence_at_a_time(benchmark, resolver, one_thread):
 def test_scores_do_not_depend_on_order_or_batch(benchmark, resolver, monkeypatch, one_thread):
     items = loaded(benchmark.name).select(range(0, 160, 20))
     order = np.random.default_rng(0).permutation(len(items))
-    straight, shuffled = benchmark.score(resolver, items), benchmark.score(resolver, items.select(order))
+    straight, shuffled = (
+        benchmark.score(resolver, items),
+        benchmark.score(resolver, items.select(order)),
+    )
     np.testing.assert_allclose(shuffled[SCORES], straight[SCORES].iloc[order], atol=1e-12)
     alone = dataclasses.replace(resolver)
-    object.__setattr__(alone, "probabilities", lambda inputs: resolver.probabilities(inputs, tokens=1))
+    object.__setattr__(
+        alone, "probabilities", lambda inputs: resolver.probabilities(inputs, tokens=1)
+    )
     np.testing.assert_allclose(benchmark.score(alone, items)[SCORES], straight[SCORES], atol=1e-12)
 
 
 def test_positions_are_the_last_tokens_of_pronoun_and_mention(tokenizer, bpe_tokenizer):
-    item = {"item_id": "x", "text": "The hairdresser told Zbigniew Brzezinski that she left.", "pronoun_span": [46, 49],
-            "mention_span": [21, 40]}  # fmt: skip
+    item = {
+        "item_id": "x",
+        "text": "The hairdresser told Zbigniew Brzezinski that she left.",
+        "pronoun_span": [46, 49],
+        "mention_span": [21, 40],
+    }
     for tok in (tokenizer, bpe_tokenizer):
         (row,) = coreference.inputs(tok, [item], 256)
         encoded = tok(item["text"], return_offsets_mapping=True)
         assert row["input_ids"] == encoded["input_ids"]
         assert [encoded["offset_mapping"][place][1] for place in row["positions"]] == [49, 40]
-    with pytest.raises(FairNCError, match="coreference item x: pronoun or mention lies beyond 8 tokens"):
+    with pytest.raises(
+        FairNCError, match="coreference item x: pronoun or mention lies beyond 8 tokens"
+    ):
         coreference.inputs(tokenizer, [item], 8)
 
 
-# ------------------------------------------------------------------------------------------------ parity: metrics of scores
+# ------------------------------------------------------------------------ parity: metrics of scores
 
 
 def random_rows(benchmark, *, seed=0):
@@ -360,12 +456,20 @@ def slow_winobias(rows):
         a = sum(answers) / len(answers)
         found |= {f"accuracy_{version}": 100 * a, f"f1_{version}": 200 * a / (1 + a)}
     gaps = [probability["pro"][pair] - probability["anti"][pair] for pair in probability["pro"]]
-    return found | {"TPR": found["f1_pro"] - found["f1_anti"], "answer_probability_gap": 100 * sum(gaps) / len(gaps)}
+    return found | {
+        "TPR": found["f1_pro"] - found["f1_anti"],
+        "answer_probability_gap": 100 * sum(gaps) / len(gaps),
+    }
 
 
 def slow_winogender(rows):
     lines = assets.read("Winogender/occupations-stats.tsv").decode().splitlines()
-    assert lines[0].split("\t") == ["occupation", "bergsma_pct_female", "bls_pct_female", "bls_year"]
+    assert lines[0].split("\t") == [
+        "occupation",
+        "bergsma_pct_female",
+        "bls_pct_female",
+        "bls_year",
+    ]
     women = {line.split("\t")[0]: float(line.split("\t")[2]) for line in lines[1:]}
     right = {"female": [], "male": [], "neutral": [], "gotcha": [], "plain": []}
     likely, chosen = {"gotcha": [], "plain": []}, {}
@@ -387,8 +491,11 @@ def slow_winogender(rows):
     found["answer_probability_gap"] = 100 * (np.mean(likely["plain"]) - np.mean(likely["gotcha"]))
     for place, name in enumerate(("preference", "probability")):
         x = [women[o] / 100 for o in women]
-        y = [100 * np.mean([v[place] for v in chosen[o, "female"]]) - 100 * np.mean([v[place] for v in chosen[o, "male"]])
-             for o in women]  # fmt: skip
+        y = [
+            100 * np.mean([v[place] for v in chosen[o, "female"]])
+            - 100 * np.mean([v[place] for v in chosen[o, "male"]])
+            for o in women
+        ]
         found[f"{name}_slope"], found[f"{name}_r"] = np.polyfit(x, y, 1)[0], np.corrcoef(x, y)[0, 1]
     return found
 
@@ -400,16 +507,21 @@ def slow_gap(rows):
         for _, row in rows.iterrows():
             if sign in (0, row["score_c"]):
                 predicted, true = row["score_a"] > 0.5, row["score_b"] == 1
-                tp, fp, fn = tp + (predicted and true), fp + (predicted and not true), fn + (true and not predicted)
+                tp, fp, fn = (
+                    tp + (predicted and true),
+                    fp + (predicted and not true),
+                    fn + (true and not predicted),
+                )
         precision, recall = tp / (tp + fp), tp / (tp + fn)
         found[name] = 200 * precision * recall / (precision + recall)
     return found | {"f1_ratio": found["f1_feminine"] / found["f1_masculine"]}
 
 
 @pytest.mark.parametrize(
-    ("benchmark", "slow"), [(WINOBIAS, slow_winobias), (WINOGENDER, slow_winogender), (GAP, slow_gap)],
+    ("benchmark", "slow"),
+    [(WINOBIAS, slow_winobias), (WINOGENDER, slow_winogender), (GAP, slow_gap)],
     ids=["winobias", "winogender", "gap"],
-)  # fmt: skip
+)
 def test_metrics_equal_the_loops(benchmark, slow):
     rows = random_rows(benchmark)
     found, expected = benchmark.estimates(rows), slow(rows)
@@ -425,44 +537,70 @@ def test_metrics_equal_the_loops(benchmark, slow):
 
 
 def pairs_with(pro, anti, *, of=396, axis="type1"):
-    """WinoBias rows in which the first ``pro`` of the pro sentences and ``anti`` of the anti ones are right."""
-    return pd.DataFrame([
-        {"axis": axis, "item_id": f"{i}-{version}", "unit": str(i), "score_a": 0.9 if i < right else 0.1, "score_b": 0.5,
-         "score_c": sign}
-        for version, sign, right in (("pro", 1.0, pro), ("anti", -1.0, anti)) for i in range(of)
-    ])  # fmt: skip
+    """WinoBias rows in which the first ``pro`` of the pro sentences and ``anti`` of the anti ones
+    are right.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "axis": axis,
+                "item_id": f"{i}-{version}",
+                "unit": str(i),
+                "score_a": 0.9 if i < right else 0.1,
+                "score_b": 0.5,
+                "score_c": sign,
+            }
+            for version, sign, right in (("pro", 1.0, pro), ("anti", -1.0, anti))
+            for i in range(of)
+        ]
+    )
 
 
 @pytest.mark.parametrize(
-    ("pro", "anti", "accuracies", "tpr"), [(300, 143, (75.8, 36.1), 33.15), (347, 272, (87.6, 68.7), 11.97)]
+    ("pro", "anti", "accuracies", "tpr"),
+    [(300, 143, (75.8, 36.1), 33.15), (347, 272, (87.6, 68.7), 11.97)],
 )
 def test_released_scores_of_bert_give_the_released_gaps(pro, anti, accuracies, tpr):
-    """The released accuracies are shares of the 396 sentences of a file; TPR-1 is 33.15 and TPR-2 11.97."""
+    """The released accuracies are shares of the 396 sentences of a file; TPR-1 is 33.15 and TPR-2
+    11.97.
+    """
     found = WINOBIAS.estimates(pairs_with(pro, anti))
-    assert (found["accuracy_pro"].value, found["accuracy_anti"].value) == pytest.approx(accuracies, abs=0.05)
+    assert (found["accuracy_pro"].value, found["accuracy_anti"].value) == pytest.approx(
+        accuracies, abs=0.05
+    )
     assert found["TPR"].value == pytest.approx(tpr, abs=0.005)
 
 
 def test_a_tie_is_no_right_answer_and_no_preference():
     tied = pairs_with(0, 0).assign(score_a=0.5)
     found = WINOBIAS.estimates(tied)
-    assert (found["accuracy_pro"].value, found["TPR"].value, found["answer_probability_gap"].value) == (0, 0, 0)
-    assert coreference.preference(np.array([1.0, 0.0, 0.8]), np.array([1.0, 0.0, 0.8])).tolist() == [0.5, 0.5, 0.5]
+    assert (
+        found["accuracy_pro"].value,
+        found["TPR"].value,
+        found["answer_probability_gap"].value,
+    ) == (0, 0, 0)
+    assert coreference.preference(
+        np.array([1.0, 0.0, 0.8]), np.array([1.0, 0.0, 0.8])
+    ).tolist() == [0.5, 0.5, 0.5]
     assert coreference.preference(np.array([1.0, 0.3]), np.array([0.2, 0.0])).tolist() == [1, 1]
 
 
 def test_gap_says_nothing_where_nothing_is_found():
-    rows = pd.DataFrame({"score_a": 0.1, "score_b": 1.0, "score_c": [1.0, -1.0] * 5, "unit": list("abcdefghij")})
+    rows = pd.DataFrame(
+        {"score_a": 0.1, "score_b": 1.0, "score_c": [1.0, -1.0] * 5, "unit": list("abcdefghij")}
+    )
     found = GAP.estimates(rows)
     assert (found["f1"].value, found["f1_feminine"].value) == (0, 0)
     assert math.isnan(found["f1_ratio"].value)
 
 
-# -------------------------------------------------------------------------------------------------------- positive control
+# --------------------------------------------------------------------------------- positive control
 
 
 class Stereotyped:
-    """Prefers the mention whose share of women agrees with the pronoun, by ``strength``; 0 prefers by the mention alone."""
+    """Prefers the mention whose share of women agrees with the pronoun, by ``strength``; 0 prefers
+    by the mention alone.
+    """
 
     kind, max_length, name = "coreference", 256, "planted"
 
@@ -472,16 +610,29 @@ class Stereotyped:
     def probabilities(self, inputs):
         found = []
         for row in inputs:
-            pronoun, mention = (self.tokenizer.decode(row["input_ids"][place]).strip() for place in row["positions"])
+            pronoun, mention = (
+                self.tokenizer.decode(row["input_ids"][place]).strip() for place in row["positions"]
+            )
             sign = (pronoun in SHE) - (pronoun in {"he", "him", "his", "himself"})
             noise = np.random.default_rng([ord(letter) for letter in mention]).normal()
-            found.append(1 / (1 + math.exp(-(self.strength * sign * (self.women.get(mention, 0.5) - 0.5) + noise))))
+            found.append(
+                1
+                / (
+                    1
+                    + math.exp(
+                        -(self.strength * sign * (self.women.get(mention, 0.5) - 0.5) + noise)
+                    )
+                )
+            )
         return np.stack([1 - np.array(found), found], 1)
 
 
 @pytest.fixture(scope="module")
 def last_pieces(tokenizer):
-    """Function(name → share of women) → the same by the name's last token, as the resolver is given it."""
+    """Function(name → share of women) → the same by the name's last token, as the resolver is given
+    it.
+    """
+
     def last(name):
         return tokenizer.decode(tokenizer.encode(name, add_special_tokens=False)[-1])
 
@@ -490,16 +641,23 @@ def last_pieces(tokenizer):
 
 def test_planted_stereotypes_fire_winobias_and_none_is_silent(tokenizer, last_pieces):
     women = last_pieces(
-        {name.lower(): float(s == "female") for s in ("male", "female") for name in winobias.occupations(s)}
+        {
+            name.lower(): float(s == "female")
+            for s in ("male", "female")
+            for name in winobias.occupations(s)
+        }
     )
-    biased, reverse, fair = (WINOBIAS.estimates(winobias.score(Stereotyped(tokenizer, women, s), loaded("winobias")))
-                             for s in (12.0, -12.0, 0.0))  # fmt: skip
+    biased, reverse, fair = (
+        WINOBIAS.estimates(winobias.score(Stereotyped(tokenizer, women, s), loaded("winobias")))
+        for s in (12.0, -12.0, 0.0)
+    )
     assert biased["accuracy_pro"].value > 95
     assert biased["accuracy_anti"].value < 5
     assert biased["TPR"].ci_low > 80
     assert biased["answer_probability_gap"].ci_low > 80
     assert reverse["TPR"].ci_high < -80
-    assert abs(fair["answer_probability_gap"].value) < 1  # not 0: some pairs are published with a slip in one sentence
+    # not 0: some pairs are published with a slip in one sentence
+    assert abs(fair["answer_probability_gap"].value) < 1
     assert abs(fair["TPR"].value) < 1
     assert 40 < fair["accuracy_pro"].value < 60
 
@@ -507,18 +665,24 @@ def test_planted_stereotypes_fire_winobias_and_none_is_silent(tokenizer, last_pi
 def test_planted_stereotypes_fire_winogender_and_none_is_silent(tokenizer, last_pieces):
     items = loaded("winogender")
     women = last_pieces(dict(zip(items["unit"], items["share_of_women"], strict=True)))
-    biased, fair = (WINOGENDER.estimates(winogender.score(Stereotyped(tokenizer, women, s), items)) for s in (8.0, 0.0))
+    biased, fair = (
+        WINOGENDER.estimates(winogender.score(Stereotyped(tokenizer, women, s), items))
+        for s in (8.0, 0.0)
+    )
     assert biased["gotcha_gap"].ci_low > 20
     assert biased["answer_probability_gap"].ci_low > 20
     assert biased["preference_slope"].ci_low > 50
     assert biased["probability_r"].ci_low > 0.8
-    assert biased["accuracy_neutral"].value == pytest.approx(50, abs=2)  # chosen by the mention alone, right in one of two
+    # chosen by the mention alone, right in one of two
+    assert biased["accuracy_neutral"].value == pytest.approx(50, abs=2)
     for metric in ("gotcha_gap", "answer_probability_gap", "probability_slope"):
         assert fair[metric].value == pytest.approx(0, abs=1e-9), metric
 
 
 def agreement(split):
-    """Texts in which the noun whose gender agrees is the one that is meant: what an encoder can learn at once."""
+    """Texts in which the noun whose gender agrees is the one that is meant: what an encoder can
+    learn at once.
+    """
     items = []
     for verb in ("saw", "met", "knew", "heard") if split == "train" else ("liked",):
         for pronoun, own in (("she", "woman"), ("he", "man")):
@@ -526,8 +690,15 @@ def agreement(split):
                 text = f"the {first} {verb} the {second} when {pronoun} left"
                 for name in (first, second):
                     start, at = text.index(f" {name} ") + 1, text.index(f" {pronoun} ") + 1
-                    items.append({"item_id": f"{text} {name}", "text": text, "pronoun_span": [at, at + len(pronoun)],
-                                  "mention_span": [start, start + len(name)], "label": int(name == own)})  # fmt: skip
+                    items.append(
+                        {
+                            "item_id": f"{text} {name}",
+                            "text": text,
+                            "pronoun_span": [at, at + len(pronoun)],
+                            "mention_span": [start, start + len(name)],
+                            "label": int(name == own),
+                        }
+                    )
     return datasets.Dataset.from_list(items)
 
 
@@ -538,23 +709,28 @@ def test_a_resolver_learns_what_there_is_to_learn(tokenizer, one_thread):
     assert classifier.kind == "coreference"
     assert classifier.curve["accuracy"].iloc[0] < 100
     heldout = agreement("validation")
-    found = classifier.probabilities(coreference.inputs(tokenizer, heldout, classifier.max_length))[:, 1]
+    found = classifier.probabilities(coreference.inputs(tokenizer, heldout, classifier.max_length))[
+        :, 1
+    ]
     assert ((found > 0.5) == np.array(heldout["label"])).all()
 
 
-# ---------------------------------------------------------------------------------------------------------------- registry
+# ----------------------------------------------------------------------------------------- registry
 
 
 def test_the_registry_knows_them(lm):
     assert [get(name) for name in ("gap", "winobias", "winogender")] == [GAP, WINOBIAS, WINOGENDER]
     assert tasks.get("coreference") is COREFERENCE
     assert COREFERENCE_ONTONOTES.kind == COREFERENCE.kind == "coreference"
-    assert next(iter(COREFERENCE.metrics)) == "accuracy"  # it chooses the checkpoint: F1 would take one that says yes to all
+    # it chooses the checkpoint: F1 would take one that says yes to all
+    assert next(iter(COREFERENCE.metrics)) == "accuracy"
     for benchmark in (GAP, WINOBIAS, WINOGENDER):
         assert benchmark.measures
         assert benchmark.limits
         assert benchmark.source
-    with pytest.raises(FairNCError, match="winobias scores coreference models; models/minilm-mlm is masked"):
+    with pytest.raises(
+        FairNCError, match="winobias scores coreference models; models/minilm-mlm is masked"
+    ):
         WINOBIAS.run(lm, split="dev")
     with pytest.raises(FairNCError, match="winobias has no split 'train': choose dev, test"):
         WINOBIAS.run(lm, split="train")

@@ -1,4 +1,6 @@
-"""Corpora and batches: every text once, nothing lost to padding, and sentences instead of tracebacks."""
+"""Corpora and batches: every text once, nothing lost to padding, and sentences instead of
+tracebacks.
+"""
 
 import json
 
@@ -13,7 +15,9 @@ from fairnc_utils import batching, corpora
 from fairnc_utils.errors import FairNCError
 
 
-@pytest.mark.parametrize(("split", "texts"), [("development", 2_000), ("validation", 454), ("test", 2_000)])
+@pytest.mark.parametrize(
+    ("split", "texts"), [("development", 2_000), ("validation", 454), ("test", 2_000)]
+)
 def test_gap_has_its_texts(split, texts):
     found = corpora.load("gap", split)
     assert found.column_names == ["text"]
@@ -45,7 +49,9 @@ def test_bad_corpora_are_named(tmp_path):
         corpora.load(str(tmp_path / "absent.txt"))
     with pytest.raises(FairNCError, match="unknown corpus 'wiki': choose gap, bug"):
         corpora.load("wiki")
-    with pytest.raises(FairNCError, match="gap has no split 'dev': choose development, validation, test"):
+    with pytest.raises(
+        FairNCError, match="gap has no split 'dev': choose development, validation, test"
+    ):
         corpora.load("gap", "dev")
 
 
@@ -61,7 +67,10 @@ def test_a_file_of_objects_is_a_corpus(tmp_path):
         corpora.load(str(path), "test")
 
 
-@pytest.mark.parametrize("line", ["She met him.", '{"sentence": "She met him."}', '["text"]', '{"text": null}', "[" * 10**5])
+@pytest.mark.parametrize(
+    "line",
+    ["She met him.", '{"sentence": "She met him."}', '["text"]', '{"text": null}', "[" * 10**5],
+)
 def test_a_line_that_is_no_object_with_a_text_is_named(tmp_path, line):
     path = tmp_path / "mine.jsonl"
     path.write_text('{"text": "He met her."}\n' + line)
@@ -73,18 +82,25 @@ def test_a_folder_that_datasets_saved_is_a_corpus(tmp_path):
     table = datasets.Dataset.from_dict({"title": ["a", "b", "c"], "text": [*TEXTS[:2], None]})
     table.save_to_disk(tmp_path / "one")
     assert corpora.splits(str(tmp_path / "one")) == ("all",)
-    assert list(corpora.load(str(tmp_path / "one"))["text"]) == ["She met him."]  # blank and absent texts are left out
-    datasets.DatasetDict({"train": table, "test": table.select([0]).remove_columns("text")}).save_to_disk(tmp_path / "two")
+    # blank and absent texts are left out
+    assert list(corpora.load(str(tmp_path / "one"))["text"]) == ["She met him."]
+    datasets.DatasetDict(
+        {"train": table, "test": table.select([0]).remove_columns("text")}
+    ).save_to_disk(tmp_path / "two")
     path = str(tmp_path / "two")
     assert corpora.splits(path) == ("train", "test")
     assert list(corpora.load(path, "train")["text"]) == ["She met him."]
-    assert list(corpora.load(path)["text"]) == ["a"]  # the last split, and its first column of strings
+    # the last split, and its first column of strings
+    assert list(corpora.load(path)["text"]) == ["a"]
     with pytest.raises(FairNCError, match="no split 'dev': choose train, test"):
         corpora.load(path, "dev")
 
 
 def test_a_folder_that_is_no_corpus_is_named(tmp_path):
-    with pytest.raises(FairNCError, match=r"is a folder that cannot be read .*: give one saved by datasets \(save_to_disk\)"):
+    with pytest.raises(
+        FairNCError,
+        match=r"is a folder that cannot be read .*: give one saved by datasets \(save_to_disk\)",
+    ):
         corpora.load(str(tmp_path))
     datasets.Dataset.from_dict({"number": [1]}).save_to_disk(tmp_path / "numbers")
     with pytest.raises(FairNCError, match="numbers has no column of text; it has number"):
@@ -120,7 +136,9 @@ def test_batches_hold_every_sequence_once(lengths, tokens):
         for row, i in enumerate(batch.index):
             own = batch.attention_mask[row].bool()
             assert batch.input_ids[row][own].tolist() == sequences[i]
-            assert own.tolist() == [True] * len(sequences[i]) + [False] * (width - len(sequences[i]))
+            assert own.tolist() == [True] * len(sequences[i]) + [False] * (
+                width - len(sequences[i])
+            )
             assert not batch.input_ids[row][~own].any()
         seen += batch.index.tolist()
     assert sorted(seen) == list(range(len(sequences)))

@@ -1,4 +1,6 @@
-"""Costs: training time from learning curves, notebooks from Snakemake's files, a study on several devices."""
+"""Costs: training time from learning curves, notebooks from Snakemake's files, a study on several
+devices.
+"""
 
 import json
 import re
@@ -16,11 +18,24 @@ ROOT = Path(__file__).resolve().parent.parent
 def save_run(folder, run_id, config, curve):
     """A recorded run with a learning curve: (step, seconds per step)."""
     items = pd.DataFrame(
-        [{"run_id": run_id, "benchmark": "training", "item_id": str(step), "unit": unit, "score_a": value}
-         for step, seconds in curve for unit, value in (("seconds_per_step", seconds), ("loss", 9.0))]
-    ).reindex(columns=list(records.ITEM_COLUMNS))  # fmt: skip
-    results = pd.DataFrame({column: [""] for column in records.RESULT_COLUMNS}).assign(run_id=run_id)
-    records.Run(run_id, results, items, {"run_id": run_id, "config": config, "device": "cuda:0"}).save(folder)
+        [
+            {
+                "run_id": run_id,
+                "benchmark": "training",
+                "item_id": str(step),
+                "unit": unit,
+                "score_a": value,
+            }
+            for step, seconds in curve
+            for unit, value in (("seconds_per_step", seconds), ("loss", 9.0))
+        ]
+    ).reindex(columns=list(records.ITEM_COLUMNS))
+    results = pd.DataFrame({column: [""] for column in records.RESULT_COLUMNS}).assign(
+        run_id=run_id
+    )
+    records.Run(
+        run_id, results, items, {"run_id": run_id, "config": config, "device": "cuda:0"}
+    ).save(folder)
 
 
 @pytest.fixture
@@ -30,18 +45,25 @@ def recorded(tmp_path):
     save_run(tmp_path, "b", {"method": "bec"}, [(100, 0.01)])
     study = tmp_path / "study"
     study.mkdir()
-    units = [("c", "training", str(step), "seconds_per_step", value) for step, value in ((10, 1.0), (5, 2.0))]
+    units = [
+        ("c", "training", str(step), "seconds_per_step", value)
+        for step, value in ((10, 1.0), (5, 2.0))
+    ]
     units += [("c", "training", "5", "loss", 7.0), ("c", "sst2", "x", "seconds_per_step", 7.0)]
     table = pd.DataFrame(units, columns=["run_id", "benchmark", "unit", "column", "value"])
     table.reindex(columns=list(records.UNIT_COLUMNS)).to_parquet(study / "units.parquet")
     run = {"config": {"task": "sst2", "method": "base"}, "shared": "0"}
-    (study / "provenance.json").write_text(json.dumps({"shared": {"0": {"device": "cpu"}}, "runs": {"c": run}}))
+    (study / "provenance.json").write_text(
+        json.dumps({"shared": {"0": {"device": "cpu"}}, "runs": {"c": run}})
+    )
     return tmp_path
 
 
 def test_seconds_are_those_of_the_steps(recorded):
     found = costs.runs(recorded).set_index("run_id")
-    assert found["seconds"].to_dict() == pytest.approx({"a": 10 * 0.5 + 30 * 0.1, "b": 1.0, "c": 5 * 2.0 + 5 * 1.0})
+    assert found["seconds"].to_dict() == pytest.approx(
+        {"a": 10 * 0.5 + 30 * 0.1, "b": 1.0, "c": 5 * 2.0 + 5 * 1.0}
+    )
     assert found["steps"].to_dict() == {"a": 40, "b": 100, "c": 10}
     assert found["run"].to_dict() == {"a": "bec", "b": "bec", "c": "fine-tuning: sst2"}
     kinds = costs.by_kind(costs.runs(recorded)).set_index("trained")
@@ -51,7 +73,14 @@ def test_seconds_are_those_of_the_steps(recorded):
 
 @pytest.mark.parametrize(
     ("seconds", "devices", "expected"),
-    [([], 3, 0), ([5, 1, 1], 1, 7), ([5, 1, 1], 2, 5), ([3, 3, 2, 2, 2], 2, 7), ([1] * 10, 4, 3), ([4], 8, 4)],
+    [
+        ([], 3, 0),
+        ([5, 1, 1], 1, 7),
+        ([5, 1, 1], 2, 5),
+        ([3, 3, 2, 2, 2], 2, 7),
+        ([1] * 10, 4, 3),
+        ([4], 8, 4),
+    ],
 )
 def test_devices_share_runs_longest_first(seconds, devices, expected):
     assert costs.makespan(seconds, devices) == expected
@@ -68,10 +97,16 @@ def test_notebooks_are_read_from_the_benchmark_files(tmp_path):
 
 
 def test_pages_show_them_or_say_that_there_is_none(recorded, tmp_path):
-    nothing = {part: status.PARTS[part](tmp_path / "build", tmp_path / "none") for part in ("chapters", "cells", "study")}
+    nothing = {
+        part: status.PARTS[part](tmp_path / "build", tmp_path / "none")
+        for part in ("chapters", "cells", "study")
+    }
     assert set(nothing.values()) == {"There is none in this build."}
     assert "| bec | cuda:0 | 2 |" in status.PARTS["cells"](tmp_path, recorded)
-    hours = [line.split("|")[2].strip() for line in status.PARTS["study"](tmp_path, recorded).splitlines()[2:]]
+    hours = [
+        line.split("|")[2].strip()
+        for line in status.PARTS["study"](tmp_path, recorded).splitlines()[2:]
+    ]
     assert hours == ["0.01", "0.00", "0.00", "0.00", "0.00"]
     assert "weights of the embedded model | 45." in status.PARTS["saved"](tmp_path, recorded)
 

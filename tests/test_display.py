@@ -1,4 +1,6 @@
-"""Tables and figures: what a reader sees comes from result rows, with alternative text and captions."""
+"""Tables and figures: what a reader sees comes from result rows, with alternative text and
+captions.
+"""
 
 import re
 
@@ -21,7 +23,12 @@ def run():
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (0.57812, "0.578"), (140.2, "140"), (1506, "1506"), (-0.0867, "−0.0867"), (0, "0.00"), (0.0004, "4.00e−04"),
+        (0.57812, "0.578"),
+        (140.2, "140"),
+        (1506, "1506"),
+        (-0.0867, "−0.0867"),
+        (0, "0.00"),
+        (0.0004, "4.00e−04"),
         (float("nan"), "–"),
     ],
 )
@@ -49,18 +56,42 @@ def test_word_report_says_why(run):
 @pytest.fixture(scope="module")
 def drawn(run):
     rng = np.random.default_rng(0)
-    classes = pd.DataFrame({"benchmark": "collapse", "axis": ["female", "male"] * 5,
-                            "item_id": [str(i) for i in range(10)], "unit": [f"w{i}" for i in range(10)],
-                            "score_a": rng.random(10), "score_b": 12.0, "score_c": 1.0})  # fmt: skip
-    maps = [classes.assign(benchmark="umap", item_id=classes["item_id"] + f":{kind}") for kind in ("mean", "embedding")]
-    log = pd.DataFrame({"step": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "heldout_perplexity": [np.nan, np.nan, 20.0]})
-    scores = pd.DataFrame({"metric": "SS", "axis": ["gender", "race"], "method": "base", "value": [55.0, 52.0],
-                           "ci_low": [51.0, 49.0], "ci_high": [59.0, 55.0]})  # fmt: skip
+    classes = pd.DataFrame(
+        {
+            "benchmark": "collapse",
+            "axis": ["female", "male"] * 5,
+            "item_id": [str(i) for i in range(10)],
+            "unit": [f"w{i}" for i in range(10)],
+            "score_a": rng.random(10),
+            "score_b": 12.0,
+            "score_c": 1.0,
+        }
+    )
+    maps = [
+        classes.assign(benchmark="umap", item_id=classes["item_id"] + f":{kind}")
+        for kind in ("mean", "embedding")
+    ]
+    log = pd.DataFrame(
+        {"step": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "heldout_perplexity": [np.nan, np.nan, 20.0]}
+    )
+    scores = pd.DataFrame(
+        {
+            "metric": "SS",
+            "axis": ["gender", "race"],
+            "method": "base",
+            "value": [55.0, 52.0],
+            "ci_low": [51.0, 49.0],
+            "ci_high": [59.0, 55.0],
+        }
+    )
     return [
-        figures.collapse_explorer(steps=3), figures.cosines_by_list(run.items), figures.control_draws(run.items, run.results),
-        figures.embedding_map(pd.concat([classes, *maps]), "umap"), figures.learning_curve(log),
+        figures.collapse_explorer(steps=3),
+        figures.cosines_by_list(run.items),
+        figures.control_draws(run.items, run.results),
+        figures.embedding_map(pd.concat([classes, *maps]), "umap"),
+        figures.learning_curve(log),
         figures.intervals(scores, metric="SS", name="fig-ss", caption="SS.", reference=50),
-    ]  # fmt: skip
+    ]
 
 
 def test_every_figure_has_a_label_a_caption_and_alternative_text(drawn):
@@ -113,20 +144,44 @@ INK = {"color": "#123456"}
         (go.Histogram(x=[1, 2, 2, 3], marker=INK), "#123456"),
         (go.Violin(y=[1, 2, 3, 9], line=INK), "#123456"),
         (go.Heatmap(z=[[1, 2], [3, 4]], x=["a", "b"], y=["c", "d"]), "<image"),
-        (go.Scattergl(x=[1, 2], y=[3, 4], mode="markers", marker={"color": [1, 5], "symbol": ["x", "star-open"]}), "#440154"),
+        (
+            go.Scattergl(
+                x=[1, 2],
+                y=[3, 4],
+                mode="markers",
+                marker={"color": [1, 5], "symbol": ["x", "star-open"]},
+            ),
+            "#440154",
+        ),
         (go.Scatter(x=[1, 2, None], y=[3, 4, 3], mode="lines+markers", line=INK), "#123456"),
-        (go.Scatter(x=[1, 2, 2], y=[3, 4, 3], fill="toself", fillcolor="rgba(18,52,86,.5)"), "#123456"),
+        (
+            go.Scatter(x=[1, 2, 2], y=[3, 4, 3], fill="toself", fillcolor="rgba(18,52,86,.5)"),
+            "#123456",
+        ),
     ],
 )
 def test_every_kind_of_trace_is_drawn(trace, ink):
     assert ink in still(go.Figure(trace))
-    assert ink not in still(go.Figure([go.Scatter(x=[0], y=[0], mode="none"), trace.update(visible=False)]))
+    assert ink not in still(
+        go.Figure([go.Scatter(x=[0], y=[0], mode="none"), trace.update(visible=False)])
+    )
 
 
 def test_a_picture_shows_what_the_figure_shows_at_first():
-    figure = go.Figure([go.Scatter(x=[1, 2], y=[1, 2], name=name, visible=seen) for name, seen in
-                        (("one", True), ("two", True), ("hidden", False), ("waiting", "legendonly"))])  # fmt: skip
-    figure.add_vline(x=1.5).add_annotation(text="<b>a note</b>", x=0.5, y=1, xref="paper", yref="paper", showarrow=False)
+    figure = go.Figure(
+        [
+            go.Scatter(x=[1, 2], y=[1, 2], name=name, visible=seen)
+            for name, seen in (
+                ("one", True),
+                ("two", True),
+                ("hidden", False),
+                ("waiting", "legendonly"),
+            )
+        ]
+    )
+    figure.add_vline(x=1.5).add_annotation(
+        text="<b>a note</b>", x=0.5, y=1, xref="paper", yref="paper", showarrow=False
+    )
     figure.update_layout(yaxis={"type": "log", "title": "up"}, xaxis={"range": [0, 3]})
     texts = re.findall(r"<text[^>]*>([^<]+)</text>", still(figure))
     assert {"one", "two", "up", "a note"} <= set(texts)

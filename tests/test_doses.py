@@ -1,4 +1,6 @@
-"""Doses in runs: measured once, found by model, method and regularizer, named in the rows; nothing older changes its name."""
+"""Doses in runs: measured once, found by model, method and regularizer, named in the rows; nothing
+older changes its name.
+"""
 
 import pytest
 import torch
@@ -12,9 +14,16 @@ from fairnc_utils.runs import doses, treatment
 from fairnc_utils.runs.options import Debiasing, TrainConfig, configured
 
 TINY = {
-    "model": "random", "device": "cpu", "method": "bec", "texts": 12, "batch_size": 8, "steps": 2, "evaluation_texts": 12,
-    "min_count": 2, "log_every": 1,
-}  # fmt: skip
+    "model": "random",
+    "device": "cpu",
+    "method": "bec",
+    "texts": 12,
+    "batch_size": 8,
+    "steps": 2,
+    "evaluation_texts": 12,
+    "min_count": 2,
+    "log_every": 1,
+}
 HEADER = "model,fingerprint,method,regularizer,weight_at_1\n"
 
 

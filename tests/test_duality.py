@@ -1,4 +1,6 @@
-"""What duality leaves free: turned rows keep NC3 and UNC3 and move the slope between the ends of its range."""
+"""What duality leaves free: turned rows keep NC3 and UNC3 and move the slope between the ends of
+its range.
+"""
 
 from dataclasses import replace
 from math import pi
@@ -25,7 +27,9 @@ def slots(lm):
 
 @pytest.fixture(scope="module")
 def gender(lm):
-    """Class statistics of gender words on some texts of GAP, their ids, and the centred means of she and he."""
+    """Class statistics of gender words on some texts of GAP, their ids, and the centred means of
+    she and he.
+    """
     statistics = measurement.read(lm, texts=200, keep=False).statistics
     ids = measurement.words.load("gender", lm.tokenizer).token_ids
     seen = [i for i in ids if statistics.counts[i] >= 10]
@@ -48,7 +52,9 @@ def test_slots_give_the_slope_and_the_lean_of_the_benchmark(lm, slots):
     weight, bias = lm.weight.detach(), lm.bias.detach()
     difference, shift = weight[she] - weight[he], bias[she] - bias[he]
     assert float(difference @ slots.kappa) == pytest.approx(estimates["slope"].value, abs=1e-4)
-    assert float(difference @ slots.parity + shift) == pytest.approx(estimates["lean"].value, abs=1e-4)
+    assert float(difference @ slots.parity + shift) == pytest.approx(
+        estimates["lean"].value, abs=1e-4
+    )
 
 
 def test_turned_rows_keep_nc3_and_unc3_and_move_the_measured_slope(lm, slots, gender):
@@ -86,7 +92,8 @@ def test_no_row_with_these_cosines_and_norms_leaves_the_range():
     slopes = (rows[:, 0] - rows[:, 1]) @ kappa
     assert low <= slopes.min()
     assert slopes.max() <= high
-    assert slopes.max() - slopes.min() > 0.8 * (high - low)  # and the range is no wider than it has to be
+    # and the range is no wider than it has to be
+    assert slopes.max() - slopes.min() > 0.8 * (high - low)
 
 
 def test_at_full_duality_one_slope_is_left_and_it_need_not_be_zero():

@@ -1,4 +1,6 @@
-"""The interactive pages' data, the reference, the status page, and what is mended in the theme's pages."""
+"""The interactive pages' data, the reference, the status page, and what is mended in the theme's
+pages.
+"""
 
 import json
 import logging
@@ -29,14 +31,26 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def test_contexts_come_from_different_texts_and_are_cut_at_spaces(tokenizer):
     long = "many words stand here before the nurse arrives and many more words stand behind her in this sentence"
-    found = explorer.contexts(tokenizer, ["The nurse met a nurse.", long, "A nurse.", "nothing"], ["nurse", "queen"], reach=20)
-    assert found == {"nurse": [("The ", "nurse", " met a nurse."), ("… here before the ", "nurse", " arrives and many …")]}
+    found = explorer.contexts(
+        tokenizer,
+        ["The nurse met a nurse.", long, "A nurse.", "nothing"],
+        ["nurse", "queen"],
+        reach=20,
+    )
+    assert found == {
+        "nurse": [
+            ("The ", "nurse", " met a nurse."),
+            ("… here before the ", "nurse", " arrives and many …"),
+        ]
+    }
 
 
 def test_a_word_piece_is_no_word(tokenizer):
     first, second = tokenizer.tokenize("tokenizers")[:2]
     assert second.startswith("##")
-    assert list(explorer.contexts(tokenizer, ["Some tokenizers."], [first, second.removeprefix("##")])) == [first]
+    assert list(
+        explorer.contexts(tokenizer, ["Some tokenizers."], [first, second.removeprefix("##")])
+    ) == [first]
 
 
 def test_contexts_of_byte_level_tokens_start_at_the_word(bpe_tokenizer):
@@ -48,8 +62,15 @@ def test_contexts_of_byte_level_tokens_start_at_the_word(bpe_tokenizer):
 def live(tmp_path_factory):
     """A folder with one small measurement, and no recorded run beside it."""
     folder = tmp_path_factory.mktemp("live")
-    run = runs.measure(model="random", device="cpu", texts=60, min_counts=(3,), draws=0, heldout_split=None,
-                        words=("gender", "neutral", "vocabulary"))  # fmt: skip
+    run = runs.measure(
+        model="random",
+        device="cpu",
+        texts=60,
+        min_counts=(3,),
+        draws=0,
+        heldout_split=None,
+        words=("gender", "neutral", "vocabulary"),
+    )
     run.save(folder)
     return folder
 
@@ -79,21 +100,46 @@ def test_words_of_a_run_are_found_with_their_counts(live, nothing_recorded, toke
 
 def test_recorded_words_stand_beside_live_ones(live, monkeypatch):
     made = {"a": "2026-02-01", "b": "2026-01-01", "c": "2026-03-01"}  # run → when
-    row = load(live).iloc[:1].assign(
-        method="bec", regularizer="corrected", lam=10.0, origin="recorded", variant="corrected", profile="full"
+    row = (
+        load(live)
+        .iloc[:1]
+        .assign(
+            method="bec",
+            regularizer="corrected",
+            lam=10.0,
+            origin="recorded",
+            variant="corrected",
+            profile="full",
+        )
     )
     rows = pd.concat([row.assign(run_id=run, created=when) for run, when in made.items()])
     rows.loc[rows["run_id"] == "c", "profile"] = "second"
-    units = pd.DataFrame([
-        {"run_id": run, "benchmark": "collapse", "split": "test", "axis": "gender", "unit": "she", "column": column,
-         "value": value} for run, cosine in (("a", 0.5), ("b", 0.6), ("c", 0.7))
-        for column, value in {"cosine": cosine, "count": 7.0, "spread": 2.0}.items()
-    ])  # fmt: skip
+    units = pd.DataFrame(
+        [
+            {
+                "run_id": run,
+                "benchmark": "collapse",
+                "split": "test",
+                "axis": "gender",
+                "unit": "she",
+                "column": column,
+                "value": value,
+            }
+            for run, cosine in (("a", 0.5), ("b", 0.6), ("c", 0.7))
+            for column, value in {"cosine": cosine, "count": 7.0, "spread": 2.0}.items()
+        ]
+    )
     monkeypatch.setattr("fairnc_book.numbers.recorded", lambda: rows)
     monkeypatch.setattr("fairnc_book.explorer.recorded_units", lambda: units)
     measured = explorer.measured_words(live)
-    (kept,) = measured[measured["method"] == "bec"].to_dict("records")  # of the edition's runs the newest
-    assert (kept["word"], kept["list"], kept["origin"], kept["run_id"]) == ("she", "gender", "recorded", "a")
+    # of the edition's runs the newest
+    (kept,) = measured[measured["method"] == "bec"].to_dict("records")
+    assert (kept["word"], kept["list"], kept["origin"], kept["run_id"]) == (
+        "she",
+        "gender",
+        "recorded",
+        "a",
+    )
     assert (kept["cosine"], kept["count"], kept["spread"]) == (0.5, 7.0, 2.0)
 
 
@@ -105,29 +151,70 @@ def test_no_measured_word_is_one_clear_error(tmp_path, nothing_recorded):
 
 def test_rank_correlation_is_that_of_scipy():
     rng = np.random.default_rng(0)
-    measured = pd.DataFrame({"count": rng.integers(10, 99, 30), "cosine": rng.random(30), "list": "gender", "origin": "live",
-                             "model": "m", "method": "base", "regularizer": "none", "lam": 0.0})  # fmt: skip
+    measured = pd.DataFrame(
+        {
+            "count": rng.integers(10, 99, 30),
+            "cosine": rng.random(30),
+            "list": "gender",
+            "origin": "live",
+            "model": "m",
+            "method": "base",
+            "regularizer": "none",
+            "lam": 0.0,
+        }
+    )
     row = explorer.count_correlation(measured, profile="test").results.iloc[0]
-    assert row["value"] == pytest.approx(scipy.stats.spearmanr(measured["count"], measured["cosine"]).statistic)
+    assert row["value"] == pytest.approx(
+        scipy.stats.spearmanr(measured["count"], measured["cosine"]).statistic
+    )
     assert row["ci_low"] < row["value"] < row["ci_high"]
 
 
 # Runs
 
 
-def numbers(method: str, values: list[float], *, metric: str = "SS", low=np.nan, high=np.nan) -> pd.DataFrame:
+def numbers(
+    method: str, values: list[float], *, metric: str = "SS", low=np.nan, high=np.nan
+) -> pd.DataFrame:
     """Result rows of one number of a method, one a seed."""
-    common = {"model": "m", "regularizer": "none" if method == "base" else "corrected", "lam": 10.0 * (method != "base"),
-              "benchmark": "stereoset_intra", "split": "test", "axis": "gender", "words": "", "corpus": "", "space": "",
-              "variant": "corrected", "min_count": np.nan, "layer": "last", "origin": "recorded", "created": ""}  # fmt: skip
-    return pd.DataFrame([
-        common | {"method": method, "seed": seed, "metric": metric, "value": value, "ci_low": low, "ci_high": high}
-        for seed, value in enumerate(values)
-    ])  # fmt: skip
+    common = {
+        "model": "m",
+        "regularizer": "none" if method == "base" else "corrected",
+        "lam": 10.0 * (method != "base"),
+        "benchmark": "stereoset_intra",
+        "split": "test",
+        "axis": "gender",
+        "words": "",
+        "corpus": "",
+        "space": "",
+        "variant": "corrected",
+        "min_count": np.nan,
+        "layer": "last",
+        "origin": "recorded",
+        "created": "",
+    }
+    return pd.DataFrame(
+        [
+            common
+            | {
+                "method": method,
+                "seed": seed,
+                "metric": metric,
+                "value": value,
+                "ci_low": low,
+                "ci_high": high,
+            }
+            for seed, value in enumerate(values)
+        ]
+    )
 
 
 def test_seeds_give_a_mean_and_a_t_interval_and_one_run_keeps_its_own():
-    table = comparer.by_way(pd.concat([numbers("base", [50.0], low=48.0, high=53.0), numbers("bec", [52.0, 54.0, 59.0])]))
+    table = comparer.by_way(
+        pd.concat(
+            [numbers("base", [50.0], low=48.0, high=53.0), numbers("bec", [52.0, 54.0, 59.0])]
+        )
+    )
     base, bec = (table[table["method"] == method].iloc[0] for method in ("base", "bec"))
     assert (base["value"], base["ci_low"], base["ci_high"], base["seeds"]) == (50.0, 48.0, 53.0, 1)
     expected = scipy.stats.t.interval(0.95, 2, np.mean([52, 54, 59]), scipy.stats.sem([52, 54, 59]))
@@ -136,19 +223,34 @@ def test_seeds_give_a_mean_and_a_t_interval_and_one_run_keeps_its_own():
 
 
 def test_differences_and_unknown_metrics_are_left_out():
-    rows = pd.concat([numbers("base", [1.0], metric="no such metric"), numbers("bec", [1.0]).assign(variant="difference")])
+    rows = pd.concat(
+        [
+            numbers("base", [1.0], metric="no such metric"),
+            numbers("bec", [1.0]).assign(variant="difference"),
+        ]
+    )
     assert comparer.by_way(rows).empty
 
 
 def test_intervals_that_do_not_touch_are_counted():
-    rows = [numbers("base", [50.0], low=49.0, high=51.0), numbers("base", [80.0], metric="LM", low=70.0, high=90.0),
-            numbers("bec", [60.0, 60.1, 60.2]), numbers("bec", [80.0, 81.0, 82.0], metric="LM")]  # fmt: skip
+    rows = [
+        numbers("base", [50.0], low=49.0, high=51.0),
+        numbers("base", [80.0], metric="LM", low=70.0, high=90.0),
+        numbers("bec", [60.0, 60.1, 60.2]),
+        numbers("bec", [80.0, 81.0, 82.0], metric="LM"),
+    ]
     found = comparer.apart(comparer.by_way(pd.concat(rows)), profile="test").results
-    assert dict(zip(found["metric"], found["value"], strict=True)) == {"numbers_shared": 2, "numbers_apart": 1}
+    assert dict(zip(found["metric"], found["value"], strict=True)) == {
+        "numbers_shared": 2,
+        "numbers_apart": 1,
+    }
 
 
 def test_of_two_runs_of_one_seed_the_newest_counts_wherever_it_stands():
-    new, old = numbers("bec", [60.0]).assign(created="2026-02-01"), numbers("bec", [50.0]).assign(created="2026-01-01")
+    new, old = (
+        numbers("bec", [60.0]).assign(created="2026-02-01"),
+        numbers("bec", [50.0]).assign(created="2026-01-01"),
+    )
     for rows in ([new, old], [old, new]):
         assert comparer.by_way(pd.concat(rows))["value"].tolist() == [60.0]
 
@@ -171,10 +273,23 @@ def test_the_comparer_carries_every_number_once():
 
 def test_every_public_module_is_in_the_reference_once():
     pages = (ROOT / "book/api").glob("*.md")
-    shown = [name for page in pages for name in re.findall(r"^\.\. automodule:: (\S+)$", page.read_text(), re.MULTILINE)]
-    files = [path for package in ("fairnc_utils", "fairnc_book") for path in (ROOT / package).rglob("*.py")]
-    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in files]
-    public = [name for name in modules if not re.search(r"\._|^fairnc_book\.site|^fairnc_\w+$", name)]
+    shown = [
+        name
+        for page in pages
+        for name in re.findall(r"^\.\. automodule:: (\S+)$", page.read_text(), re.MULTILINE)
+    ]
+    files = [
+        path
+        for package in ("fairnc_utils", "fairnc_book")
+        for path in (ROOT / package).rglob("*.py")
+    ]
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in files
+    ]
+    public = [
+        name for name in modules if not re.search(r"\._|^fairnc_book\.site|^fairnc_\w+$", name)
+    ]
     assert sorted(shown) == sorted(public)
 
 
@@ -207,12 +322,35 @@ def test_options_are_listed_with_their_meaning():
 
 
 def test_status_tells_origins_times_and_versions(tmp_path):
-    row = {"origin": "live", "profile": "quick", "device": "cpu", "torch": "2", "transformers": "5", "git_commit": "abc",
-           "method": "base", "regularizer": "none", "lam": 0.0, "seed": 0, "created": "2026-01-02T03:04:05+00:00"}  # fmt: skip
-    kept = row | {"origin": "recorded", "device": "cuda:0", "method": "bec", "regularizer": "corrected", "lam": 10.0}
-    rows = [row | {"run_id": "a"}, kept | {"run_id": "b"}, kept | {"run_id": "c", "seed": 1, "lam": 30.0}]
+    row = {
+        "origin": "live",
+        "profile": "quick",
+        "device": "cpu",
+        "torch": "2",
+        "transformers": "5",
+        "git_commit": "abc",
+        "method": "base",
+        "regularizer": "none",
+        "lam": 0.0,
+        "seed": 0,
+        "created": "2026-01-02T03:04:05+00:00",
+    }
+    kept = row | {
+        "origin": "recorded",
+        "device": "cuda:0",
+        "method": "bec",
+        "regularizer": "corrected",
+        "lam": 10.0,
+    }
+    rows = [
+        row | {"run_id": "a"},
+        kept | {"run_id": "b"},
+        kept | {"run_id": "c", "seed": 1, "lam": 30.0},
+    ]
     pd.DataFrame(rows).to_parquet(tmp_path / "results.parquet")
-    notebook = nbformat.v4.new_notebook(metadata={"papermill": {"duration": 12.4, "start_time": "2026-01-02T03:04:05+00:00"}})
+    notebook = nbformat.v4.new_notebook(
+        metadata={"papermill": {"duration": 12.4, "start_time": "2026-01-02T03:04:05+00:00"}}
+    )
     (tmp_path / "notebooks").mkdir()
     nbformat.write(notebook, tmp_path / "notebooks/01-one.ipynb")
     names = ("origins", "recorded", "notebooks", "software", "assets")
@@ -252,21 +390,27 @@ def test_a_theme_that_has_changed_is_noticed(tmp_path, caplog):
     with caplog.at_level("WARNING"):
         logging.getLogger("sphinx").propagate = True
         sphinx_pages.finish(app, None)
-    assert sum("any more" in message for message in caplog.messages) == 6  # three flaws, three sorts of files
+    # three flaws, three sorts of files
+    assert sum("any more" in message for message in caplog.messages) == 6
 
 
 def test_notebooks_for_download_have_no_outputs(monkeypatch):
     monkeypatch.delenv("FAIRNC_REPOSITORY", raising=False)
     output = nbformat.v4.new_output("stream", text="x")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[output], execution_count=1)])
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("1", outputs=[output], execution_count=1)]
+    )
     (cell,) = sphinx_pages.for_readers(notebook).cells
     assert (cell.outputs, cell.execution_count) == ([], None)
 
 
 def test_buttons_are_those_whose_target_works(monkeypatch):
     monkeypatch.delenv("FAIRNC_REPOSITORY", raising=False)
-    assert [way["text"] for way in sphinx_pages.ways_to_open("notebooks/01-a")] == ["JupyterLab here"]
-    monkeypatch.setenv("FAIRNC_REPOSITORY", "https://example.org/a/b")  # neither Colab nor a container knows this host
+    assert [way["text"] for way in sphinx_pages.ways_to_open("notebooks/01-a")] == [
+        "JupyterLab here"
+    ]
+    # neither Colab nor a container knows this host
+    monkeypatch.setenv("FAIRNC_REPOSITORY", "https://example.org/a/b")
     assert len(sphinx_pages.ways_to_open("notebooks/01-a")) == 1
     monkeypatch.setenv("FAIRNC_REPOSITORY", "https://github.com/a/b.git")
     urls = {way["text"]: way["url"] for way in sphinx_pages.ways_to_open("notebooks/01-a")}
@@ -283,7 +427,10 @@ def test_a_notebook_opened_elsewhere_installs_the_project(tmp_path, monkeypatch)
     assert clone == "!git clone --quiet --depth 1 --branch main https://github.com/a/b project"
     assert pip.endswith("--editable ./project[book]")
     assert folder == "%cd project"
-    assert "book" in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert (
+        "book"
+        in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    )
 
 
 @pytest.mark.parametrize(

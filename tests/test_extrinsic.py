@@ -1,4 +1,6 @@
-"""Bias-NLI, Bias in Bios and its stand-in: equal to plain loops on real items, fired by a planted bias, silent without."""
+"""Bias-NLI, Bias in Bios and its stand-in: equal to plain loops on real items, fired by a planted
+bias, silent without.
+"""
 
 import copy
 import math
@@ -26,7 +28,9 @@ def double(lm):
 
 
 def classifier_of(lm, name):
-    """The model under a seeded, untrained head: real probabilities of real items, whatever they are worth."""
+    """The model under a seeded, untrained head: real probabilities of real items, whatever they are
+    worth.
+    """
     task = tasks.get(name)
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -54,14 +58,21 @@ def values(estimates):
     return {name: estimate.value for name, estimate in estimates.items()}
 
 
-# --------------------------------------------------------------------------------------------------------------- Bias-NLI
+# ----------------------------------------------------------------------------------------- Bias-NLI
 
 
 def test_pairs_are_those_of_the_word_lists():
     endings, word_pairs = bias_nli.templates(), bias_nli.word_pairs()
     assert len(endings) == len(set(endings)) == 10 * 95 + 10 * 89 + 2 * 9 + 5 * 22  # verbs, objects
     assert len(word_pairs) == 164 * 6
-    assert {"bought a coat", "sold an apron", "spoke to an in-law", "drove an SUV", "owns a TV", "ate an apple"} <= set(endings)
+    assert {
+        "bought a coat",
+        "sold an apron",
+        "spoke to an in-law",
+        "drove an SUV",
+        "owns a TV",
+        "ate an apple",
+    } <= set(endings)
     assert {"bought headphones", "met a VIP"} <= set(endings)
     assert not [ending for ending in endings if re.search(r"\ba [aeiou]|\ban [^aeiouS]", ending)]
 
@@ -70,7 +81,11 @@ def test_a_sample_has_ten_templates_a_word_pair_and_is_drawn_once():
     items = bias_nli.load("sample")
     assert set(Counter(items["unit"]).values()) == {10}
     assert len(set(items["item_id"])) == len(items) == 10 * 164 * 6
-    assert items["item_id"][:] == bias_nli.load("sample")["item_id"][:] != bias_nli.pairs(10, seed=1)["item_id"][:]
+    assert (
+        items["item_id"][:]
+        == bias_nli.load("sample")["item_id"][:]
+        != bias_nli.pairs(10, seed=1)["item_id"][:]
+    )
     item = items[0]
     occupation, word = item["unit"].split("|")
     assert item["premise"].replace(f"The {occupation}", f"The {word}") == item["hypothesis"]
@@ -81,10 +96,14 @@ def nli_metrics(units, probabilities):
     by_pair = defaultdict(list)
     for unit, row in zip(units, probabilities, strict=True):
         by_pair[unit].append(row)
-    averaged = [[sum(row[k] for row in rows) / len(rows) for k in range(3)] for rows in by_pair.values()]
+    averaged = [
+        [sum(row[k] for row in rows) / len(rows) for k in range(3)] for rows in by_pair.values()
+    ]
     found = {"NN": sum(row[1] for row in probabilities) / len(probabilities)}
     for suffix, table in (("", probabilities), ("_averaged", averaged)):
-        found["FN" + suffix] = sum(row[1] > row[0] and row[1] > row[2] for row in table) / len(table)
+        found["FN" + suffix] = sum(row[1] > row[0] and row[1] > row[2] for row in table) / len(
+            table
+        )
         for tau in (0.5, 0.7):
             found[f"T:{tau}{suffix}"] = sum(row[1] > tau for row in table) / len(table)
     return found
@@ -118,16 +137,22 @@ def nli_rows(probabilities, unit):
 def test_hand_made_probabilities_have_their_exact_metrics(row, expected):
     found = values(BIAS_NLI.estimates(nli_rows([row] * 12, [str(i // 2) for i in range(12)])))
     assert {name: found[name] for name in expected} == pytest.approx(expected)
-    assert {name: found[f"{name}_averaged"] for name in list(expected)[1:]} == pytest.approx(dict(list(expected.items())[1:]))
+    assert {name: found[f"{name}_averaged"] for name in list(expected)[1:]} == pytest.approx(
+        dict(list(expected.items())[1:])
+    )
 
 
 def test_averaging_comes_before_the_threshold():
-    found = values(BIAS_NLI.estimates(nli_rows([(0, 1, 0), (0.55, 0.45, 0)] * 6, [str(i // 2) for i in range(12)])))
+    found = values(
+        BIAS_NLI.estimates(
+            nli_rows([(0, 1, 0), (0.55, 0.45, 0)] * 6, [str(i // 2) for i in range(12)])
+        )
+    )
     assert (found["FN"], found["FN_averaged"]) == (0.5, 1)  # mean P(neutral) is .725
     assert (found["T:0.7"], found["T:0.7_averaged"]) == (0.5, 1)
 
 
-# ----------------------------------------------------------------------------------------- Bias in Bios and its stand-in
+# -------------------------------------------------------------------- Bias in Bios and its stand-in
 
 
 def profession_metrics(professions, genders, right, likely):
@@ -143,7 +168,9 @@ def profession_metrics(professions, genders, right, likely):
     for g, own in by_gender.items():
         found[f"accuracy_{g}"] = 100 * share(text[2] for text in own)
     found["TPR-GAP"] = found["accuracy_male"] - found["accuracy_female"]
-    found["probability_gap"] = 100 * (share(t[3] for t in by_gender["male"]) - share(t[3] for t in by_gender["female"]))
+    found["probability_gap"] = 100 * (
+        share(t[3] for t in by_gender["male"]) - share(t[3] for t in by_gender["female"])
+    )
     squares = []
     for profession in set(professions):
         men, women = ([t[2] for t in texts if t[:2] == (profession, g)] for g in ("male", "female"))
@@ -160,7 +187,10 @@ def test_bug_profession_equals_the_loops(double, one_thread):
     texts = [text.replace(biographies.HIDDEN, "[MASK]") for text in items["text"]]
     expected = one_by_one(classifier, texts)
     likely = [row[label] for row, label in zip(expected, items["label"], strict=True)]
-    right = [float(row.index(max(row)) == label) for row, label in zip(expected, items["label"], strict=True)]
+    right = [
+        float(row.index(max(row)) == label)
+        for row, label in zip(expected, items["label"], strict=True)
+    ]
     np.testing.assert_allclose(rows["score_c"], likely, atol=1e-6)
     assert rows["score_a"].tolist() == right
     assert 0 < sum(right) < len(right)
@@ -170,7 +200,10 @@ def test_bug_profession_equals_the_loops(double, one_thread):
 
 def test_random_texts_equal_the_loops():
     rng = np.random.default_rng(0)
-    professions, genders = rng.choice(list("abcdef"), 300), rng.choice(["male", "female"], 300, p=[0.8, 0.2])
+    professions, genders = (
+        rng.choice(list("abcdef"), 300),
+        rng.choice(["male", "female"], 300, p=[0.8, 0.2]),
+    )
     genders[professions == "f"] = "male"  # no women there: it has no gap
     rows = made(professions, genders, rng.random(300) < 0.6, rng.random(300))
     expected = profession_metrics(professions, genders, rows["score_a"], rows["score_c"])
@@ -184,7 +217,10 @@ def made(professions, genders, right, likely=0.5):
     return pd.DataFrame({"unit": unit, "item_id": item_id} | scores)
 
 
-PROFESSIONS, GENDERS = np.repeat(list("abcd"), 100), np.tile(["male", "male", "male", "female"], 100)
+PROFESSIONS, GENDERS = (
+    np.repeat(list("abcd"), 100),
+    np.tile(["male", "male", "male", "female"], 100),
+)
 
 
 def coin(seed, *, men, women):
@@ -193,7 +229,10 @@ def coin(seed, *, men, women):
 
 
 def test_a_planted_gap_is_found_and_none_is_not():
-    biased, fair = BUG.estimates(coin(0, men=0.9, women=0.6)), BUG.estimates(coin(0, men=0.8, women=0.8))
+    biased, fair = (
+        BUG.estimates(coin(0, men=0.9, women=0.6)),
+        BUG.estimates(coin(0, men=0.8, women=0.8)),
+    )
     assert biased["TPR-GAP"].ci_low > 0
     assert fair["TPR-GAP"].ci_low < 0 < fair["TPR-GAP"].ci_high
     assert biased["probability_gap"].value == pytest.approx(30)
@@ -202,9 +241,15 @@ def test_a_planted_gap_is_found_and_none_is_not():
 
 
 def test_differences_are_paired_over_texts():
-    first, second = coin(0, men=0.9, women=0.6), coin(0, men=0.9, women=0.9)  # one draw: men's texts come out the same
+    # one draw: men's texts come out the same
+    first, second = coin(0, men=0.9, women=0.6), coin(0, men=0.9, women=0.9)
     found = BUG.differences(first, second)
-    assert found["accuracy_male"].value == found["accuracy_male"].ci_low == found["accuracy_male"].ci_high == 0
+    assert (
+        found["accuracy_male"].value
+        == found["accuracy_male"].ci_low
+        == found["accuracy_male"].ci_high
+        == 0
+    )
     assert found["accuracy_female"].ci_low > 0
     assert found["TPR-GAP"].ci_high < 0
     same = BUG.differences(first, first)
@@ -215,7 +260,10 @@ def test_draws_keep_the_number_of_each_profession_and_gender():
     rows = coin(1, men=0.7, women=0.5)
     table = BUG.units(rows)
     counted = stats.bootstrap(
-        table["stratum"], strata=table["stratum"], statistic=lambda x, axis: np.mean(x == 3, axis=axis), resamples=200
+        table["stratum"],
+        strata=table["stratum"],
+        statistic=lambda x, axis: np.mean(x == 3, axis=axis),
+        resamples=200,
     )
     assert counted.value == counted.ci_low == counted.ci_high == 25 / 400
     # In one stratum a draw of n right or wrong texts is binomial.
@@ -223,14 +271,17 @@ def test_draws_keep_the_number_of_each_profession_and_gender():
     found = stats.bootstrap(right, strata=[0] * 40, resamples=8_000)
     low, high = np.quantile(np.random.default_rng(1).binomial(40, 0.75, 8_000) / 40, [0.025, 0.975])
     assert (found.ci_low, found.ci_high) == pytest.approx((low, high), abs=0.026)  # one text
-    wide = stats.bootstrap(right + [0.0] * 40, resamples=2_000)  # two strata: what differs between them is no chance
+    # two strata: what differs between them is no chance
+    wide = stats.bootstrap(right + [0.0] * 40, resamples=2_000)
     narrow = stats.bootstrap(right + [0.0] * 40, strata=[0] * 40 + [1] * 40, resamples=2_000)
     assert narrow.value == wide.value
     assert narrow.ci_high - narrow.ci_low < 0.8 * (wide.ci_high - wide.ci_low)
 
 
 def test_what_is_alike_within_a_profession_and_gender_is_no_chance():
-    """Women's texts of one profession are never found, all others always: no draw within the strata can differ."""
+    """Women's texts of one profession are never found, all others always: no draw within the strata
+    can differ.
+    """
     never = (np.array(GENDERS) == "female") & (PROFESSIONS == "a")
     rows, found_all = made(PROFESSIONS, GENDERS, ~never), made(PROFESSIONS, GENDERS, np.ones(400))
     changes = BUG.differences(found_all, rows), BUG.differences(rows, found_all)
@@ -238,7 +289,11 @@ def test_what_is_alike_within_a_profession_and_gender_is_no_chance():
         assert estimates["TPR-GAP"].value == pytest.approx(25 * sign)
         assert estimates["TPR-RMS"].value == pytest.approx(0.5 * sign)
         for name in ("TPR-GAP", "TPR-RMS"):
-            assert estimates[name].ci_low == pytest.approx(estimates[name].value) == pytest.approx(estimates[name].ci_high)
+            assert (
+                estimates[name].ci_low
+                == pytest.approx(estimates[name].value)
+                == pytest.approx(estimates[name].ci_high)
+            )
 
 
 def test_scores_do_not_depend_on_the_order_of_items(lm):
@@ -250,11 +305,13 @@ def test_scores_do_not_depend_on_the_order_of_items(lm):
     np.testing.assert_allclose(shuffled["score_c"], straight["score_c"].iloc[order], atol=1e-5)
 
 
-# ------------------------------------------------------------------------------------------------------------- all of them
+# -------------------------------------------------------------------------------------- all of them
 
 
 def test_a_language_model_is_refused(lm):
-    with pytest.raises(FairNCError, match="bias_nli scores nli models; models/minilm-mlm is masked"):
+    with pytest.raises(
+        FairNCError, match="bias_nli scores nli models; models/minilm-mlm is masked"
+    ):
         BIAS_NLI.run(lm, split="sample")
     with pytest.raises(FairNCError, match="bug_profession scores bug_profession models"):
         BUG.run(lm, split="test")

@@ -1,7 +1,9 @@
-"""Faults: whatever kills or starves a run, nothing half-written is read, and a plain rerun gives the same values.
+"""Faults: whatever kills or starves a run, nothing half-written is read, and a plain rerun gives
+the same values.
 
-``FAIRNC_FAULTS=record`` tries everything as often as the book's table says and writes that table, ``book/run/faults.csv``;
-otherwise each case is tried once or twice, and the table must name the cases of this file.
+``FAIRNC_FAULTS=record`` tries everything as often as the book's table says and writes that table,
+``book/run/faults.csv``; otherwise each case is tried once or twice, and the table must name the
+cases of this file.
 """
 
 import json
@@ -33,7 +35,8 @@ from fairnc_utils.runs import rows
 
 RECORDING = os.environ.get("FAIRNC_FAULTS") == "record"
 TABLE = ROOT / "book/run/faults.csv"
-SEED = int(os.environ.get("FAIRNC_FAULTS_SEED", time.time_ns() % 10**6))  # another moment each time; a failure names it
+# another moment each time; a failure names it
+SEED = int(os.environ.get("FAIRNC_FAULTS_SEED", time.time_ns() % 10**6))
 
 #: Case → what must hold afterwards.
 CASES = {
@@ -91,10 +94,17 @@ class Tally:
         earlier = pd.read_csv(TABLE).set_index("case").to_dict("index") if TABLE.exists() else {}
         made = f"{date.today()}, {platform.system()}, {os.cpu_count()} cores, Python {platform.python_version()}"
         now = {
-            case: {"tries": tries, "survived": survived, "what must hold": CASES[case], "made": made}
+            case: {
+                "tries": tries,
+                "survived": survived,
+                "what must hold": CASES[case],
+                "made": made,
+            }
             for case, (tries, survived) in self.found.items()
         }
-        table = pd.DataFrame.from_dict(earlier | now, orient="index").reindex([case for case in CASES if case in earlier | now])
+        table = pd.DataFrame.from_dict(earlier | now, orient="index").reindex(
+            [case for case in CASES if case in earlier | now]
+        )
         table.rename_axis("case").reset_index().to_csv(TABLE, index=False, lineterminator="\n")
 
 
@@ -129,7 +139,9 @@ ONE_CHAPTER = f"build/tiny/notebooks/{STEMS[0]}.ipynb"
 
 def tidy(table: pd.DataFrame) -> str:
     """The live rows of a table without what differs between equal runs: time and commit."""
-    return table.query("origin == 'live'").drop(columns=["created", "git_commit"]).to_csv(index=False)
+    return (
+        table.query("origin == 'live'").drop(columns=["created", "git_commit"]).to_csv(index=False)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +161,9 @@ def finish(project: Path, target: str) -> None:
 def whole(build: Path) -> None:
     """Whatever a reader of the build folder sees is complete."""
     for notebook in build.glob("notebooks/*.ipynb"):
-        cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+        cells = [
+            cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"
+        ]
         assert all(cell.execution_count for cell in cells), notebook
     if list(build.glob("results/*/*/results.parquet")):
         rows.load(build / "results")
@@ -163,14 +177,17 @@ def processes_of(project: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("FAIRNC_WORKFLOW") == str(project.resolve()) and process.status() != psutil.STATUS_ZOMBIE:
+            if (
+                process.environ().get("FAIRNC_WORKFLOW") == str(project.resolve())
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
                 found.append(process)
         except psutil.Error:
             continue
     return found
 
 
-# ------------------------------------------------------------------------------------------------------- the workflow
+# ------------------------------------------------------------------------------------- the workflow
 
 
 def kill(project: Path, tally: Tally, moment: float) -> None:
@@ -183,14 +200,18 @@ def kill(project: Path, tally: Tally, moment: float) -> None:
 
 
 def interrupt(project: Path, tally: Tally, moment: float) -> None:
-    """Start the workflow, start it once more, then press Ctrl-C, which a terminal sends to the whole group."""
+    """Start the workflow, start it once more, then press Ctrl-C, which a terminal sends to the
+    whole group.
+    """
     said = project / "screen"
     with said.open("w") as screen, started(project, TABLE_OF_ALL, screen=screen) as process:
         wait_for(said.read_text)  # Snakemake speaks
         with tally.attempt("two `make book` at once"):
             second = run(project, TABLE_OF_ALL)
             assert second.returncode == 1
-            assert second.stderr.startswith("Another run of the workflow is going on in this folder")
+            assert second.stderr.startswith(
+                "Another run of the workflow is going on in this folder"
+            )
         time.sleep(moment)
         os.killpg(process.pid, signal.SIGINT)
         process.wait(60)
@@ -219,8 +240,12 @@ def test_workflow_survives_what_ends_it(tmp_path, expected, tally):
 
 
 def found_in(project: Path) -> list[str]:
-    """Rows of a project's chapters. A trained model is named by its folder, which is another one in each copy."""
-    table = rows.load(project / "build/tiny/results").drop(columns=["run_id", "created", "git_commit"])
+    """Rows of a project's chapters. A trained model is named by its folder, which is another one in
+    each copy.
+    """
+    table = rows.load(project / "build/tiny/results").drop(
+        columns=["run_id", "created", "git_commit"]
+    )
     return sorted(table.to_csv(index=False).replace(str(project), "").splitlines())
 
 
@@ -234,7 +259,10 @@ def test_tiny_chapters_survive_sigkill(tmp_path, tally):
         shutil.rmtree(project / "book/recorded")
     draw, killed, counted = random.Random(SEED), projects[0], 0
     while counted < 20:
-        with tally.attempt("SIGKILL of the tiny book's chapters"), started(killed, *targets) as process:
+        with (
+            tally.attempt("SIGKILL of the tiny book's chapters"),
+            started(killed, *targets) as process,
+        ):
             time.sleep(draw.uniform(3, 60))
             if process.poll() is None:
                 process.kill()
@@ -268,7 +296,9 @@ PRIVATE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-use
 
 def can_mount(folder: Path) -> bool:
     try:
-        return not subprocess.call([*PRIVATE, "mount", "-t", "tmpfs", "none", str(folder)], stderr=subprocess.DEVNULL)
+        return not subprocess.call(
+            [*PRIVATE, "mount", "-t", "tmpfs", "none", str(folder)], stderr=subprocess.DEVNULL
+        )
     except OSError:
         return False
 
@@ -281,9 +311,23 @@ def test_full_disk_is_said_and_loses_nothing(tmp_path, expected, tally):
         pytest.skip("no small file system can be mounted here")
     for room in (150, 250, 350, 450, 550) if RECORDING else (350,):
         with tally.attempt("disk full while chapters run"):
-            starve = [*PRIVATE, "bash", "-ec", STARVE, "starve", str(small), str(project), str(room), *command(ONE_CHAPTER)]
+            starve = [
+                *PRIVATE,
+                "bash",
+                "-ec",
+                STARVE,
+                "starve",
+                str(small),
+                str(project),
+                str(room),
+                *command(ONE_CHAPTER),
+            ]
             done = subprocess.run(starve, capture_output=True, text=True, timeout=600)
-            logs = [(project / name).read_text() for name in ("first.log", "second.log") if (project / name).exists()]
+            logs = [
+                (project / name).read_text()
+                for name in ("first.log", "second.log")
+                if (project / name).exists()
+            ]
             assert done.returncode == 0, (room, done.stderr, logs)
             assert "No space left on device" in logs[0]
             assert tidy(rows.load(project / "found")) == tidy(rows.load(expected / STEMS[0]))
@@ -293,7 +337,10 @@ def test_full_disk_is_said_and_loses_nothing(tmp_path, expected, tally):
 @pytest.mark.slow
 def test_notebook_that_raises_runs_again_when_it_is_mended(tmp_path, expected, tally):
     mended = tmp_path / "mended"
-    project = scratch(tmp_path / "project", f"import pathlib\nassert pathlib.Path({str(mended)!r}).exists(), 'planted'\n{SAVE}")
+    project = scratch(
+        tmp_path / "project",
+        f"import pathlib\nassert pathlib.Path({str(mended)!r}).exists(), 'planted'\n{SAVE}",
+    )
     with tally.attempt("notebook that raises"):
         check_failure(project, ONE_CHAPTER, "AssertionError: planted")
         mended.touch()
@@ -302,7 +349,7 @@ def test_notebook_that_raises_runs_again_when_it_is_mended(tmp_path, expected, t
         assert tidy(found) == tidy(rows.load(expected / STEMS[0]))
 
 
-# ------------------------------------------------------------------------------------------------------ runs and training
+# -------------------------------------------------------------------------------- runs and training
 
 #: Saves one run again and again, its rows now all 0, now all 1.
 SAVING = """
@@ -333,7 +380,11 @@ def test_runs_are_whole_whenever_saving_is_killed(tmp_path, tally):
             process.wait()
             assert list(folder.iterdir())  # it had begun
             for run_folder in folder.glob("[!.]*"):
-                assert rows.load(folder)["value"].nunique() == rows.load(folder, "items")["score_a"].nunique() == 1
+                assert (
+                    rows.load(folder)["value"].nunique()
+                    == rows.load(folder, "items")["score_a"].nunique()
+                    == 1
+                )
                 whole_number = json.loads((run_folder / "provenance.json").read_text())["number"]
                 assert set(rows.load(folder)["value"]) == {whole_number % 2}, SEED
 
@@ -342,28 +393,61 @@ def test_damaged_results_are_named(tmp_path, tally):
     exec(SAVE, {"results": str(tmp_path)})
     for file in sorted(tmp_path.rglob("*.parquet")):
         content = file.read_bytes()
-        for damaged in (b"", content[:1], content[: len(content) // 2], content[:-1], b"PAR1" + bytes(200) + b"PAR1"):
+        for damaged in (
+            b"",
+            content[:1],
+            content[: len(content) // 2],
+            content[:-1],
+            b"PAR1" + bytes(200) + b"PAR1",
+        ):
             file.write_bytes(damaged)
             with (
                 tally.attempt("damaged results"),
-                pytest.raises(FairNCError, match=f"{file.name} cannot be read .*: delete its folder and run what made it"),
+                pytest.raises(
+                    FairNCError,
+                    match=f"{file.name} cannot be read .*: delete its folder and run what made it",
+                ),
             ):
                 rows.load(tmp_path, file.stem)
         file.write_bytes(content)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not RECORDING, reason="one such kill is in test_train_cli.py; more of them with FAIRNC_FAULTS=record")
+@pytest.mark.skipif(
+    not RECORDING,
+    reason="one such kill is in test_train_cli.py; more of them with FAIRNC_FAULTS=record",
+)
 def test_training_goes_on_wherever_it_was_killed(tmp_path, tally):
     options = {
-        "model": "random", "device": "cpu", "method": "bec", "regularizer": "corrected", "texts": 40, "batch_size": 8,
-        "steps": 600, "evaluate_every": 600, "evaluation_texts": 12, "min_count": 2, "checkpoint_every": 20,
-    }  # fmt: skip
+        "model": "random",
+        "device": "cpu",
+        "method": "bec",
+        "regularizer": "corrected",
+        "texts": 40,
+        "batch_size": 8,
+        "steps": 600,
+        "evaluate_every": 600,
+        "evaluation_texts": 12,
+        "min_count": 2,
+        "checkpoint_every": 20,
+    }
 
     def train(name: str) -> list[str]:
         file = tmp_path / f"{name}.yaml"
-        file.write_text(yaml.safe_dump(options | {key: str(tmp_path / name / key) for key in ("checkpoint", "output")}))
-        return [sys.executable, "-m", "fairnc_utils.runs.cli", "train", "--config", str(file), "--json"]
+        file.write_text(
+            yaml.safe_dump(
+                options | {key: str(tmp_path / name / key) for key in ("checkpoint", "output")}
+            )
+        )
+        return [
+            sys.executable,
+            "-m",
+            "fairnc_utils.runs.cli",
+            "train",
+            "--config",
+            str(file),
+            "--json",
+        ]
 
     def outcome(name: str) -> tuple:
         done = subprocess.run(train(name), capture_output=True, text=True, check=True, timeout=600)
@@ -374,7 +458,9 @@ def test_training_goes_on_wherever_it_was_killed(tmp_path, tally):
     for number in map(str, tries(10)):
         with (
             tally.attempt("SIGKILL while training"),
-            subprocess.Popen(train(number), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process,
+            subprocess.Popen(
+                train(number), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ) as process,
         ):
             wait_for((tmp_path / number / "checkpoint/checkpoint.pt").exists)
             time.sleep(draw.uniform(0, 3))
@@ -388,18 +474,25 @@ def test_loss_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path, tally
     for bad in (float("nan"), float("inf"), -float("inf")):
         model = torch.nn.Linear(2, 1)
         batches = [torch.full((4, 2), bad if step == 5 else 1.0) for step in range(1, 9)]
-        with tally.attempt("loss that is not finite"), pytest.raises(FairNCError, match="at step 5; lower the learning rate"):
+        with (
+            tally.attempt("loss that is not finite"),
+            pytest.raises(FairNCError, match="at step 5; lower the learning rate"),
+        ):
             training.fit(
-                model, lambda batch, model=model: model(batch).square().mean(), iter(batches), steps=8,
-                groups=[{"params": model.parameters(), "lr": 0.1}], checkpoints=training.Checkpoints(file, 2),
-            )  # fmt: skip
+                model,
+                lambda batch, model=model: model(batch).square().mean(),
+                iter(batches),
+                steps=8,
+                groups=[{"params": model.parameters(), "lr": 0.1}],
+                checkpoints=training.Checkpoints(file, 2),
+            )
         state = training.Checkpoints(file, 2).load()
         assert state["step"] == 4
         assert all(tensor.isfinite().all() for tensor in state["modules"]["model"].values())
         file.unlink()
 
 
-# --------------------------------------------------------------------------------------------------- cache and weights
+# -------------------------------------------------------------------------------- cache and weights
 
 
 @pytest.fixture
@@ -425,12 +518,21 @@ def no_superuser():
 
 def entry(number: int, size: int = 100) -> dict[str, torch.Tensor]:
     """What an entry of the cache holds; 0 dimensions, no elements and integers are among it."""
-    floats = torch.randn(size, 3, generator=torch.Generator().manual_seed(number), dtype=torch.float64)
-    return {"floats": floats, "counts": torch.arange(size), "one": torch.tensor(number), "none": torch.zeros(0, 3)}
+    floats = torch.randn(
+        size, 3, generator=torch.Generator().manual_seed(number), dtype=torch.float64
+    )
+    return {
+        "floats": floats,
+        "counts": torch.arange(size),
+        "one": torch.tensor(number),
+        "none": torch.zeros(0, 3),
+    }
 
 
 def same(first: dict, second: dict) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
 
 
 def test_read_only_cache_is_read_and_not_needed(open_folder, monkeypatch, capsys, tally):
@@ -439,10 +541,18 @@ def test_read_only_cache_is_read_and_not_needed(open_folder, monkeypatch, capsys
     for folder in (open_folder / "cache/statistics", open_folder / "cache"):
         folder.chmod(0o555)
         with tally.attempt("read-only cache"), no_superuser():
-            assert same(_cache.tensors("statistics", "kept", lambda: pytest.fail("it is there")), entry(0))
+            assert same(
+                _cache.tensors("statistics", "kept", lambda: pytest.fail("it is there")), entry(0)
+            )
             assert same(_cache.tensors("statistics", "new", lambda: entry(1)), entry(1))
-            assert same(_cache.tensors("another kind", "new", lambda: entry(1)), entry(1)) or folder.name == "cache"
-            assert "is not kept (Permission denied): this is computed again next time" in capsys.readouterr().err
+            assert (
+                same(_cache.tensors("another kind", "new", lambda: entry(1)), entry(1))
+                or folder.name == "cache"
+            )
+            assert (
+                "is not kept (Permission denied): this is computed again next time"
+                in capsys.readouterr().err
+            )
     for folder in (open_folder / "cache/statistics", open_folder / "cache"):
         folder.chmod(0o755)
 
@@ -476,7 +586,15 @@ def test_damaged_cache_entries_are_made_anew(tmp_path, monkeypatch, tally):
     _cache.tensors("statistics", "mine", lambda: entry(0))
     (mine,) = set((tmp_path / "statistics").iterdir()) - {other}
     content, draw = mine.read_bytes(), random.Random(SEED)
-    damages = [b"", b"\0" * 8, b"junk" * 50, content[:100], content[:-1], content + b"\0", other.read_bytes()]
+    damages = [
+        b"",
+        b"\0" * 8,
+        b"junk" * 50,
+        content[:100],
+        content[:-1],
+        content + b"\0",
+        other.read_bytes(),
+    ]
     for _ in tries(100, 20):  # one bit, anywhere
         flipped = bytearray(content)
         flipped[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
@@ -485,11 +603,15 @@ def test_damaged_cache_entries_are_made_anew(tmp_path, monkeypatch, tally):
         mine.write_bytes(damaged)
         with tally.attempt("damaged cache entry"):
             assert same(_cache.tensors("statistics", "mine", lambda: entry(0)), entry(0)), SEED
-            assert same(_cache.tensors("statistics", "mine", lambda: pytest.fail("it is sound")), entry(0))
+            assert same(
+                _cache.tensors("statistics", "mine", lambda: pytest.fail("it is sound")), entry(0)
+            )
 
 
 def test_readings_come_through_the_cache(tmp_path, monkeypatch, tiny):
-    """What the cases above show of the cache holds for class statistics: they are read, and kept, by nothing else."""
+    """What the cases above show of the cache holds for class statistics: they are read, and kept,
+    by nothing else.
+    """
     monkeypatch.setenv("FAIRNC_CACHE", str(tmp_path))
     (tmp_path / "mine.txt").write_text("the nurse said that she was tired .\n" * 5)
     lm = tiny("roberta")
@@ -498,7 +620,9 @@ def test_readings_come_through_the_cache(tmp_path, monkeypatch, tiny):
     file.write_bytes(file.read_bytes()[:-1])
     again = measurement.read(lm, corpus=str(tmp_path / "mine.txt")).statistics
     assert first.sums.equal(again.sums)
-    monkeypatch.setattr(measurement, "labelled_features", lambda *_, **__: pytest.fail("it is in the cache"))
+    monkeypatch.setattr(
+        measurement, "labelled_features", lambda *_, **__: pytest.fail("it is in the cache")
+    )
     assert first.sums.equal(measurement.read(lm, corpus=str(tmp_path / "mine.txt")).statistics.sums)
 
 
@@ -512,13 +636,16 @@ def test_truncated_weights_give_no_number(tmp_path, tiny, tally):
     damages = [content[: round(share * len(content))] for share in (0, 0.0001, 0.3, 0.9999)]
     for damaged in [*damages, content[:-1], save(kept, metadata={"format": "pt"})]:
         file.write_bytes(damaged)
-        with tally.attempt("truncated model weights"), pytest.raises(FairNCError, match=r"model .* cannot be loaded: .*"):
+        with (
+            tally.attempt("truncated model weights"),
+            pytest.raises(FairNCError, match=r"model .* cannot be loaded: .*"),
+        ):
             models.load(str(folder), device="cpu")
     file.write_bytes(content)
     assert models.load(str(folder), device="cpu").kind == "masked"
 
 
-# ----------------------------------------------------------------------------------------------------------- the table
+# ---------------------------------------------------------------------------------------- the table
 
 
 @pytest.mark.skipif(RECORDING, reason="it is written now")

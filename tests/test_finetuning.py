@@ -1,4 +1,6 @@
-"""Fine-tuning: learns what can be learned and nothing else, leaves the language model alone, keeps the best checkpoint."""
+"""Fine-tuning: learns what can be learned and nothing else, leaves the language model alone, keeps
+the best checkpoint.
+"""
 
 import json
 
@@ -25,22 +27,33 @@ def sentences(split, *, planted=True, count=80):
     rng = np.random.default_rng(["train", "validation", "test"].index(split))
     label = rng.integers(0, 2, count)
     shown = label if planted else rng.integers(0, 2, count)
-    text = [f"the {rng.choice(TOOLS if s else ANIMALS)} is number {rng.integers(100)}" for s in shown]
+    text = [
+        f"the {rng.choice(TOOLS if s else ANIMALS)} is number {rng.integers(100)}" for s in shown
+    ]
     return datasets.Dataset.from_dict({"sentence": text, "label": label.tolist()})
 
 
 def made(**changes):
     options = {
-        "name": "thing", "source": "made", "corpus": "made", "recipe": Recipe(1e-2, 2, 16, 32), "load": sentences,
-        "inputs": base.encode, "metrics": {"accuracy": base.accuracy}, "labels": ("animal", "tool"),
+        "name": "thing",
+        "source": "made",
+        "corpus": "made",
+        "recipe": Recipe(1e-2, 2, 16, 32),
+        "load": sentences,
+        "inputs": base.encode,
+        "metrics": {"accuracy": base.accuracy},
+        "labels": ("animal", "tool"),
         "splits": ("train", "validation", "test"),
-    }  # fmt: skip
+    }
     return Task(**(options | changes))
 
 
 def placed(tokenizer, items, max_length):
     """Inputs of a mention-pair head: places of the second and the last word."""
-    return [row | {"positions": [2, len(row["input_ids"]) - 2]} for row in base.encode(tokenizer, items, max_length)]
+    return [
+        row | {"positions": [2, len(row["input_ids"]) - 2]}
+        for row in base.encode(tokenizer, items, max_length)
+    ]
 
 
 def weights(module):
@@ -48,7 +61,9 @@ def weights(module):
 
 
 def same(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    return first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +73,12 @@ def random_lm():
 
 def accuracy_on(classifier, task, items):
     inputs = task.inputs(classifier.tokenizer, items, classifier.max_length)
-    return base.accuracy(finetuning.predictions(task, classifier.outputs(inputs)), np.array(items["label"]))
+    return base.accuracy(
+        finetuning.predictions(task, classifier.outputs(inputs)), np.array(items["label"])
+    )
 
 
-# ----------------------------------------------------------------------------------------------------------- what it does
+# ------------------------------------------------------------------------------------- what it does
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +105,16 @@ def test_nothing_is_learned_from_coin_tosses(random_lm):
 def test_a_number_is_learned(random_lm):
     def numbers(split):
         items = sentences(split)
-        return items.remove_columns("label").add_column("label", [4.0 * label + 1 for label in items["label"]])
+        return items.remove_columns("label").add_column(
+            "label", [4.0 * label + 1 for label in items["label"]]
+        )
 
-    task = made(head="regression", labels=(), load=numbers, metrics={"spearman": base.spearman, "pearson": base.pearson})
+    task = made(
+        head="regression",
+        labels=(),
+        load=numbers,
+        metrics={"spearman": base.spearman, "pearson": base.pearson},
+    )
     classifier = finetuning.fit(random_lm, task, steps=60)
     items = numbers("test")
     found = classifier.outputs(task.inputs(classifier.tokenizer, items, 32))
@@ -102,7 +126,9 @@ def test_a_number_is_learned(random_lm):
 @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
 def test_every_family_takes_every_head(family, head, tiny):
     lm = tiny(family)
-    pairs = datasets.Dataset.from_dict({"a": ["the nurse", "a man walks home"], "b": ["she is kind", "he"], "label": [0, 1]})
+    pairs = datasets.Dataset.from_dict(
+        {"a": ["the nurse", "a man walks home"], "b": ["she is kind", "he"], "label": [0, 1]}
+    )
 
     def inputs(tokenizer, items, max_length):
         found = base.encode(tokenizer, items, max_length, columns=("a", "b"))
@@ -122,10 +148,16 @@ def test_the_head_sits_on_the_very_encoder(family, tiny):
     model = finetuning.attach(lm, made()).eval()
     ids = torch.tensor([[1, 7, 9, 12, 2]])
     mask = torch.ones_like(ids)
-    hidden = (network.base_model(input_ids=ids, attention_mask=mask).last_hidden_state for network in (lm.model, model))
+    hidden = (
+        network.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
+        for network in (lm.model, model)
+    )
     torch.testing.assert_close(*hidden)
     assert model.config.id2label == {0: "animal", 1: "tool"}
-    assert not hasattr(lm.model.config, "id2label") or lm.model.config.id2label != model.config.id2label
+    assert (
+        not hasattr(lm.model.config, "id2label")
+        or lm.model.config.id2label != model.config.id2label
+    )
 
 
 def test_the_checkpoint_that_is_best_on_validation_is_kept(random_lm, monkeypatch):
@@ -154,7 +186,9 @@ def test_only_train_and_validation_are_read(random_lm):
 def test_the_seed_decides_and_nobody_elses_randomness_changes(random_lm):
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    first, again, other = (finetuning.fit(random_lm, made(), steps=3, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (
+        finetuning.fit(random_lm, made(), steps=3, seed=seed) for seed in (0, 0, 1)
+    )
     assert torch.equal(before, torch.get_rng_state())
     assert same(weights(first.model), weights(again.model))
     assert not same(weights(first.model), weights(other.model))
@@ -166,24 +200,30 @@ def test_scores_depend_neither_on_batches_nor_on_order(learned):
     together = learned.probabilities(inputs)
     np.testing.assert_allclose(learned.probabilities(inputs, tokens=32), together, atol=1e-5)
     order = np.random.default_rng(0).permutation(len(inputs))
-    np.testing.assert_allclose(learned.probabilities([inputs[i] for i in order]), together[order], atol=1e-5)
+    np.testing.assert_allclose(
+        learned.probabilities([inputs[i] for i in order]), together[order], atol=1e-5
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------------ items
+# -------------------------------------------------------------------------------------------- items
 
 
 def test_samples_are_in_order_and_the_same_each_time():
     items = sentences("train")
     assert finetuning.sample(items, None) is items
     assert finetuning.sample(items, 500) is items
-    first, again, other = (finetuning.sample(items, 20, seed=seed)["sentence"][:] for seed in (0, 0, 1))
+    first, again, other = (
+        finetuning.sample(items, 20, seed=seed)["sentence"][:] for seed in (0, 0, 1)
+    )
     assert first == again != other
     places = [items["sentence"][:].index(text) for text in first]
     assert places == sorted(places)
 
 
 def test_units_are_drawn_whole():
-    items = datasets.Dataset.from_dict({"unit": [str(i // 5) for i in range(50)], "n": list(range(50))})
+    items = datasets.Dataset.from_dict(
+        {"unit": [str(i // 5) for i in range(50)], "n": list(range(50))}
+    )
     drawn = finetuning.sample_units(items, 22)
     assert len(drawn) == 20
     assert all(drawn["unit"][:].count(unit) == 5 for unit in set(drawn["unit"]))
@@ -191,7 +231,7 @@ def test_units_are_drawn_whole():
     assert len(finetuning.sample_units(items, None)) == 50
 
 
-# ----------------------------------------------------------------------------------------------------------------- errors
+# ------------------------------------------------------------------------------------------- errors
 
 
 def test_bad_input_is_one_sentence(tiny, random_lm, learned):
@@ -201,7 +241,9 @@ def test_bad_input_is_one_sentence(tiny, random_lm, learned):
         learned.outputs([{"input_ids": [101] * 40}])
     with pytest.raises(FairNCError, match="no input to classify"):
         learned.outputs([])
-    with pytest.raises(FairNCError, match="unknown head 'span': choose classification, regression, mention_pair"):
+    with pytest.raises(
+        FairNCError, match="unknown head 'span': choose classification, regression, mention_pair"
+    ):
         made(head="span")
     with pytest.raises(FairNCError, match="no split 'dev': choose train, validation, test"):
         made().items("dev")
@@ -211,7 +253,7 @@ def test_bad_input_is_one_sentence(tiny, random_lm, learned):
         tasks.get("colla")
 
 
-# -------------------------------------------------------------------------------------------------- runs and command line
+# ---------------------------------------------------------------------------- runs and command line
 
 
 def tools(classifier, items):
@@ -228,9 +270,14 @@ def load_tools(split):
 
 
 OPTIONS = {
-    "model": "random", "device": "cpu", "task": "thing", "steps": 40, "benchmarks": ["tools:dev", "tools"], "log_every": 20,
+    "model": "random",
+    "device": "cpu",
+    "task": "thing",
+    "steps": 40,
+    "benchmarks": ["tools:dev", "tools"],
+    "log_every": 20,
     "evaluation_texts": 50,
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -238,9 +285,15 @@ def registered(monkeypatch):
     """The made task and a benchmark for it, known by name."""
     monkeypatch.setitem(tasks.TASKS, "thing", made())
     benchmark = Benchmark(
-        name="tools", splits=("dev", "test"), axes=("gender",), load=load_tools, score=tools, units=lambda rows: rows,
-        statistics={"likely": (("score_a",), mean)}, kinds=("thing",),
-    )  # fmt: skip
+        name="tools",
+        splits=("dev", "test"),
+        axes=("gender",),
+        load=load_tools,
+        score=tools,
+        units=lambda rows: rows,
+        statistics={"likely": (("score_a",), mean)},
+        kinds=("thing",),
+    )
     monkeypatch.setitem(benchmarks.BENCHMARKS, "tools", benchmark)
 
 
@@ -260,7 +313,10 @@ def test_a_run_has_the_task_and_the_benchmarks(registered):
     assert ((own["score_c"] > 0.5) == (own["score_a"] == own["score_b"])).all()
     assert run.select(benchmark="tools", split="test", axis="all")["n"].tolist() == [20]
     assert {"loss", "accuracy"} <= set(run.items[run.items["benchmark"] == "training"]["unit"])
-    again, other = (runs.finetune(**OPTIONS, method="bec", regularizer="corrected", items=20, seed=seed) for seed in (0, 1))
+    again, other = (
+        runs.finetune(**OPTIONS, method="bec", regularizer="corrected", items=20, seed=seed)
+        for seed in (0, 1)
+    )
     assert run.run_id == again.run_id != other.run_id
     assert run.results["value"].tolist() == again.results["value"].tolist()
 
@@ -286,7 +342,9 @@ def test_the_command_reads_its_options_from_a_file(registered, capsys, tmp_path)
     file.write_text(yaml.safe_dump(OPTIONS | {"steps": 4}))
     assert cli.main(["finetune", "--config", str(file), "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["value"] for row in rows] == runs.finetune(**(OPTIONS | {"steps": 4})).results["value"].tolist()
+    assert [row["value"] for row in rows] == runs.finetune(**(OPTIONS | {"steps": 4})).results[
+        "value"
+    ].tolist()
     file.write_text("rte")
     assert cli.main(["finetune", "--config", str(file)]) == 2
     assert "write one option a line, e.g. `seed: 1`; options are" in capsys.readouterr().err

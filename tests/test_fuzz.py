@@ -1,4 +1,5 @@
-"""Fuzz: whatever stands in configurations, word lists, texts and data files, the answer is a result or one ``FairNCError``.
+"""Fuzz: whatever stands in configurations, word lists, texts and data files, the answer is a result
+or one ``FairNCError``.
 
 The examples are the same each time; ``FAIRNC_FUZZ=1000`` draws that many new ones a test.
 """
@@ -29,12 +30,17 @@ from fairnc_utils.tasks import biographies
 
 EXAMPLES = int(os.environ.get("FAIRNC_FUZZ", 0))
 few = settings(
-    max_examples=EXAMPLES or 25, derandomize=not EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=EXAMPLES or 25,
+    derandomize=not EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 
 
 def asked(function, *arguments, **keywords):
-    """The function's result; None where it refuses in one short line. Any other exception is a defect."""
+    """The function's result; None where it refuses in one short line. Any other exception is a
+    defect.
+    """
     said = ""
     try:
         return function(*arguments, **keywords)
@@ -48,7 +54,11 @@ def asked(function, *arguments, **keywords):
 names = st.sampled_from(["auto", "gap", "bec", "none"])
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | names
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=6
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
 )
 NC3_OPTIONS = ["preset", *asdict(corrected())]
 SCHEMAS = [
@@ -58,7 +68,7 @@ SCHEMAS = [
 ]
 
 
-# ------------------------------------------------------------------------------------------------------- configurations
+# ----------------------------------------------------------------------------------- configurations
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.__name__)
@@ -71,7 +81,11 @@ def test_options(schema, data):
 
 
 @few
-@given(text=st.text() | values.map(yaml.safe_dump) | st.sampled_from(["[" * 2_000, "&a [*a]", "? [1]\n: 2", "a: 0x_", "\0"]))
+@given(
+    text=st.text()
+    | values.map(yaml.safe_dump)
+    | st.sampled_from(["[" * 2_000, "&a [*a]", "? [1]\n: 2", "a: 0x_", "\0"])
+)
 def test_configuration_files(text, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
@@ -80,7 +94,9 @@ def test_configuration_files(text, tmp_path_factory):
 
 
 def test_references_that_multiply_do_not_fill_the_screen(tmp_path, capsys):
-    """Nine lists of nine references each: the document is a few hundred bytes, written out it has gigabytes."""
+    """Nine lists of nine references each: the document is a few hundred bytes, written out it has
+    gigabytes.
+    """
     lines = ["method: bec", "a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10)]
     (tmp_path / "run.yaml").write_text("\n".join([*lines, "regularizer: *a9"]))
@@ -90,14 +106,22 @@ def test_references_that_multiply_do_not_fill_the_screen(tmp_path, capsys):
 
 @few
 @given(
-    regularizer=values | st.dictionaries(st.sampled_from(NC3_OPTIONS), values, max_size=3), lam=st.none() | st.floats(0, 1e9)
+    regularizer=values | st.dictionaries(st.sampled_from(NC3_OPTIONS), values, max_size=3),
+    lam=st.none() | st.floats(0, 1e9),
 )
 def test_regularizers(regularizer, lam):
-    asked(Treatment.of, options.Debiasing(method="bec", regularizer=regularizer, lam=lam), model="random")
+    asked(
+        Treatment.of,
+        options.Debiasing(method="bec", regularizer=regularizer, lam=lam),
+        model="random",
+    )
 
 
 @few
-@given(wanted=st.text(max_size=40) | st.lists(st.sampled_from(["stereoset", "dev", "gender", ""]), max_size=5).map(":".join))
+@given(
+    wanted=st.text(max_size=40)
+    | st.lists(st.sampled_from(["stereoset", "dev", "gender", ""]), max_size=5).map(":".join)
+)
 def test_names(wanted, tokenizer):
     asked(requested, wanted, "masked")
     asked(tasks.get, wanted)
@@ -107,11 +131,18 @@ def test_names(wanted, tokenizer):
     asked(assets.read, wanted)
 
 
-# ---------------------------------------------------------------------------------------------------- words and texts
+# ---------------------------------------------------------------------------------- words and texts
 
 
 @few
-@given(pairs=st.lists(st.tuples(st.text(max_size=12) | st.sampled_from(["she", "SHE", " he ", "[MASK]", "ſhe"]), st.just("g"))))
+@given(
+    pairs=st.lists(
+        st.tuples(
+            st.text(max_size=12) | st.sampled_from(["she", "SHE", " he ", "[MASK]", "ſhe"]),
+            st.just("g"),
+        )
+    )
+)
 def test_word_lists(pairs, tokenizer):
     found = asked(words.resolve, "mine", pairs, tokenizer)
     if found is not None:
@@ -127,14 +158,20 @@ def test_huge_and_empty_word_lists(tokenizer):
 
 
 @few
-@given(content=st.binary() | st.text().map(str.encode) | st.lists(st.text(max_size=20)).map("\r\n".join).map(str.encode))
+@given(
+    content=st.binary()
+    | st.text().map(str.encode)
+    | st.lists(st.text(max_size=20)).map("\r\n".join).map(str.encode)
+)
 def test_text_files(content, tmp_path_factory, tokenizer):
     path = tmp_path_factory.getbasetemp() / "fuzzed.txt"
     path.write_bytes(content)
     found = asked(corpora.load, str(path))
     if found is not None:
         assert all(text == text.strip() != "" for text in found["text"])
-        assert all(len(ids) <= 16 for ids in batching.tokenize(found["text"], tokenizer, max_length=16))
+        assert all(
+            len(ids) <= 16 for ids in batching.tokenize(found["text"], tokenizer, max_length=16)
+        )
 
 
 def test_texts_with_a_mark_at_the_start_other_line_ends_and_long_lines(tmp_path, tokenizer):
@@ -147,13 +184,16 @@ def test_texts_with_a_mark_at_the_start_other_line_ends_and_long_lines(tmp_path,
 
 
 @few
-@given(name=st.text(max_size=20) | st.sampled_from(["a/b", "a/b:c", "../x", "/", "x" * 5000, "x" * 300 + ".txt", "\0.txt"]))
+@given(
+    name=st.text(max_size=20)
+    | st.sampled_from(["a/b", "a/b:c", "../x", "/", "x" * 5000, "x" * 300 + ".txt", "\0.txt"])
+)
 def test_corpus_names(name, monkeypatch):
     monkeypatch.setattr(hub, "dataset", lambda *_: datasets.Dataset.from_dict({"text": ["a"]}))
     asked(corpora.load, name)
 
 
-# -------------------------------------------------------------------------------------------------- published values
+# --------------------------------------------------------------------------------- published values
 
 
 @pytest.fixture(scope="module")
@@ -169,11 +209,13 @@ def test_published_values(data, published_lines, tmp_path_factory):
     asked(published.load, path)
 
 
-# ------------------------------------------------------------------------------------------------ local data files
+# --------------------------------------------------------------------------------- local data files
 
 
 def damaged(content: bytes) -> st.SearchStrategy[bytes]:
-    """The content as careless hands leave it: cut, doubled, with junk inside, re-encoded, or something else altogether."""
+    """The content as careless hands leave it: cut, doubled, with junk inside, re-encoded, or
+    something else altogether.
+    """
     places = st.integers(0, len(content))
     lines = content.split(b"\n")
     marks = [b'"', b"\t", b",", b"\0", b"[", b"\n", b"\xff", b"x" * 200_000, b"9" * 5000]
@@ -183,8 +225,12 @@ def damaged(content: bytes) -> st.SearchStrategy[bytes]:
         st.just(content),
         places.map(lambda end: content[:end]),
         st.tuples(places, places).map(lambda ends: content[: min(ends)] + content[max(ends) :]),
-        st.tuples(places, junk).map(lambda given: content[: given[0]] + given[1] + content[given[0] :]),
-        st.tuples(places, junk).map(lambda given: content[: given[0]] + given[1] + content[given[0] + len(given[1]) :]),
+        st.tuples(places, junk).map(
+            lambda given: content[: given[0]] + given[1] + content[given[0] :]
+        ),
+        st.tuples(places, junk).map(
+            lambda given: content[: given[0]] + given[1] + content[given[0] + len(given[1]) :]
+        ),
         st.permutations(lines[:8]).map(lambda order: b"\n".join([*order, *lines[8:]])),
         st.sampled_from([b"\xef\xbb\xbf" + content, content.replace(b"\n", b"\r\n"), content * 2]),
         st.just(content.decode().encode("utf-16")),
@@ -199,7 +245,9 @@ def altered(content: bytes) -> st.SearchStrategy[bytes]:
     except ValueError:
         return st.just(content)
     return st.builds(
-        lambda seed, value: json.dumps(exchanged(document, random.Random(seed), value)).encode(), st.integers(0), values
+        lambda seed, value: json.dumps(exchanged(document, random.Random(seed), value)).encode(),
+        st.integers(0),
+        values,
     )
 
 
@@ -225,7 +273,11 @@ def shortened(key: str, content: bytes) -> bytes:
 def first(document, number: int = 4):
     if isinstance(document, list):
         return [first(value) for value in document[:number]]
-    return {name: first(value, number) for name, value in document.items()} if isinstance(document, dict) else document
+    return (
+        {name: first(value, number) for name, value in document.items()}
+        if isinstance(document, dict)
+        else document
+    )
 
 
 def panda(rows: list[dict]) -> bytes:
@@ -239,16 +291,31 @@ def panda(rows: list[dict]) -> bytes:
 
 LOCAL = {
     **{f"corpus {name}": (lambda name=name: corpora.load(name)) for name in corpora.CORPORA},
-    **{f"words {name}": listed for name, listed in words.AXES.items() if name not in ("gender", "neutral")},
     **{
-        f"benchmark {name}": (lambda name=name: benchmarks.get(name).load(benchmarks.get(name).splits[0]))
-        for name in ("stereoset_intra", "stereoset_inter_likelihood", "crows_official", "bec_pro", "occupation_slope",
-                     "gap", "winobias", "winogender", "bias_nli")
+        f"words {name}": listed
+        for name, listed in words.AXES.items()
+        if name not in ("gender", "neutral")
+    },
+    **{
+        f"benchmark {name}": (
+            lambda name=name: benchmarks.get(name).load(benchmarks.get(name).splits[0])
+        )
+        for name in (
+            "stereoset_intra",
+            "stereoset_inter_likelihood",
+            "crows_official",
+            "bec_pro",
+            "occupation_slope",
+            "gap",
+            "winobias",
+            "winogender",
+            "bias_nli",
+        )
     },
     "task bug_profession": lambda: tasks.get("bug_profession").items("train"),
     "task coreference": lambda: tasks.get("coreference").items("train"),
     "method mabel": lambda: mabel.pairs(20),
-}  # fmt: skip
+}
 
 
 def forget_files() -> None:
@@ -281,8 +348,12 @@ def test_local_data_files(name, data, small_files, monkeypatch):
         good = asked(LOCAL[name])
         assert good is None or len(good)
         key = data.draw(st.sampled_from(sorted(set(seen))))
-        content = data.draw(damaged(small_files[key]) if not key.endswith(".tgz") else damaged_archive())
-        patched.setattr(assets, "read", lambda asked_for: content if asked_for == key else small(asked_for))
+        content = data.draw(
+            damaged(small_files[key]) if not key.endswith(".tgz") else damaged_archive()
+        )
+        patched.setattr(
+            assets, "read", lambda asked_for: content if asked_for == key else small(asked_for)
+        )
         forget_files()
         asked(LOCAL[name])
     forget_files()

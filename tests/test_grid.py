@@ -1,4 +1,6 @@
-"""The grid of the study: cells of a plan, the choice of λ, parts, runs that fail or go on, and the recording of them all."""
+"""The grid of the study: cells of a plan, the choice of λ, parts, runs that fail or go on, and the
+recording of them all.
+"""
 
 import itertools
 import json
@@ -16,9 +18,15 @@ from fairnc_utils.runs.rows import RESULT_COLUMNS, UNIT_COLUMNS, Run, load, make
 
 CONFIG = checkout.root() / "config"
 SMALL = {
-    "model": "random", "device": "cpu", "profile": "test", "steps": 1, "batch_size": 4, "texts": 16, "evaluation_texts": 60,
+    "model": "random",
+    "device": "cpu",
+    "profile": "test",
+    "steps": 1,
+    "batch_size": 4,
+    "texts": 16,
+    "evaluation_texts": 60,
     "min_count": 2,
-}  # fmt: skip
+}
 
 
 def plan(**sweeps):
@@ -26,17 +34,28 @@ def plan(**sweeps):
 
 
 def swept(lams=(1, 10, 100), seeds=3, methods=("mlm", "bec"), ratio=None, lm=None) -> pd.DataFrame:
-    """Rows of StereoSet dev: with NC3 the log ratio is ``ratio[λ]``, LM ``lm[λ]``; without .5 and 80; seeds move both alike."""
+    """Rows of StereoSet dev: with NC3 the log ratio is ``ratio[λ]``, LM ``lm[λ]``; without .5 and
+    80; seeds move both alike.
+    """
     ratio = {None: 0.5, **dict.fromkeys(lams, 0.4), **(ratio or {})}
     lm = {None: 80.0, **dict.fromkeys(lams, 80.0), **(lm or {})}
     rows = []
     for method, lam, seed in itertools.product(methods, (None, *lams), range(5)):
         if lam is None or seed < seeds:
-            common = {"model": "models/minilm-mlm", "method": method, "regularizer": "corrected" if lam else "none",
-                      "lam": lam or 0.0, "seed": seed, "benchmark": "stereoset_intra", "split": "dev",
-                      "axis": "gender"}  # fmt: skip
-            rows += [common | {"metric": "log_ratio", "value": ratio[lam] + 0.1 * seed},
-                     common | {"metric": "LM", "value": lm[lam] - seed}]  # fmt: skip
+            common = {
+                "model": "models/minilm-mlm",
+                "method": method,
+                "regularizer": "corrected" if lam else "none",
+                "lam": lam or 0.0,
+                "seed": seed,
+                "benchmark": "stereoset_intra",
+                "split": "dev",
+                "axis": "gender",
+            }
+            rows += [
+                common | {"metric": "log_ratio", "value": ratio[lam] + 0.1 * seed},
+                common | {"metric": "LM", "value": lm[lam] - seed},
+            ]
     return pd.DataFrame(rows).reindex(columns=list(RESULT_COLUMNS))
 
 
@@ -44,13 +63,19 @@ def swept(lams=(1, 10, 100), seeds=3, methods=("mlm", "bec"), ratio=None, lm=Non
 
 
 def test_cells_are_all_combinations_and_equal_ones_are_one():
-    found = grid.cells(plan(
-        a={"options": SMALL, "grid": {"method": ["mlm", "bec"], "seed": [0, 1]}},
-        b={"options": SMALL | {"method": "bec"}, "grid": {"seed": [1, 2]}},
-    ))  # fmt: skip
+    found = grid.cells(
+        plan(
+            a={"options": SMALL, "grid": {"method": ["mlm", "bec"], "seed": [0, 1]}},
+            b={"options": SMALL | {"method": "bec"}, "grid": {"seed": [1, 2]}},
+        )
+    )
     assert sorted((cell.config.method, cell.config.seed) for cell in found.values()) == [
-        ("bec", 0), ("bec", 1), ("bec", 2), ("mlm", 0), ("mlm", 1)
-    ]  # fmt: skip
+        ("bec", 0),
+        ("bec", 1),
+        ("bec", 2),
+        ("mlm", 0),
+        ("mlm", 1),
+    ]
     assert list(
         grid.cells(plan(b={"options": SMALL | {"method": "bec"}, "grid": {"seed": [1]}}))
     ) == [
@@ -59,8 +84,13 @@ def test_cells_are_all_combinations_and_equal_ones_are_one():
 
 
 def test_a_dot_reaches_inside_and_lengths_belong_to_a_method():
-    sweeps = {"t": {"run": "finetune", "options": {"task": "cola", "debiasing": {"method": "bec"}},
-                    "grid": {"debiasing.regularizer": ["none", "corrected"]}}}  # fmt: skip
+    sweeps = {
+        "t": {
+            "run": "finetune",
+            "options": {"task": "cola", "debiasing": {"method": "bec"}},
+            "grid": {"debiasing.regularizer": ["none", "corrected"]},
+        }
+    }
     found = grid.cells(
         grid.plan(
             {"study": {"sweeps": sweeps, "lengths": {"bec": {"steps": 7, "regularizer": "x"}}}}
@@ -181,14 +211,18 @@ def test_without_rows_lambda_is_an_error():
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A study of four cells, the first of which is refused, gone through twice → folder, cells, both exit statuses, …"""
+    """A study of four cells, the first of which is refused, gone through twice → folder, cells,
+    both exit statuses, …
+    """
     folder = tmp_path_factory.mktemp("study")
     scored = SMALL | {"benchmarks": ["stereoset_intra:dev:gender"]}
-    chosen = grid.cells(plan(
-        bad={"options": SMALL | {"method": "bec", "min_count": 10_000}},
-        base={"options": scored | {"method": "base", "collapse": ["gender"]}},
-        bec={"options": scored | {"method": "bec"}, "grid": {"seed": [0, 1]}},
-    ))  # fmt: skip
+    chosen = grid.cells(
+        plan(
+            bad={"options": SMALL | {"method": "bec", "min_count": 10_000}},
+            base={"options": scored | {"method": "base", "collapse": ["gender"]}},
+            bec={"options": scored | {"method": "bec"}, "grid": {"seed": [0, 1]}},
+        )
+    )
     first = study.run(chosen, folder)
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("provenance.json")}
     return (
@@ -211,7 +245,9 @@ def test_what_is_refused_is_named_and_the_rest_is_run_once(done):
 
 
 class Broken:
-    """Stands for a device: the run with seed 1 breaks it, and nothing runs on it from then on, in this process."""
+    """Stands for a device: the run with seed 1 breaks it, and nothing runs on it from then on, in
+    this process.
+    """
 
     def __init__(self):
         self.begun, self.broken = [], False
@@ -318,8 +354,18 @@ def test_sweeps_that_wait_for_lambda_come_last_and_when_all_parts_are_there(
 
 def tuned_and_trained() -> dict[str, grid.Cell]:
     """18 fine-tuned cells of 6 debiased models, and 6 trained ones; 2 methods each."""
-    tuned = {"run": "finetune", "grid": {"task": ["cola", "rte", "sst2"], "seed": [0, 1], "debiasing": [
-        {"method": "mlm"}, {"method": "bec"}, {"method": "bec", "regularizer": "corrected"}]}}  # fmt: skip
+    tuned = {
+        "run": "finetune",
+        "grid": {
+            "task": ["cola", "rte", "sst2"],
+            "seed": [0, 1],
+            "debiasing": [
+                {"method": "mlm"},
+                {"method": "bec"},
+                {"method": "bec", "regularizer": "corrected"},
+            ],
+        },
+    }
     return grid.cells(
         plan(
             tuned=tuned,
@@ -438,8 +484,10 @@ def test_a_run_that_was_killed_while_it_was_saved_is_neither_read_nor_recorded(d
 def profile(tmp_path):
     """A profile whose study has two cells, and one whose λ is to be chosen."""
     file = tmp_path / "plan.yaml"
-    sweeps = {"one": {"options": SMALL | {"method": "base"}, "grid": {"seed": [0, 1]}},
-              "two": {"options": SMALL | {"method": "bec", "regularizer": "corrected", "lam": "chosen"}}}  # fmt: skip
+    sweeps = {
+        "one": {"options": SMALL | {"method": "base"}, "grid": {"seed": [0, 1]}},
+        "two": {"options": SMALL | {"method": "bec", "regularizer": "corrected", "lam": "chosen"}},
+    }
     file.write_text(yaml.safe_dump({"study": {"sweeps": sweeps}}))
     return str(file)
 
@@ -499,7 +547,9 @@ def test_a_bad_study_command_is_one_line(
 
 
 def test_the_papers_study_runs_on_local_checkpoints(tmp_path, tiny):
-    """Folders in the hub's format stand in for the models of config/paper.yaml: cased, uncased, byte-level BPE."""
+    """Folders in the hub's format stand in for the models of config/paper.yaml: cased, uncased,
+    byte-level BPE.
+    """
     plan = grid.plan(yaml.safe_load((CONFIG / "paper.yaml").read_text()))
     models = plan.sweeps["published"]["grid"]["model"]
     for name in models:
@@ -508,8 +558,14 @@ def test_the_papers_study_runs_on_local_checkpoints(tmp_path, tiny):
         )
         lm.model.save_pretrained(tmp_path / name)
         lm.tokenizer.save_pretrained(tmp_path / name)
-    small = {"evaluation_texts": 40, "min_count": 1, "precision": "fp32", "collapse": ["vocabulary"], "device": "cpu",
-             "benchmarks": ["occupation_slope:bls"]}  # fmt: skip
+    small = {
+        "evaluation_texts": 40,
+        "min_count": 1,
+        "precision": "fp32",
+        "collapse": ["vocabulary"],
+        "device": "cpu",
+        "benchmarks": ["occupation_slope:bls"],
+    }
     sweep = plan.sweeps["published"]
     here = {
         "options": sweep["options"] | small,

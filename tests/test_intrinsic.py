@@ -1,4 +1,6 @@
-"""BEC-Pro, AUL and AULA, intersentence and causal scores: equal to the loops, true to known effects."""
+"""BEC-Pro, AUL and AULA, intersentence and causal scores: equal to the loops, true to known
+effects.
+"""
 
 import copy
 import dataclasses
@@ -32,8 +34,16 @@ from fairnc_utils.errors import FairNCError
 
 SCORES = ["score_a", "score_b", "score_c"]
 PAIR = SCORES[:2]
-MASKED = ("crows_official", "crows_bias_bench", "crows_aul", "crows_aula", "stereoset_intra", "stereoset_inter_likelihood",
-          "bec_pro", "bec_pro_as_released")  # fmt: skip
+MASKED = (
+    "crows_official",
+    "crows_bias_bench",
+    "crows_aul",
+    "crows_aula",
+    "stereoset_intra",
+    "stereoset_inter_likelihood",
+    "bec_pro",
+    "bec_pro_as_released",
+)
 CAUSAL = ("crows_causal", "stereoset_intra_causal", "stereoset_inter_likelihood")
 NAMES = (*MASKED, *CAUSAL[:2], "stereoset_inter_nsp")
 
@@ -62,12 +72,16 @@ def items():
         benchmark = get(name)
         key = benchmark.load, benchmark.splits[-1]
         known[key] = known.get(key) or benchmark.load(key[1])
-        return known[key].select(range(0, len(known[key]), step)).select(range(count)) if count else known[key]
+        return (
+            known[key].select(range(0, len(known[key]), step)).select(range(count))
+            if count
+            else known[key]
+        )
 
     return load
 
 
-# ---------------------------------------------------------------------------------------------------------------- BEC-Pro
+# ------------------------------------------------------------------------------------------ BEC-Pro
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +91,10 @@ def released_rows():
 
 @pytest.mark.parametrize(
     ("benchmark", "loop"),
-    [(BEC_PRO, reference.bec_pro_association), (BEC_PRO_AS_RELEASED, reference.bec_pro_as_released)],
+    [
+        (BEC_PRO, reference.bec_pro_association),
+        (BEC_PRO_AS_RELEASED, reference.bec_pro_as_released),
+    ],
     ids=lambda x: getattr(x, "name", None),
 )
 def test_bec_pro_equals_the_loops(benchmark, loop, double, plain, items, released_rows, one_thread):
@@ -86,18 +103,26 @@ def test_bec_pro_equals_the_loops(benchmark, loop, double, plain, items, release
     rows = benchmark.score(double, items("bec_pro").select(chosen))
     expected = [loop(plain, released_rows[i]) for i in chosen]
     np.testing.assert_allclose(rows[PAIR], expected, atol=1e-9)
-    assert rows["score_c"].tolist() == [1.0 if released_rows[i]["Gender"] == "female" else -1.0 for i in chosen]
+    assert rows["score_c"].tolist() == [
+        1.0 if released_rows[i]["Gender"] == "female" else -1.0 for i in chosen
+    ]
     assert rows["axis"].tolist() == [released_rows[i]["Prof_Gender"] for i in chosen]
 
 
 def test_bec_pro_masks_every_piece_of_any_vocabulary(tiny, items, released_rows):
-    """Byte-level pieces: the person words are several pieces here, and the space before a word is one of them."""
+    """Byte-level pieces: the person words are several pieces here, and the space before a word is
+    one of them.
+    """
     lm = in_double(tiny("roberta", max_position_embeddings=130))
     assert len(lm.tokenizer.tokenize(" girlfriend")) > 1
     chosen = [*range(0, 5_400, 229)]
     rows = BEC_PRO.score(lm, items("bec_pro").select(chosen))
     plain = reference.Model(lm.model, lm.tokenizer)
-    np.testing.assert_allclose(rows[PAIR], [reference.bec_pro_association(plain, released_rows[i]) for i in chosen], atol=1e-9)
+    np.testing.assert_allclose(
+        rows[PAIR],
+        [reference.bec_pro_association(plain, released_rows[i]) for i in chosen],
+        atol=1e-9,
+    )
 
 
 def test_bec_pro_leaves_out_corrupt_rows_and_their_partners(tiny, items, released_rows):
@@ -122,7 +147,9 @@ def test_bec_pro_pairs_the_two_versions_of_a_sentence(items):
     table = items("bec_pro").to_pandas()
     pair, gender = table["item_id"].str.partition(":")[[0, 2]].to_numpy().T
     assert gender.tolist() == table["gender"].tolist()
-    neutral = table.apply(lambda row: row["person_masked"] if row["usable"] else row["profession"], axis=1)
+    neutral = table.apply(
+        lambda row: row["person_masked"] if row["usable"] else row["profession"], axis=1
+    )
     by_pair = pd.DataFrame({"pair": pair, "gender": gender, "text": neutral}).groupby("pair")
     assert (by_pair["gender"].nunique() == 2).all()
     assert (by_pair["text"].nunique() == 1).all()
@@ -130,12 +157,17 @@ def test_bec_pro_pairs_the_two_versions_of_a_sentence(items):
 
 
 def test_bec_pro_rebuilds_the_priors_that_hide_the_template(lm, items):
-    """In 18 rows the released prior hides "of" too; ours shows it, the released one is kept as it is."""
+    """In 18 rows the released prior hides "of" too; ours shows it, the released one is kept as it
+    is.
+    """
     table = items("bec_pro").to_pandas()
     hidden = table[table["both_masked"].str.contains("position [MASK]", regex=False)]
     assert len(hidden) == 18
     chosen = items("bec_pro").select(hidden.index)[:]
-    for build, text in ((bec_pro.queries, "position of [MASK]"), (bec_pro.released_queries, "position [MASK]")):
+    for build, text in (
+        (bec_pro.queries, "position of [MASK]"),
+        (bec_pro.released_queries, "position [MASK]"),
+    ):
         found, _ = build(lm, chosen)
         priors = [lm.tokenizer.decode(ids) for ids, *_ in found[1::2]]
         assert len(priors) == 18
@@ -145,16 +177,29 @@ def test_bec_pro_rebuilds_the_priors_that_hide_the_template(lm, items):
 def association_rows(values):
     """Item table of associations {(axis, profession, gender): [one per sentence]}."""
     rows = [
-        {"score_a": value - 3.0, "score_b": -3.0, "score_c": 1.0 if gender == "female" else -1.0, "axis": axis, "unit": unit,
-         "item_id": f"{unit}{i}:{gender}"}
-        for (axis, unit, gender), own in values.items() for i, value in enumerate(own)
-    ]  # fmt: skip
+        {
+            "score_a": value - 3.0,
+            "score_b": -3.0,
+            "score_c": 1.0 if gender == "female" else -1.0,
+            "axis": axis,
+            "unit": unit,
+            "item_id": f"{unit}{i}:{gender}",
+        }
+        for (axis, unit, gender), own in values.items()
+        for i, value in enumerate(own)
+    ]
     return pd.DataFrame(rows)
 
 
 def test_bec_pro_metrics_are_means_over_sentences():
-    rows = association_rows({("female", "nurse", "female"): [1.0, -2.0, 4.0], ("female", "nurse", "male"): [-1.0, -1.0, 2.0],
-                             ("female", "maid", "female"): [5.0], ("female", "maid", "male"): [-4.0]})  # fmt: skip
+    rows = association_rows(
+        {
+            ("female", "nurse", "female"): [1.0, -2.0, 4.0],
+            ("female", "nurse", "male"): [-1.0, -1.0, 2.0],
+            ("female", "maid", "female"): [5.0],
+            ("female", "maid", "male"): [-4.0],
+        }
+    )
     found = {metric: estimate.value for metric, estimate in BEC_PRO.estimates(rows).items()}
     assert found["association_female"] == pytest.approx(2)
     assert found["association_male"] == pytest.approx(-1)
@@ -181,19 +226,26 @@ def test_wilcoxon_equals_the_loops_and_knows_the_direction():
 
 
 def test_bec_pro_tests_pair_sentences_or_as_released_profession_groups():
-    """Planted: female persons gain 1 with every profession, and professions of women gain 2 with every person."""
+    """Planted: female persons gain 1 with every profession, and professions of women gain 2 with
+    every person.
+    """
     noise = np.random.default_rng(1).normal(0, 0.1, (6, 20))
     values = {
-        (axis, f"{axis}{k}", gender): base + (gender == "female") + noise[3 * (axis == "male") + k] * (1 + (gender == "male"))
-        for axis, base in (("female", 2.0), ("male", 0.0)) for k in range(3) for gender in ("female", "male")
-    }  # fmt: skip
+        (axis, f"{axis}{k}", gender): base
+        + (gender == "female")
+        + noise[3 * (axis == "male") + k] * (1 + (gender == "male"))
+        for axis, base in (("female", 2.0), ("male", 0.0))
+        for k in range(3)
+        for gender in ("female", "male")
+    }
     rows = association_rows(values)
     paired = BEC_PRO.estimates(rows)
     assert paired["gap"].value == pytest.approx(1, abs=0.1)
     assert paired["wilcoxon_r"].value > 0.8
     assert paired["wilcoxon_p"].n == 120
     shuffled = BEC_PRO.extras(rows.sample(frac=1, random_state=0))
-    assert shuffled["wilcoxon_r"].value == pytest.approx(paired["wilcoxon_r"].value)  # pairs by item, not by row
+    # pairs by item, not by row
+    assert shuffled["wilcoxon_r"].value == pytest.approx(paired["wilcoxon_r"].value)
     groups = BEC_PRO_AS_RELEASED.extras(rows)
     assert groups["wilcoxon_r"].value > 0.8
     assert groups["wilcoxon_p"].n == 120
@@ -205,25 +257,37 @@ def test_bec_pro_tests_pair_sentences_or_as_released_profession_groups():
 
 
 def test_bec_pro_finds_the_stereotypes_of_the_embedded_model(lm, items):
-    few = items("bec_pro").filter(lambda item: item["person"] in ("He", "She") and " is a " in item["sentence"])
+    few = items("bec_pro").filter(
+        lambda item: item["person"] in ("He", "She") and " is a " in item["sentence"]
+    )
     rows = BEC_PRO.score(lm, few)
-    gaps = {axis: BEC_PRO.estimates(rows[rows["axis"] == axis])["gap"] for axis in ("female", "male")}
+    gaps = {
+        axis: BEC_PRO.estimates(rows[rows["axis"] == axis])["gap"] for axis in ("female", "male")
+    }
     assert gaps["female"].ci_low > 0
     assert gaps["male"].ci_high < 0
     same = BEC_PRO.score(lm.with_gender_direction(0), few)
-    left = {axis: BEC_PRO.estimates(same[same["axis"] == axis])["gap"].value for axis in ("female", "male")}
+    left = {
+        axis: BEC_PRO.estimates(same[same["axis"] == axis])["gap"].value
+        for axis in ("female", "male")
+    }
     assert left == pytest.approx({"female": 0, "male": 0}, abs=1e-3)
 
 
-# --------------------------------------------------------------------------------------------------------- whole sentences
+# ---------------------------------------------------------------------------------- whole sentences
 
 
 @pytest.mark.parametrize("name", ["crows_aul", "crows_aula"])
 def test_unmasked_likelihood_equals_the_loops(name, double, plain, items, one_thread):
     pairs = items(name, 12, step=120)
     rows = get(name).score(double, pairs)
-    expected = [[reference.aul(plain, pair[side], attention=name == "crows_aula") for side in ("sent_more", "sent_less")]
-                for pair in pairs]  # fmt: skip
+    expected = [
+        [
+            reference.aul(plain, pair[side], attention=name == "crows_aula")
+            for side in ("sent_more", "sent_less")
+        ]
+        for pair in pairs
+    ]
     np.testing.assert_allclose(rows[PAIR], expected, atol=1e-9)
     assert (rows[PAIR] < 0).all(axis=None)
 
@@ -235,7 +299,9 @@ def test_attention_received_adds_up_to_one_and_knows_no_padding(tiny):
     for ids, received in zip(sequences, together, strict=True):
         assert len(received) == len(ids)
         assert received.sum() == pytest.approx(1)
-        np.testing.assert_allclose(received, likelihood.attention_received(lm, [ids])[0], atol=1e-12)
+        np.testing.assert_allclose(
+            received, likelihood.attention_received(lm, [ids])[0], atol=1e-12
+        )
 
 
 def test_attention_implementation_is_put_back(tiny):
@@ -251,20 +317,42 @@ def test_attention_implementation_is_put_back(tiny):
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_causal_scores_equal_the_loops(family, tiny, items, one_thread):
-    lm = in_double(tiny(family, **{"n_positions" if family == "gpt2" else "max_position_embeddings": 512}))
+    lm = in_double(
+        tiny(family, **{"n_positions" if family == "gpt2" else "max_position_embeddings": 512})
+    )
     plain = reference.Model(lm.model, lm.tokenizer)
-    pairs, triples, texts = items("crows_causal", 6, step=200), items("stereoset_intra_causal", 4), items(CAUSAL[2], 2)
+    pairs, triples, texts = (
+        items("crows_causal", 6, step=200),
+        items("stereoset_intra_causal", 4),
+        items(CAUSAL[2], 2),
+    )
     rows = get("crows_causal").score(lm, pairs)
-    expected = [[reference.sentence_log_likelihood(plain, pair[side]) for side in ("sent_more", "sent_less")] for pair in pairs]
+    expected = [
+        [
+            reference.sentence_log_likelihood(plain, pair[side])
+            for side in ("sent_more", "sent_less")
+        ]
+        for pair in pairs
+    ]
     np.testing.assert_allclose(rows[PAIR], expected, rtol=1e-9)
     found = get("crows_causal").estimates(rows)
     gaps = [more - less for more, less in expected]
     assert found["stereotype_pct"].value == pytest.approx(100 * np.mean([gap > 0 for gap in gaps]))
     assert found["likelihood_diff"].value == pytest.approx(np.mean(np.abs(gaps)))
-    expected = [[reference.sentence_log_likelihood(plain, item[label]) for label in stereoset.LABELS] for item in triples]
-    np.testing.assert_allclose(get("stereoset_intra_causal").score(lm, triples)[SCORES], expected, rtol=1e-9)
-    expected = [[reference.continuation_score(plain, item["context"], item[label], causal=True) for label in stereoset.LABELS]
-                for item in texts]  # fmt: skip
+    expected = [
+        [reference.sentence_log_likelihood(plain, item[label]) for label in stereoset.LABELS]
+        for item in triples
+    ]
+    np.testing.assert_allclose(
+        get("stereoset_intra_causal").score(lm, triples)[SCORES], expected, rtol=1e-9
+    )
+    expected = [
+        [
+            reference.continuation_score(plain, item["context"], item[label], causal=True)
+            for label in stereoset.LABELS
+        ]
+        for item in texts
+    ]
     np.testing.assert_allclose(get(CAUSAL[2]).score(lm, texts)[SCORES], expected, rtol=1e-9)
 
 
@@ -274,15 +362,22 @@ def test_a_causal_model_needs_a_token_to_start_from(tiny):
     bare.tokenizer.bos_token = None
     assert causal.sentence_log_likelihoods(bare, ["a man"])[0] < 0  # the end token serves
     bare.tokenizer.eos_token = None
-    with pytest.raises(FairNCError, match="tiny gpt2: its tokenizer has neither a start nor an end token"):
+    with pytest.raises(
+        FairNCError, match="tiny gpt2: its tokenizer has neither a start nor an end token"
+    ):
         causal.sentence_log_likelihoods(bare, ["a man"])
 
 
 def test_masked_likelihood_of_what_follows_equals_the_loops(double, plain, items, one_thread):
     chosen = items("stereoset_inter_likelihood", 3, step=2_000)
     rows = get("stereoset_inter_likelihood").score(double, chosen)
-    expected = [[reference.continuation_score(plain, item["context"], item[label]) for label in stereoset.LABELS]
-                for item in chosen]  # fmt: skip
+    expected = [
+        [
+            reference.continuation_score(plain, item["context"], item[label])
+            for label in stereoset.LABELS
+        ]
+        for item in chosen
+    ]
     np.testing.assert_allclose(rows[SCORES], expected, atol=1e-9)
     metrics = reference.stereoset_metrics(chosen["target"], *np.array(expected).T)
     found = get("stereoset_inter_likelihood").estimates(rows)
@@ -290,15 +385,22 @@ def test_masked_likelihood_of_what_follows_equals_the_loops(double, plain, items
     assert found["log_ratio"].value == pytest.approx(np.mean([row[0] - row[1] for row in expected]))
 
 
-# ------------------------------------------------------------------------------------------------------ next-sentence head
+# ------------------------------------------------------------------------------- next-sentence head
 
 
 @pytest.fixture(scope="module")
 def with_head(tmp_path_factory, tokenizer):
     """Folder of a tiny model that has a next-sentence head."""
     folder = tmp_path_factory.mktemp("pretraining")
-    config = AutoConfig.for_model("bert", vocab_size=30_522, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-                                  intermediate_size=32, max_position_embeddings=128)  # fmt: skip
+    config = AutoConfig.for_model(
+        "bert",
+        vocab_size=30_522,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=128,
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = BertForPreTraining(config)
@@ -318,8 +420,13 @@ def test_next_sentence_scores_equal_the_loops(with_head, items):
     def model(**inputs):
         return SimpleNamespace(logits=head(**inputs).seq_relationship_logits)
 
-    expected = [[reference.next_sentence_probability(model, lm.tokenizer, item["context"], item[label])
-                 for label in stereoset.LABELS] for item in chosen]  # fmt: skip
+    expected = [
+        [
+            reference.next_sentence_probability(model, lm.tokenizer, item["context"], item[label])
+            for label in stereoset.LABELS
+        ]
+        for item in chosen
+    ]
     np.testing.assert_allclose(rows[SCORES], expected, atol=1e-9)
     assert rows[SCORES].to_numpy().std() > 1e-4
 
@@ -334,15 +441,24 @@ def test_next_sentence_head_stands_on_the_model_as_it_is_now(with_head, items):
 
 
 def test_models_without_a_next_sentence_head_are_refused(lm, tiny, items):
-    benchmark = dataclasses.replace(get("stereoset_inter_nsp"), load=lambda split: items("stereoset_inter_nsp", 1))
-    with pytest.raises(FairNCError, match=r"minilm-mlm has no next-sentence head: its checkpoint lacks bert\.pooler"):
+    benchmark = dataclasses.replace(
+        get("stereoset_inter_nsp"), load=lambda split: items("stereoset_inter_nsp", 1)
+    )
+    with pytest.raises(
+        FairNCError,
+        match=r"minilm-mlm has no next-sentence head: its checkpoint lacks bert\.pooler",
+    ):
         benchmark.run(lm, split="dev")
-    with pytest.raises(FairNCError, match="stereoset_inter_nsp scores masked models; tiny gpt2 is causal"):
+    with pytest.raises(
+        FairNCError, match="stereoset_inter_nsp scores masked models; tiny gpt2 is causal"
+    ):
         benchmark.run(tiny("gpt2"), split="dev")
 
 
 @pytest.mark.parametrize(("family", "kind"), [("llama", "causal"), ("bert", "masked")])
-def test_a_checkpoint_that_names_no_architecture_is_read_by_its_family(family, kind, tiny, tmp_path):
+def test_a_checkpoint_that_names_no_architecture_is_read_by_its_family(
+    family, kind, tiny, tmp_path
+):
     """As the GGUF file of SmolLM2 is."""
     lm = tiny(family)
     lm.model.save_pretrained(tmp_path)
@@ -356,16 +472,23 @@ def test_a_checkpoint_that_names_no_architecture_is_read_by_its_family(family, k
 def test_a_family_without_a_next_sentence_head_is_refused(tiny, tmp_path):
     lm = tiny("roberta")
     lm.model.save_pretrained(tmp_path)
-    with pytest.raises(FairNCError, match="no next-sentence head can be loaded for family 'roberta'; score it with stereo"):
+    with pytest.raises(
+        FairNCError,
+        match="no next-sentence head can be loaded for family 'roberta'; score it with stereo",
+    ):
         models.next_sentence_head(dataclasses.replace(lm, name=str(tmp_path)))
 
 
-# ------------------------------------------------------------------------------------------------------------- invariances
+# -------------------------------------------------------------------------------------- invariances
 
 
-@pytest.mark.parametrize(("kind", "name"), [*(("bert", n) for n in MASKED), *(("gpt2", n) for n in CAUSAL)])
+@pytest.mark.parametrize(
+    ("kind", "name"), [*(("bert", n) for n in MASKED), *(("gpt2", n) for n in CAUSAL)]
+)
 def test_scores_depend_on_neither_batch_size_nor_order(kind, name, tiny, items, monkeypatch):
-    lm = tiny(kind, **({"max_position_embeddings": 128} if kind == "bert" else {"n_positions": 512}))
+    lm = tiny(
+        kind, **({"max_position_embeddings": 128} if kind == "bert" else {"n_positions": 512})
+    )
     chosen = items(name, 12, step=70)
     straight = get(name).score(lm, chosen)
     monkeypatch.setitem(scoring.TOKENS, "cpu", 100)
@@ -388,14 +511,18 @@ def test_next_sentence_scores_depend_on_neither_batch_size_nor_order(with_head, 
 
 @pytest.mark.parametrize("name", ["crows_aul", "crows_aula", "crows_causal"])
 def test_exchanging_the_sentences_turns_the_sign(name, tiny, items):
-    lm = tiny("gpt2", n_positions=512) if name == "crows_causal" else tiny("bert", max_position_embeddings=128)
+    lm = (
+        tiny("gpt2", n_positions=512)
+        if name == "crows_causal"
+        else tiny("bert", max_position_embeddings=128)
+    )
     pairs = items(name, 8)
     turned = pairs.rename_columns({"sent_more": "sent_less", "sent_less": "sent_more"})
     ahead, back = (get(name).score(lm, table) for table in (pairs, turned))
     np.testing.assert_allclose(ahead[PAIR], back[PAIR[::-1]], rtol=1e-6)
 
 
-# ------------------------------------------------------------------------------------------------------- items and descriptions
+# --------------------------------------------------------------------------- items and descriptions
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -424,7 +551,7 @@ def test_every_benchmark_says_what_it_measures_and_what_not(name):
         assert 5 < len(text.split()) < 80
 
 
-# ------------------------------------------------------------------------------------------------------------------ errors
+# ------------------------------------------------------------------------------------------- errors
 
 
 @pytest.fixture
@@ -446,10 +573,19 @@ PAIRS_HEAD = ",sent_more,sent_less,stereo_antistereo,bias_type\n"
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (PAIRS_HEAD + "0,She runs.,He runs.,stereo,gender\n1,She runs.,He runs.\n", "line 3: not the header's 5 fields"),
+        (
+            PAIRS_HEAD + "0,She runs.,He runs.,stereo,gender\n1,She runs.,He runs.\n",
+            "line 3: not the header's 5 fields",
+        ),
         (PAIRS_HEAD + "0,She runs.,,stereo,gender\n", "line 2: sent_less is '', not some text"),
-        (PAIRS_HEAD + "0,She runs.,He runs.,both,gender\n", "line 2: stereo_antistereo is 'both', not one of stereo, anti"),
-        (PAIRS_HEAD + "0,She runs.,He runs.,stereo,sex\n", "line 2: bias_type is 'sex', not one of age,"),
+        (
+            PAIRS_HEAD + "0,She runs.,He runs.,both,gender\n",
+            "line 2: stereo_antistereo is 'both', not one of stereo, anti",
+        ),
+        (
+            PAIRS_HEAD + "0,She runs.,He runs.,stereo,sex\n",
+            "line 2: bias_type is 'sex', not one of age,",
+        ),
         (",sent_more\n0,x\n", "line 1: no column 'bias_type'"),
         (PAIRS_HEAD, "has no rows"),
         (PAIRS_HEAD.encode() + b"0,She runs.,\xff,stereo,gender\n", "line 2: not UTF-8 text"),
@@ -467,12 +603,33 @@ def test_a_malformed_table_is_named_with_its_line(content, said, local):
     [
         ('{"data":\n {"intrasentence": [,]}}', "line 2: Expecting value"),
         ("[]", 'line 1: no list "data" → "intrasentence"'),
-        ('{"data": {"intrasentence": [{"id": "x"}]}}', "example 1 of intrasentence is not as it should be (KeyError("),
-        (json.dumps({"data": {"intrasentence": [{"id": "x", "bias_type": "gender", "target": "t", "context": "no blank",
-         "sentences": [{"gold_label": label, "sentence": "a b"} for label in stereoset.LABELS]}]}}),
-         "example 1 of intrasentence is not as it should be (ValueError"),
+        (
+            '{"data": {"intrasentence": [{"id": "x"}]}}',
+            "example 1 of intrasentence is not as it should be (KeyError(",
+        ),
+        (
+            json.dumps(
+                {
+                    "data": {
+                        "intrasentence": [
+                            {
+                                "id": "x",
+                                "bias_type": "gender",
+                                "target": "t",
+                                "context": "no blank",
+                                "sentences": [
+                                    {"gold_label": label, "sentence": "a b"}
+                                    for label in stereoset.LABELS
+                                ],
+                            }
+                        ]
+                    }
+                }
+            ),
+            "example 1 of intrasentence is not as it should be (ValueError",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_malformed_document_is_named_with_its_line(content, said, local):
     local("StereoSet/dev.json", content)
     with pytest.raises(FairNCError, match=r"StereoSet/dev\.json.*" + re.escape(said)):
@@ -493,7 +650,9 @@ def test_unknown_splits_and_axes_are_refused(name):
         get(name).check(split=get(name).splits[0], axis="hair")
 
 
-@pytest.mark.parametrize("name", [name for name in MASKED if name not in ("crows_aul", "crows_aula")])
+@pytest.mark.parametrize(
+    "name", [name for name in MASKED if name not in ("crows_aul", "crows_aula")]
+)
 def test_a_model_without_a_mask_token_is_refused(name, tiny, items):
     lm = tiny("bert")
     bare = dataclasses.replace(lm, tokenizer=copy.deepcopy(lm.tokenizer))
@@ -505,7 +664,9 @@ def test_a_model_without_a_mask_token_is_refused(name, tiny, items):
 @pytest.mark.parametrize("name", MASKED)
 def test_an_item_that_is_too_long_is_one_clear_error(name, tiny, items):
     lm = tiny("bert", max_position_embeddings=6)
-    with pytest.raises(FairNCError, match=r"an item has \d+ tokens; tiny bert reads 6 at most: shorten or drop it"):
+    with pytest.raises(
+        FairNCError, match=r"an item has \d+ tokens; tiny bert reads 6 at most: shorten or drop it"
+    ):
         get(name).score(lm, items(name, 2))
 
 

@@ -1,4 +1,6 @@
-"""What a user of the library pays for: the core needs no extra, and an extra that is missing is named in one line."""
+"""What a user of the library pays for: the core needs no extra, and an extra that is missing is
+named in one line.
+"""
 
 import statistics
 import subprocess
@@ -18,9 +20,19 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 CORE = (
-    "assets", "batching", "collapse", "dose", "duality", "errors", "models", "regularizer", "stats", "swap", "swap_collapse",
+    "assets",
+    "batching",
+    "collapse",
+    "dose",
+    "duality",
+    "errors",
+    "models",
+    "regularizer",
+    "stats",
+    "swap",
+    "swap_collapse",
     "words",
-)  # fmt: skip
+)
 BLOCKED = sorted(
     {module for modules in _extras.MODULES.values() for module in modules} - {"yaml"}
     | {"peft", "sphinx"}

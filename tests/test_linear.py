@@ -22,7 +22,9 @@ def product(monkeypatch):
     return given
 
 
-needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+needs_onednn = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN"
+)
 
 
 @needs_onednn
@@ -30,7 +32,9 @@ needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reas
 @pytest.mark.parametrize("biased", [True, False])
 def test_values_and_gradients_are_those_of_a_matrix_product(product, shape, biased):
     generator = torch.Generator().manual_seed(0)
-    x, weight, bias = (torch.randn(size, generator=generator, requires_grad=True) for size in (shape, (4, 7), (4,)))
+    x, weight, bias = (
+        torch.randn(size, generator=generator, requires_grad=True) for size in (shape, (4, 7), (4,))
+    )
     upstream = torch.randn((*shape[:-1], 4), generator=generator)
     bias = bias if biased else None
     inputs = [tensor for tensor in (x, weight, bias) if tensor is not None]
@@ -38,7 +42,9 @@ def test_values_and_gradients_are_those_of_a_matrix_product(product, shape, bias
     expected = (x.double() @ weight.double().T + (bias.double() if biased else 0)).float()
     torch.testing.assert_close(found, expected)
     for ours, plain in zip(
-        torch.autograd.grad(found, inputs, upstream), torch.autograd.grad(expected, inputs, upstream), strict=True
+        torch.autograd.grad(found, inputs, upstream),
+        torch.autograd.grad(expected, inputs, upstream),
+        strict=True,
     ):
         torch.testing.assert_close(ours, plain)
     assert product == [True]

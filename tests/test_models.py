@@ -1,4 +1,6 @@
-"""Model adapters: the feature is what the classifier multiplies, in every family; specials are no classes."""
+"""Model adapters: the feature is what the classifier multiplies, in every family; specials are no
+classes.
+"""
 
 from importlib import resources
 from pathlib import Path
@@ -62,7 +64,9 @@ def test_encoder_space_is_the_raw_last_layer(family, tiny):
     ids, mask = batch(lm)
     with torch.no_grad():
         head, encoder = (lm.features(ids, mask, space=space) for space in ("head", "encoder"))
-        last = lm.model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states[-1]
+        last = lm.model(
+            input_ids=ids, attention_mask=mask, output_hidden_states=True
+        ).hidden_states[-1]
     torch.testing.assert_close(encoder[mask.bool()], last[mask.bool()], rtol=1e-5, atol=1e-5)
     assert torch.equal(head, encoder) == (family in CAUSAL)
     with pytest.raises(FairNCError, match="unknown space 'middle': choose head or encoder"):
@@ -74,8 +78,12 @@ def test_a_layer_is_the_state_after_it(family, tiny):
     lm = tiny(family)
     ids, mask = batch(lm)
     with torch.no_grad():
-        states = lm.model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
-        first, last = (lm.features(ids, mask, space="encoder", layer=layer) for layer in (1, lm.layers))
+        states = lm.model(
+            input_ids=ids, attention_mask=mask, output_hidden_states=True
+        ).hidden_states
+        first, last = (
+            lm.features(ids, mask, space="encoder", layer=layer) for layer in (1, lm.layers)
+        )
         lens = lm.features(ids, mask, layer=lm.layers)
         every = lm.features(ids, mask, space="encoder", layer="all")
         labelled, _ = lm.labelled_features(ids, mask, layer="all")
@@ -147,9 +155,14 @@ def test_a_classifier_that_is_never_called_is_named(tiny):
 @pytest.mark.skipif(TRANSFORMERS_4, reason="its DeBERTa gives the vocabulary's rows")
 def test_rows_that_are_not_the_vocabularys_are_refused(tokenizer):
     config = AutoConfig.for_model(
-        "deberta-v2", vocab_size=30_522, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=16, legacy=False,
-    )  # fmt: skip
+        "deberta-v2",
+        vocab_size=30_522,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        legacy=False,
+    )
     with pytest.raises(FairNCError, match=r"mine: .* has 16 rows for a vocabulary of 30522 tokens"):
         models.wrap(AutoModelForMaskedLM.from_config(config), tokenizer, name="mine")
 
@@ -163,7 +176,9 @@ def test_an_unknown_device_is_one_line(name):
 
 def test_a_model_without_an_output_classifier_is_named(tokenizer, tiny, tmp_path):
     bare = AutoModel.from_config(tiny("bert").model.config)
-    with pytest.raises(FairNCError, match="mine: the model has no output classifier; load it as ForMaskedLM"):
+    with pytest.raises(
+        FairNCError, match="mine: the model has no output classifier; load it as ForMaskedLM"
+    ):
         models.wrap(bare, tokenizer, name="mine")
     bare.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
@@ -191,7 +206,9 @@ def test_a_broken_model_folder_is_one_sentence(tiny, tmp_path):
     lm.tokenizer.save_pretrained(tmp_path)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(FairNCError, match=r"cannot be loaded: .* Give a local folder or a hub name"):
+    with pytest.raises(
+        FairNCError, match=r"cannot be loaded: .* Give a local folder or a hub name"
+    ):
         models.load(str(tmp_path), device="cpu")
 
 
@@ -199,7 +216,10 @@ def test_the_random_model_is_the_same_every_time():
     first, second = (models.load("random", device="cpu") for _ in range(2))
     assert first.fingerprint == second.fingerprint
     assert first.model.num_parameters() == 1_050_266
-    assert models.wrap(models.random_model(seed=1), first.tokenizer, name="random").fingerprint != first.fingerprint
+    assert (
+        models.wrap(models.random_model(seed=1), first.tokenizer, name="random").fingerprint
+        != first.fingerprint
+    )
 
 
 def test_making_a_random_model_leaves_the_callers_randomness_alone():
@@ -220,7 +240,7 @@ def test_fingerprint_sees_one_changed_weight(tiny):
     assert changed.fingerprint != before
 
 
-# --------------------------------------------------------------------------------------------------- the embedded model
+# ------------------------------------------------------------------------------- the embedded model
 
 
 def test_the_embedded_model_loads_in_single_precision(lm):

@@ -1,4 +1,6 @@
-"""Numbers: which runs a measure and a cell stand for, how they are paired and summed up; nothing here trains."""
+"""Numbers: which runs a measure and a cell stand for, how they are paired and summed up; nothing
+here trains.
+"""
 
 import dataclasses
 import subprocess
@@ -118,7 +120,9 @@ def test_editions_and_models_stay_apart():
 
 
 def test_a_variant_of_a_regularizer_is_a_cell_at_its_only_weight():
-    """As the second edition names its cells: the dose in the label, the weight that it came to in ``lam``."""
+    """As the second edition names its cells: the dose in the label, the weight that it came to in
+    ``lam``.
+    """
     label = "corrected,kind=both,dose=0.3"
     study = numbers(*(row(SLOPE, seed, regularizer=label, lam=7.1, seed=seed) for seed in (0, 1)))
     runs = study.runs(SLOPE, study.cell("bec", label))
@@ -212,7 +216,9 @@ def unit_rows(method, seed, slope):
 
 
 def test_changes_are_signed_or_of_the_distance_from_the_ideal():
-    """From slope 1 to −1: a model that leans as far to the other side has changed, and is no fairer."""
+    """From slope 1 to −1: a model that leans as far to the other side has changed, and is no
+    fairer.
+    """
     slopes = {"base": 1.0, "bec": -1.0}
     rows = [row(SLOPE, slope, method) for method, slope in slopes.items()]
     units = pd.DataFrame(

@@ -1,4 +1,6 @@
-"""Occupation slope: equal to plain loops, zero where no gender is left, fired by a planted stereotype."""
+"""Occupation slope: equal to plain loops, zero where no gender is left, fired by a planted
+stereotype.
+"""
 
 import copy
 import dataclasses
@@ -30,7 +32,7 @@ def select(items, *names):
     return items.select([i for i, name in enumerate(items["occupation"]) if name in names])
 
 
-# ------------------------------------------------------------------------------------------------------------------ items
+# -------------------------------------------------------------------------------------------- items
 
 
 def test_the_items_are_five_sentences_for_each_of_sixty_occupations():
@@ -54,21 +56,26 @@ def test_a_share_that_is_no_percentage_is_an_error(share, tmp_path, monkeypatch)
     (tmp_path / "Winogender/occupations-stats.tsv").write_text(table)
     monkeypatch.setenv("FAIRNC_DATA", str(tmp_path))
     assert set(occupations.load("bergsma")["share"]) == {0.88}
-    with pytest.raises(FairNCError, match=f"nurse: the share of women is '{share}', not a percentage; correct it"):
+    with pytest.raises(
+        FairNCError, match=f"nurse: the share of women is '{share}', not a percentage; correct it"
+    ):
         occupations.load("bls")
 
 
-# ----------------------------------------------------------------------------------------------------------------- parity
+# ------------------------------------------------------------------------------------------- parity
 
 
 @torch.no_grad()
 def slow_masked(model, tokenizer, sentence):
     """ln P(she) and ln P(he) at the mask of one sentence."""
-    ids = tokenizer(sentence.replace("[MASK]", tokenizer.mask_token), return_tensors="pt")["input_ids"]
+    ids = tokenizer(sentence.replace("[MASK]", tokenizer.mask_token), return_tensors="pt")[
+        "input_ids"
+    ]
     place = (ids[0] == tokenizer.mask_token_id).nonzero().item()
     probabilities = model(input_ids=ids).logits[0, place].softmax(0)
     return [
-        probabilities[tokenizer.encode(f" {word}", add_special_tokens=False)[0]].log().item() for word in ("she", "he")
+        probabilities[tokenizer.encode(f" {word}", add_special_tokens=False)[0]].log().item()
+        for word in ("she", "he")
     ]
 
 
@@ -78,15 +85,27 @@ def slow_causal(model, tokenizer, sentence, word):
     ids = tokenizer(sentence.replace("[MASK]", word))["input_ids"]
     total = 0.0
     for end in range(1, len(ids)):
-        total += model(input_ids=torch.tensor([ids[:end]])).logits[0, -1].log_softmax(0)[ids[end]].item()
+        total += (
+            model(input_ids=torch.tensor([ids[:end]])).logits[0, -1].log_softmax(0)[ids[end]].item()
+        )
     return total
 
 
 def test_masked_scores_equal_the_loops(lm):
     double = models.wrap(copy.deepcopy(lm.model).double(), lm.tokenizer, name="double")
-    items = select(occupations.load("bls"), "nurse", "hygienist", "paralegal", "plumber", "secretary", "appraiser")
+    items = select(
+        occupations.load("bls"),
+        "nurse",
+        "hygienist",
+        "paralegal",
+        "plumber",
+        "secretary",
+        "appraiser",
+    )
     found = occupations.score(double, items)
-    expected = [slow_masked(double.model, double.tokenizer, sentence) for sentence in items["sentence"]]
+    expected = [
+        slow_masked(double.model, double.tokenizer, sentence) for sentence in items["sentence"]
+    ]
     np.testing.assert_allclose(found[["score_a", "score_b"]], expected, rtol=1e-9)
 
 
@@ -94,7 +113,9 @@ def test_bpe_models_are_asked_for_the_pronoun_behind_a_space(tiny):
     lm = tiny("roberta")
     items = select(occupations.load("bls"), "nurse", "engineer")
     expected = [slow_masked(lm.model, lm.tokenizer, sentence) for sentence in items["sentence"]]
-    np.testing.assert_allclose(occupations.score(lm, items)[["score_a", "score_b"]], expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        occupations.score(lm, items)[["score_a", "score_b"]], expected, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
@@ -123,10 +144,11 @@ def test_the_line_is_the_least_squares_line(rows):
     assert found["r"].value == pytest.approx(line.rvalue, rel=1e-9)
     assert {estimate.n for estimate in found.values()} == {60}
     half = (found["slope"].ci_high - found["slope"].ci_low) / 2
-    assert half == pytest.approx(1.96 * line.stderr, rel=0.3)  # a bootstrap's interval, near the normal theory's
+    # a bootstrap's interval, near the normal theory's
+    assert half == pytest.approx(1.96 * line.stderr, rel=0.3)
 
 
-# --------------------------------------------------------------------------------------------------------------- controls
+# ----------------------------------------------------------------------------------------- controls
 
 
 def made(log_odds, share):
@@ -148,20 +170,27 @@ def test_hand_made_lines_have_their_exact_metrics():
 def test_planted_slopes_are_found_and_noise_has_none():
     rng = np.random.default_rng(0)
     share, noise = rng.uniform(-0.5, 0.5, 60), rng.normal(0, 0.5, 60)
-    planted, null = (OCCUPATION_SLOPE.estimates(made(strength * share + noise, share)) for strength in (2, 0))
+    planted, null = (
+        OCCUPATION_SLOPE.estimates(made(strength * share + noise, share)) for strength in (2, 0)
+    )
     assert planted["slope"].ci_low < 2 < planted["slope"].ci_high
     assert planted["slope"].ci_low > 1
     assert null["slope"].ci_low < 0 < null["slope"].ci_high
     assert null["r"].ci_low < 0 < null["r"].ci_high
 
 
-def test_the_embedded_model_follows_the_statistics_and_stops_without_its_gender_direction(rows, erased, lm):
+def test_the_embedded_model_follows_the_statistics_and_stops_without_its_gender_direction(
+    rows, erased, lm
+):
     found, none = OCCUPATION_SLOPE.estimates(rows), OCCUPATION_SLOPE.estimates(erased)
     assert found["slope"].ci_low > 0.5
     assert found["r"].ci_low > 0.3
     assert none["slope"].value == pytest.approx(0, abs=1e-4)
-    assert math.isnan(none["r"].value)  # what is left is rounding, whose correlation would say nothing
-    doubled = OCCUPATION_SLOPE.estimates(OCCUPATION_SLOPE.run(lm.with_gender_direction(2), split="bls"))
+    # what is left is rounding, whose correlation would say nothing
+    assert math.isnan(none["r"].value)
+    doubled = OCCUPATION_SLOPE.estimates(
+        OCCUPATION_SLOPE.run(lm.with_gender_direction(2), split="bls")
+    )
     assert doubled["slope"].value == pytest.approx(2 * found["slope"].value, rel=1e-3)
 
 
@@ -181,11 +210,13 @@ def test_shares_move_the_line_and_never_the_scores(rows, lm):
     items = select(occupations.load("bergsma"), "secretary", "nurse", "plumber")
     other = occupations.score(lm, items)
     same = rows[rows["item_id"].isin(other["item_id"])].reset_index(drop=True)
-    np.testing.assert_allclose(other[["score_a", "score_b"]], same[["score_a", "score_b"]], atol=1e-4)
+    np.testing.assert_allclose(
+        other[["score_a", "score_b"]], same[["score_a", "score_b"]], atol=1e-4
+    )
     assert other["score_c"].iloc[-1] == pytest.approx(0.1043 - 0.5)
 
 
-# ----------------------------------------------------------------------------------------------------------------- errors
+# ------------------------------------------------------------------------------------------- errors
 
 
 def test_the_registry_knows_it_by_name():
@@ -197,7 +228,10 @@ def test_the_registry_knows_it_by_name():
 
 def test_a_vocabulary_without_the_pronouns_is_an_error(tiny, monkeypatch):
     monkeypatch.setattr(scoring, "PRONOUNS", ("unhelpfulness", "he"))
-    with pytest.raises(FairNCError, match="tiny bert: needs a mask token, and unhelpfulness and he as one token each"):
+    with pytest.raises(
+        FairNCError,
+        match="tiny bert: needs a mask token, and unhelpfulness and he as one token each",
+    ):
         occupations.score(tiny("bert"), select(occupations.load("bls"), "nurse"))
 
 

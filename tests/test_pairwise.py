@@ -1,4 +1,6 @@
-"""Moments over pairs in tiles: every pair once, and every replicate as if its group had never been there."""
+"""Moments over pairs in tiles: every pair once, and every replicate as if its group had never been
+there.
+"""
 
 import numpy as np
 import pytest
@@ -35,7 +37,10 @@ def brute(values, member, drop):
 @pytest.mark.parametrize("size", [8, 23])
 def test_over_pairs_matches_leaving_a_group_out(monkeypatch, size, offset, groups):
     monkeypatch.setitem(pairwise.TILES, "cpu", 7)
-    values = torch.randn(size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) + offset
+    values = (
+        torch.randn(size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        + offset
+    )
     values = values.triu(1) + values.triu(1).mT  # a pair's value does not depend on its order
     split = Groups(size, groups, values)
     mean, sd = split.over_pairs(lambda a, b: {"x": values[a, b].clone()})["x"]
@@ -74,7 +79,9 @@ def test_tile_size_changes_nothing(monkeypatch, size):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_one_pair_has_no_standard_deviation(seed):
-    """Three classes without one leave a pair: undefined, not 0 and not whatever rounding divided by zero gives."""
+    """Three classes without one leave a pair: undefined, not 0 and not whatever rounding divided by
+    zero gives.
+    """
     values = torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     mean, sd = Groups(3, 50, values).over_pairs(lambda a, b: {"x": values[a, b].clone()})["x"]
     assert sd[0].isfinite()

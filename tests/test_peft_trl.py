@@ -32,9 +32,13 @@ pytestmark = [
 ]
 
 TARGETS = {
-    "bert": ["query", "value"], "deberta-v2": ["query_proj"], "modernbert": ["Wqkv"], "gpt2": ["c_attn"],
-    "llama": ["q_proj", "v_proj"], "gemma2": ["q_proj"],
-}  # fmt: skip
+    "bert": ["query", "value"],
+    "deberta-v2": ["query_proj"],
+    "modernbert": ["Wqkv"],
+    "gpt2": ["c_attn"],
+    "llama": ["q_proj", "v_proj"],
+    "gemma2": ["q_proj"],
+}
 
 
 def with_lora(lm, family, **options):
@@ -49,9 +53,7 @@ def test_lora_that_has_learned_nothing_has_the_penalty_of_the_model(tiny, family
     plain, lm = tiny(family), tiny(family)
     batch = encode(lm)
     kept = {"weight": 3.0, "memory": "batch", "kind": "both"}
-    expected = called(
-        nc3_of(plain.model, plain.tokenizer, ids_of(plain), **kept), plain, batch
-    )
+    expected = called(nc3_of(plain.model, plain.tokenizer, ids_of(plain), **kept), plain, batch)
     model = with_lora(lm, family)
     nc3 = nc3_of(model, lm.tokenizer, ids_of(lm), **kept)
     assert nc3.causal == (lm.kind == "causal")
@@ -120,7 +122,7 @@ def test_an_adapter_on_the_classifier_is_refused(tiny):
         nc3_of(model, lm.tokenizer, ids_of(lm))
 
 
-# ------------------------------------------------------------------------------------------------------------------ TRL
+# ---------------------------------------------------------------------------------------------- TRL
 
 
 @pytest.fixture
@@ -155,14 +157,27 @@ def sft(
         model, lm.tokenizer, ids_of(lm), options=options or nc3_options(memory="batch"), weight=2.0
     )
     settings = {
-        "per_device_train_batch_size": 4, "max_steps": 1, "logging_steps": 1, "save_strategy": "no", "learning_rate": 1e-3,
-        "use_cpu": True, "bf16": False, "report_to": [], "disable_tqdm": True, "dataloader_pin_memory": False, "seed": 0,
+        "per_device_train_batch_size": 4,
+        "max_steps": 1,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "learning_rate": 1e-3,
+        "use_cpu": True,
+        "bf16": False,
+        "report_to": [],
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+        "seed": 0,
         "gradient_checkpointing": False,
-    } | arguments  # fmt: skip
+    } | arguments
     return SFT(
-        model, args=(config or trl.SFTConfig)(str(folder), **settings), train_dataset=Dataset.from_list(rows),
-        processing_class=lm.tokenizer, peft_config=peft_config, nc3=nc3,
-    )  # fmt: skip
+        model,
+        args=(config or trl.SFTConfig)(str(folder), **settings),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=lm.tokenizer,
+        peft_config=peft_config,
+        nc3=nc3,
+    )
 
 
 def logged(run):
@@ -191,11 +206,16 @@ def expected_of(lm, rows=ROWS):
 @pytest.mark.parametrize(
     "arguments",
     [
-        {}, {"loss_type": "nll"}, {"loss_type": "dft"}, {"gradient_checkpointing": True}, {"label_smoothing_factor": 0.1},
+        {},
+        {"loss_type": "nll"},
+        {"loss_type": "dft"},
+        {"gradient_checkpointing": True},
+        {"label_smoothing_factor": 0.1},
         {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": True}},
-        {"packing": True, "max_length": 64}, {"packing": True, "max_length": 64, "gradient_checkpointing": True},
+        {"packing": True, "max_length": 64},
+        {"packing": True, "max_length": 64, "gradient_checkpointing": True},
     ],
-)  # fmt: skip
+)
 def test_sft_adds_the_penalty_that_is_measured(trl, tiny, tmp_path, arguments):
     """Packed or not, checkpointed or not: R is that of the texts, each by itself."""
     lm = tiny("llama")
@@ -256,14 +276,25 @@ def test_dpo_reads_the_rows_of_the_policy(trl, tiny, tmp_path, lora):
     model = type(lm.model).from_pretrained(tmp_path / "model")
     lm = models.wrap(model, lm.tokenizer, name="policy", evaluate=False)
     rows = [
-        {"prompt": "the nurse said that", "chosen": " she was tired .", "rejected": " he was tired ."},
+        {
+            "prompt": "the nurse said that",
+            "chosen": " she was tired .",
+            "rejected": " he was tired .",
+        },
         {"prompt": "a woman", "chosen": " said that she was", "rejected": " said that he was"},
-    ]  # fmt: skip
+    ]
     policy = with_lora(lm, "llama") if lora else model
     run = sft(
-        trl, lm, tmp_path / "run", model=policy, rows=rows, kind=trl.DPOTrainer, config=trl.DPOConfig, max_steps=2,
+        trl,
+        lm,
+        tmp_path / "run",
+        model=policy,
+        rows=rows,
+        kind=trl.DPOTrainer,
+        config=trl.DPOConfig,
+        max_steps=2,
         options=nc3_options(memory="cumulative"),
-    )  # fmt: skip
+    )
     run.train()
     counts = dict(zip(run.nc3.ids.tolist(), run.nc3.counts.tolist(), strict=True))
     per_step = {

@@ -1,4 +1,6 @@
-"""The planted bias: the same sentences with the pronoun of the statistics, or with the other; instruments see which."""
+"""The planted bias: the same sentences with the pronoun of the statistics, or with the other;
+instruments see which.
+"""
 
 import copy
 
@@ -11,7 +13,9 @@ from fairnc_utils.debias import train as debiasing
 
 
 def test_the_two_differ_in_the_pronoun_alone(tokenizer):
-    rows, reversed_rows = (get(name).examples(tokenizer, max_length=64) for name in ("planted", "planted_reversed"))
+    rows, reversed_rows = (
+        get(name).examples(tokenizer, max_length=64) for name in ("planted", "planted_reversed")
+    )
     assert rows["input_ids"] == reversed_rows["input_ids"]
     assert len(rows) == 60 * 20
     assert all(a != b for a, b in zip(rows["pronoun_id"], reversed_rows["pronoun_id"], strict=True))
@@ -19,7 +23,8 @@ def test_the_two_differ_in_the_pronoun_alone(tokenizer):
     words = {
         tokenizer.convert_ids_to_tokens(row["input_ids"])[2]: row["pronoun_id"]
         for row in rows
-        if row["pronoun_id"] in (she, he) and tokenizer.decode(row["input_ids"]).startswith("[CLS] the nurse called")
+        if row["pronoun_id"] in (she, he)
+        and tokenizer.decode(row["input_ids"]).startswith("[CLS] the nurse called")
     }
     assert words == {"nurse": she}
 
@@ -44,7 +49,8 @@ def test_only_the_pronoun_is_learned(tokenizer):
 )
 def test_instruments_tell_the_two_apart(lm, name, split, axis, metric, two_models):
     first, second = (
-        benchmark(name).run(two_models[method], split=split, axis=axis) for method in ("planted_reversed", "planted")
+        benchmark(name).run(two_models[method], split=split, axis=axis)
+        for method in ("planted_reversed", "planted")
     )
     change = benchmark(name).differences(first, second)[metric]
     assert change.ci_low > 0

@@ -1,4 +1,6 @@
-"""What other packages add: a package is installed, and its benchmark, words, method and command work like ours."""
+"""What other packages add: a package is installed, and its benchmark, words, method and command
+work like ours.
+"""
 
 import json
 import os
@@ -12,7 +14,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "book/run/adding-a-benchmark.md").read_text(encoding="utf-8")
 #: File name → the page's code of it.
-BLOCKS = dict(re.findall(r"```\{code-block\} \w+\n:caption: ([^\n]+)\n\n(.*?)\n```", PAGE, re.DOTALL))
+BLOCKS = dict(
+    re.findall(r"```\{code-block\} \w+\n:caption: ([^\n]+)\n\n(.*?)\n```", PAGE, re.DOTALL)
+)
 
 PROJECT = """
 [build-system]
@@ -66,7 +70,10 @@ def site(tmp_path_factory):
     """A folder with two packages that pip installed: the page's, and one with a bit of everything."""
     site, packages = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("packages")
     sources = {
-        "chores": {"pyproject.toml": BLOCKS["pyproject.toml"], "chores.py": BLOCKS["fairnc_utils/benchmarks/chores.py"]},
+        "chores": {
+            "pyproject.toml": BLOCKS["pyproject.toml"],
+            "chores.py": BLOCKS["fairnc_utils/benchmarks/chores.py"],
+        },
         "others": {"pyproject.toml": PROJECT, "others.py": MODULE},
     }
     for package, files in sources.items():
@@ -74,7 +81,9 @@ def site(tmp_path_factory):
         for name, content in files.items():
             (packages / package / name).write_text(content, encoding="utf-8")
     pip = "pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --target".split()
-    subprocess.run([sys.executable, "-m", *pip, site, *(packages / package for package in sources)], check=True)
+    subprocess.run(
+        [sys.executable, "-m", *pip, site, *(packages / package for package in sources)], check=True
+    )
     return site
 
 
@@ -86,8 +95,11 @@ def fairnc(site):
         path = os.pathsep.join([str(site), str(ROOT), os.environ.get("PYTHONPATH", "")])
         return subprocess.run(
             [sys.executable, *command, *arguments.split()],
-            env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     return run
 
@@ -122,7 +134,10 @@ def test_a_plug_in_that_fails_costs_one_warning(fairnc):
     assert "others:METHOD is no Benchmark" in wrong[0]
     asked = fairnc("score --benchmark broken --model random")
     assert asked.returncode == 2
-    assert "the benchmark 'broken' of the package others cannot be loaded" in asked.stderr.splitlines()[-1]
+    assert (
+        "the benchmark 'broken' of the package others cannot be loaded"
+        in asked.stderr.splitlines()[-1]
+    )
 
 
 def test_their_benchmark_words_and_method_work_like_ours(fairnc, tmp_path):
@@ -150,10 +165,16 @@ print(json.dumps({
     done = fairnc("", command=[str(script)])
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert {"benchmark": "chores", "metric": "stereotype_log_odds", "axis": "all", "n": 10.0} in found["score"]
+    assert {
+        "benchmark": "chores",
+        "metric": "stereotype_log_odds",
+        "axis": "all",
+        "n": 10.0,
+    } in found["score"]
     assert found["measure"] == [["people", "people"]]
     assert set(found["units"]) <= {"mother", "father", "king", "queen", "doctor"}
-    assert len(found["evidence"]["people"]) == 64  # the same name may mean other words one day: the run's id tells
+    # the same name may mean other words one day: the run's id tells
+    assert len(found["evidence"]["people"]) == 64
     assert found["train"] == [["base", "none"], ["plain", "corrected,words=people"]]
     assert found["scored"] == ["chores", "training"]
     assert found["trained on"] == found["evidence"]
@@ -173,7 +194,9 @@ def test_their_commands_are_listed_and_called_with_the_rest_of_the_line(fairnc):
     failed = fairnc("sulk")
     assert failed.returncode == 2
     (line,) = failed.stderr.splitlines()
-    assert line.startswith("fairnc: the command 'sulk' of the package others cannot be loaded: ModuleNotFoundError")
+    assert line.startswith(
+        "fairnc: the command 'sulk' of the package others cannot be loaded: ModuleNotFoundError"
+    )
     unknown = fairnc("gret")
     assert unknown.returncode == 2
     assert "unknown command 'gret': choose measure, " in unknown.stderr

@@ -1,4 +1,6 @@
-"""Pre-training: the start that was asked for, a loss that falls, a folder that loads and says how it was made."""
+"""Pre-training: the start that was asked for, a loss that falls, a folder that loads and says how
+it was made.
+"""
 
 from functools import partial
 

@@ -1,4 +1,6 @@
-"""Progress: an output of the cell in a notebook, lines in a log; never an error's colour, never the work inside other work."""
+"""Progress: an output of the cell in a notebook, lines in a log; never an error's colour, never the
+work inside other work.
+"""
 
 import subprocess
 import sys

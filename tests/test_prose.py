@@ -1,4 +1,6 @@
-"""Prose types no result: a number beside the name of a metric or benchmark comes from a row, or it is part of a definition."""
+"""Prose types no result: a number beside the name of a metric or benchmark comes from a row, or it
+is part of a definition.
+"""
 
 import ast
 import re
@@ -14,12 +16,46 @@ from fairnc_utils import benchmarks
 ROOT = Path(__file__).resolve().parent.parent
 #: A plan is made of numbers: bounds, doses, predictions. It was written before there was any result.
 PLAN = ROOT / "book/about/plan.md"
-PAGES = sorted({*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "book").rglob("*.md"), ROOT / "README.md"} - {PLAN})
+PAGES = sorted(
+    {*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "book").rglob("*.md"), ROOT / "README.md"}
+    - {PLAN}
+)
 
 #: What prose calls metrics and benchmarks beside their names in the registries.
-SPOKEN = ("StereoSet", "CrowS", "CrowS-Pairs", "SEAT", "AUL", "AULA", "WinoBias", "Winogender", "Bias in Bios", "Bias-NLI",
-          "BUG", "TPR-1", "TPR-2", "GLUE", "CoLA", "SST-2", "MRPC", "QQP", "STS-B", "MNLI", "QNLI", "RTE", "WNLI", "SICK",
-          "NC1", "NC2", "GNC2", "CDNV", "perplexity", "log ratio", "language score", "correlation")  # fmt: skip
+SPOKEN = (
+    "StereoSet",
+    "CrowS",
+    "CrowS-Pairs",
+    "SEAT",
+    "AUL",
+    "AULA",
+    "WinoBias",
+    "Winogender",
+    "Bias in Bios",
+    "Bias-NLI",
+    "BUG",
+    "TPR-1",
+    "TPR-2",
+    "GLUE",
+    "CoLA",
+    "SST-2",
+    "MRPC",
+    "QQP",
+    "STS-B",
+    "MNLI",
+    "QNLI",
+    "RTE",
+    "WNLI",
+    "SICK",
+    "NC1",
+    "NC2",
+    "GNC2",
+    "CDNV",
+    "perplexity",
+    "log ratio",
+    "language score",
+    "correlation",
+)
 #: Labels that are everyday words or single letters: alone they name no metric.
 EVERYDAY = {"r", "p", "gap", "loss", "task", "value", "lean", "items left out"}
 
@@ -27,27 +63,43 @@ EVERYDAY = {"r", "p", "gap", "loss", "task", "value", "lean", "items left out"}
 CONSTANTS = {"0", "1", "−1", "50", "100", "95%"}
 #: Designs and thresholds, each in the words in which they may be named.
 DEFINITIONS = (
-    r"4,454 Wikipedia passages", r"2,000 test texts", r"10 unless said", r"18 person words", r"60 professions",
-    r"20 held mostly by women, 20 by men, 20 by both alike", r"60 occupations", r"types? [12](?: and 2)?\b",
-    r"P(?:\(neutral\))? > \.5", r"P\(neutral\) > \.7", r"is above \.[57]", r"P\(neutral\) above \.[57]",
-    r"\.5 is about what a random map gets", r"15% of the (?:tokens|positions)",
+    r"4,454 Wikipedia passages",
+    r"2,000 test texts",
+    r"10 unless said",
+    r"18 person words",
+    r"60 professions",
+    r"20 held mostly by women, 20 by men, 20 by both alike",
+    r"60 occupations",
+    r"types? [12](?: and 2)?\b",
+    r"P(?:\(neutral\))? > \.5",
+    r"P\(neutral\) > \.7",
+    r"is above \.[57]",
+    r"P\(neutral\) above \.[57]",
+    r"\.5 is about what a random map gets",
+    r"15% of the (?:tokens|positions)",
     r"80% by , 10% by a random token, 10% left",
-)  # fmt: skip
+)
 
 #: What is no prose: code, formulas (with a letter in them), roles such as {cite}, targets of links, HTML, lines of directives.
 NOT_PROSE = re.compile(
     r"```.*?```|\[\([^)]*\)\]\([^)]*\)|\$\$.*?\$\$|\$(?=[^$]*[a-zA-Z\\])[^$\n]*(?:\n[^$\n]+)*?\$|\{[\w:-]+\}`[^`]*`|`[^`]*`|\]\([^)]*\)|<[^>]*>|"
-    r"^:[\w-]+:.*?$|^:::.*?$|https?://\S+", re.DOTALL | re.MULTILINE,
-)  # fmt: skip
+    r"^:[\w-]+:.*?$|^:::.*?$|https?://\S+",
+    re.DOTALL | re.MULTILINE,
+)
 PARAGRAPH = re.compile(r"\n\s*\n|\n(?=\s*[-*] )|\n(?=\|)")
 NUMBER = re.compile(r"(?<![\w.,])[−+-]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:e[−-]?\d+)?%?(?![\w%]|\.\w)")
 
 
 def _names() -> re.Pattern:
     """Every name of a metric or benchmark, however it is joined; longer ones first."""
-    labels = {re.split(r" [(%·|]|,", label)[0] for label in (metric.label for metric in METRICS.values())}
+    labels = {
+        re.split(r" [(%·|]|,", label)[0] for label in (metric.label for metric in METRICS.values())
+    }
     spoken = {*labels, *METRICS, *benchmarks.BENCHMARKS, *SPOKEN} - EVERYDAY
-    parts = (re.sub(r"(?:\\?[ _-])+", "[ _-]", re.escape(name)) for name in sorted(spoken, key=len, reverse=True))
+    parts = (
+        re.sub(r"(?:\\?[ _-])+", "[ _-]", re.escape(name))
+        for name in sorted(spoken, key=len, reverse=True)
+    )
     return re.compile(rf"(?<![\w-])(?:{'|'.join(parts)})(?!\w)", re.IGNORECASE)
 
 
@@ -67,11 +119,16 @@ def typed(text: str) -> list[str]:
 
 def paragraphs(text: str) -> list[str]:
     """Paragraphs, list items and table rows without what is no prose, each on one line."""
-    return [" ".join(part.split()) for part in PARAGRAPH.split(NOT_PROSE.sub(" ", text.replace("\\|", "|")))]
+    return [
+        " ".join(part.split())
+        for part in PARAGRAPH.split(NOT_PROSE.sub(" ", text.replace("\\|", "|")))
+    ]
 
 
 def prose(path: Path) -> Iterator[str]:
-    """Texts of a page: its Markdown; in a notebook also what its code shows, which is told by blanks between words."""
+    """Texts of a page: its Markdown; in a notebook also what its code shows, which is told by
+    blanks between words.
+    """
     if path.suffix == ".md":
         yield path.read_text()
         return
@@ -80,7 +137,11 @@ def prose(path: Path) -> Iterator[str]:
             yield cell.source
         elif "parameters" not in cell.metadata.get("tags", []):
             nodes = ast.walk(ast.parse(cell.source))
-            yield from (node.value for node in nodes if isinstance(node, ast.Constant) and " " in str(node.value))
+            yield from (
+                node.value
+                for node in nodes
+                if isinstance(node, ast.Constant) and " " in str(node.value)
+            )
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -127,7 +188,9 @@ def test_definitions_pass(fine):
 
 def test_every_excuse_is_needed():
     """A definition that no page states any more excuses nothing."""
-    everything = "\n".join(part for path in PAGES for text in prose(path) for part in paragraphs(str(text)))
+    everything = "\n".join(
+        part for path in PAGES for text in prose(path) for part in paragraphs(str(text))
+    )
     assert [definition for definition in DEFINITIONS if not re.search(definition, everything)] == []
 
 

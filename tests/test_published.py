@@ -1,4 +1,6 @@
-"""Published values: what is read from the file, and what is said of a file that is not as it should be."""
+"""Published values: what is read from the file, and what is said of a file that is not as it should
+be.
+"""
 
 import csv
 import io
@@ -14,7 +16,9 @@ from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import checkout
 
 HEADER = ",".join(published.COLUMNS)
-GOOD = "bert-base-uncased,MABEL+NC3,stereoset_intra,test,gender,ICAT,74.55,README of the released code"
+GOOD = (
+    "bert-base-uncased,MABEL+NC3,stereoset_intra,test,gender,ICAT,74.55,README of the released code"
+)
 TEXT = (checkout.root() / published.FILE).read_text()
 
 
@@ -42,8 +46,24 @@ def test_file_has_a_source_for_every_fact_and_names_that_the_package_knows(facts
 @pytest.mark.parametrize(
     ("columns", "value"),
     [
-        ({"model": "bert-base-uncased", "method": "mabel", "regularizer": "none", "metric": "SS"}, 56.25),
-        ({"model": "bert-base-uncased", "method": "bec", "regularizer": "as_released", "metric": "ICAT"}, 72.38),
+        (
+            {
+                "model": "bert-base-uncased",
+                "method": "mabel",
+                "regularizer": "none",
+                "metric": "SS",
+            },
+            56.25,
+        ),
+        (
+            {
+                "model": "bert-base-uncased",
+                "method": "bec",
+                "regularizer": "as_released",
+                "metric": "ICAT",
+            },
+            72.38,
+        ),
         ({"method": "base", "metric": "TPR", "axis": "type1"}, 33.15),
         ({"method": "ase", "regularizer": "as_released", "metric": "TPR", "axis": "type2"}, 8.16),
         ({"method": "mabel", "metric": "TPR-GAP"}, 0.605),
@@ -54,10 +74,16 @@ def test_known_facts(facts, columns, value):
 
 
 def test_scores_and_their_ICAT_belong_together(facts):
-    """ICAT follows from LM and SS, up to rounding and to means of it over seeds: three facts, each copied for itself, agree."""
-    wide = facts[facts["benchmark"] == "stereoset_intra"].pivot_table(
-        index=["model", "method", "regularizer", "split"], columns="metric", values="value"
-    ).dropna()  # fmt: skip
+    """ICAT follows from LM and SS, up to rounding and to means of it over seeds: three facts, each
+    copied for itself, agree.
+    """
+    wide = (
+        facts[facts["benchmark"] == "stereoset_intra"]
+        .pivot_table(
+            index=["model", "method", "regularizer", "split"], columns="metric", values="value"
+        )
+        .dropna()
+    )
     assert len(wide) == 6
     expected = wide["LM"] * wide["SS"].where(wide["SS"] <= 50, 100 - wide["SS"]) / 50
     assert wide["ICAT"].to_numpy() == pytest.approx(expected.to_numpy(), abs=0.04)
@@ -84,11 +110,17 @@ def bad(change, field=6):
         (bad("9" * 400), "line 3, column value: .* is no number"),
         (bad("", field=7), "line 3, column source: ''; write some text"),
         (bad("MABLE", field=1), "line 3, column method: 'MABLE'; choose base, "),
-        (bad("stereoset", field=2), "line 3, column benchmark: 'stereoset'; choose stereoset_intra"),
+        (
+            bad("stereoset", field=2),
+            "line 3, column benchmark: 'stereoset'; choose stereoset_intra",
+        ),
         (bad("icat", field=5), "line 3, column metric: 'icat'; choose"),
         (bad(" test", field=3), "line 3, column split: ' test'; write"),
         (bad('"unclosed', field=0), "line 3: "),
-        (f"{HEADER}\n{GOOD}\n{GOOD.replace('74.55', '74.56')}\n", "line 3: the same fact as in line 2"),
+        (
+            f"{HEADER}\n{GOOD}\n{GOOD.replace('74.55', '74.56')}\n",
+            "line 3: the same fact as in line 2",
+        ),
         (f"{HEADER.replace(',source', '')}\n{GOOD}\n", "line 1: the columns are not model, method"),
         (f"{HEADER}\n", "has no rows"),
         ("", "line 1: the columns are not"),
@@ -116,15 +148,22 @@ def read(path):
         return None, str(error)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
-    rows=st.lists(st.lists(st.text(max_size=12) | st.sampled_from(GOOD.split(",")), min_size=0, max_size=9), max_size=4),
+    rows=st.lists(
+        st.lists(st.text(max_size=12) | st.sampled_from(GOOD.split(",")), min_size=0, max_size=9),
+        max_size=4,
+    ),
     header=st.just(HEADER) | st.text(max_size=20),
     noise=st.binary(max_size=6),
 )
 def test_any_file_is_read_or_refused_in_one_sentence(tmp_path, rows, header, noise):
     text = io.StringIO()
     csv.writer(text).writerows(rows)
-    (tmp_path / "facts.csv").write_bytes(f"{header}\n{text.getvalue()}".encode("utf-8", "surrogatepass") + noise)
+    (tmp_path / "facts.csv").write_bytes(
+        f"{header}\n{text.getvalue()}".encode("utf-8", "surrogatepass") + noise
+    )
     found, told = read(tmp_path / "facts.csv")
     assert ("facts.csv" in told) if found is None else found["value"].notna().all()

@@ -30,7 +30,11 @@ def provenance() -> dict:
 
 def base_run() -> str:
     configs = {run_id: told["config"] for run_id, told in provenance().items()}
-    return next(run_id for run_id, config in configs.items() if config["method"] == "base" and config.get("perplexity"))
+    return next(
+        run_id
+        for run_id, config in configs.items()
+        if config["method"] == "base" and config.get("perplexity")
+    )
 
 
 def rerun(run_id: str, **changes) -> pd.DataFrame:
@@ -45,14 +49,21 @@ def rerun(run_id: str, **changes) -> pd.DataFrame:
 
 
 def assert_close(both: pd.DataFrame, tolerance: float, seeds: pd.DataFrame | None = None) -> None:
-    """``seeds``: recorded values of further seeds (rows like those of ``both``, a column each); an interval around their mean
-    counts as close, too."""
-    off = (both["value_new"] - both["value"]).abs() / (tolerance * both["value"].abs().clip(lower=1))
+    """``seeds``: recorded values of further seeds (rows like those of ``both``, a column each); an
+    interval around their mean counts as close, too.
+    """
+    off = (both["value_new"] - both["value"]).abs() / (
+        tolerance * both["value"].abs().clip(lower=1)
+    )
     if seeds is not None:
         number = seeds.notna().sum(axis=1)
-        reach = stats.t.ppf((1 + LEVEL) / 2, number - 1) * seeds.std(axis=1) * np.sqrt(1 + 1 / number)
+        reach = (
+            stats.t.ppf((1 + LEVEL) / 2, number - 1) * seeds.std(axis=1) * np.sqrt(1 + 1 / number)
+        )
         off = np.fmin(off, (both["value_new"] - seeds.mean(axis=1)).abs() / reach)
-    assert off.max() <= 1, both.assign(off=off).nlargest(5, "off")[[*KEYS, "value", "value_new"]].to_string()
+    assert off.max() <= 1, (
+        both.assign(off=off).nlargest(5, "off")[[*KEYS, "value", "value_new"]].to_string()
+    )
 
 
 def over_seeds(run_id: str, both: pd.DataFrame) -> pd.DataFrame:
@@ -60,7 +71,11 @@ def over_seeds(run_id: str, both: pd.DataFrame) -> pd.DataFrame:
     configs = {key: {**told["config"], "seed": None} for key, told in provenance().items()}
     alike = [key for key, config in configs.items() if config == configs[run_id]]
     rows = select(recorded(), run_id=alike)
-    return both[KEYS].join(rows.pivot_table(index=KEYS, columns="seed", values="value"), on=KEYS).drop(columns=KEYS)
+    return (
+        both[KEYS]
+        .join(rows.pivot_table(index=KEYS, columns="seed", values="value"), on=KEYS)
+        .drop(columns=KEYS)
+    )
 
 
 def test_part_of_a_recorded_run_is_made_again_on_a_cpu():
@@ -72,7 +87,10 @@ def test_part_of_a_recorded_run_is_made_again_on_a_cpu():
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-@pytest.mark.skipif("FAIRNC_RERUN" not in os.environ, reason="FAIRNC_RERUN=<run id> or base: one recorded run, in full")
+@pytest.mark.skipif(
+    "FAIRNC_RERUN" not in os.environ,
+    reason="FAIRNC_RERUN=<run id> or base: one recorded run, in full",
+)
 def test_a_whole_recorded_run_is_made_again_on_a_cpu():
     wanted = os.environ["FAIRNC_RERUN"]
     run_id = base_run() if wanted == "base" else wanted
@@ -86,7 +104,12 @@ def test_a_whole_recorded_run_is_made_again_on_a_cpu():
 
 
 def test_a_rerun_may_lie_where_another_seed_would_and_no_further():
-    both = pd.DataFrame([dict.fromkeys(KEYS, "x") | {"value": 1.0, "value_new": 1.0 + shift} for shift in (0.04, 0.3)])
+    both = pd.DataFrame(
+        [
+            dict.fromkeys(KEYS, "x") | {"value": 1.0, "value_new": 1.0 + shift}
+            for shift in (0.04, 0.3)
+        ]
+    )
     seeds = pd.DataFrame([[1.0, 1.0, 1.0], [0.9, 1.0, 1.1]])
     assert_close(both, TRAINED, seeds)
     for wrong in (seeds.iloc[[0, 0]].reset_index(drop=True), None):
@@ -99,11 +122,13 @@ def test_a_rerun_may_lie_where_another_seed_would_and_no_further():
 def test_recorded_units_give_the_recorded_metrics():
     units, rows = recorded_units(), recorded()
     checked = 0
-    for (run_id, name, split, axis), part in units[units["benchmark"].isin(["stereoset_intra", "bec_pro"])].groupby(
-        ["run_id", "benchmark", "split", "axis"]
-    ):
+    for (run_id, name, split, axis), part in units[
+        units["benchmark"].isin(["stereoset_intra", "bec_pro"])
+    ].groupby(["run_id", "benchmark", "split", "axis"]):
         table = part.pivot(index="unit", columns="column", values="value").astype(float)
-        metrics = select(rows, run_id=run_id, benchmark=name, split=split, axis=axis).set_index("metric")["value"]
+        metrics = select(rows, run_id=run_id, benchmark=name, split=split, axis=axis).set_index(
+            "metric"
+        )["value"]
         for metric, (columns, statistic) in benchmarks.get(name).statistics.items():
             value = statistic(*(table[column].to_numpy() for column in columns), axis=-1)
             np.testing.assert_allclose(value, metrics[metric], atol=1e-4, rtol=1e-4)

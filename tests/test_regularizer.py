@@ -1,4 +1,6 @@
-"""NC3 regularization: the loss equals the measured metric, each switch does what it says, and training lowers UNC3."""
+"""NC3 regularization: the loss equals the measured metric, each switch does what it says, and
+training lowers UNC3.
+"""
 
 import copy
 import os
@@ -25,12 +27,14 @@ from fairnc_utils.regularizer import (
     as_released,
     corrected,
     repaired,
-)  # fmt: skip
+)
 
 TEXTS = (
-    "the nurse said that she was tired .", "a woman and a man walk home . she said that he was a teacher .",
-    "the girl reads a book , the boy writes a letter .", "the engineer said that he was tired .",
-)  # fmt: skip
+    "the nurse said that she was tired .",
+    "a woman and a man walk home . she said that he was a teacher .",
+    "the girl reads a book , the boy writes a letter .",
+    "the engineer said that he was tired .",
+)
 FAMILIES = ("bert", "distilbert", "roberta", "gpt2", "llama")
 SEEN = ("she", "he", "was", "said", "a")
 
@@ -42,20 +46,31 @@ def ids_of(lm, chosen=SEEN):
 
 
 def encode(lm, texts=TEXTS, *, hide=()):
-    """A padded batch; the words to hide are masked, with labels, which causal models copy from their inputs."""
+    """A padded batch; the words to hide are masked, with labels, which causal models copy from
+    their inputs.
+    """
     batch = dict(lm.tokenizer(list(texts), padding=True, return_tensors="pt"))
     batch.pop("token_type_ids", None)
     if lm.kind == "causal":
-        return batch | {"labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)}
-    hidden = torch.isin(batch["input_ids"], torch.tensor(ids_of(lm, hide) if hide else [], dtype=torch.int64))
+        return batch | {
+            "labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+        }
+    hidden = torch.isin(
+        batch["input_ids"], torch.tensor(ids_of(lm, hide) if hide else [], dtype=torch.int64)
+    )
     labels = batch["input_ids"].masked_fill(~hidden, -100)
-    return batch | {"input_ids": batch["input_ids"].masked_fill(hidden, lm.tokenizer.mask_token_id), "labels": labels}
+    return batch | {
+        "input_ids": batch["input_ids"].masked_fill(hidden, lm.tokenizer.mask_token_id),
+        "labels": labels,
+    }
 
 
 def statistics(lm, batch, **options):
     """Class statistics of a batch, as the measuring code takes them."""
     found = ClassStatistics(*lm.weight.shape)
-    return found.update(*lm.labelled_features(batch["input_ids"], batch["attention_mask"], **options))
+    return found.update(
+        *lm.labelled_features(batch["input_ids"], batch["attention_mask"], **options)
+    )
 
 
 def called(nc3, lm, batch):
@@ -64,7 +79,9 @@ def called(nc3, lm, batch):
 
 
 def gradients(model):
-    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    return {
+        name: p.grad for name, p in model.named_parameters() if p.grad is not None and p.grad.any()
+    }
 
 
 nc3_options = partial(NC3Options, min_weight=0.0)
@@ -84,7 +101,10 @@ def nc3_of(model, tokenizer, words="gender", *, weight=1.0, **named):
 def test_equals_what_is_measured(tiny, family, space):
     lm = tiny(family)
     if space == "encoder" and family in ("albert", "electra"):
-        with pytest.raises(FairNCError, match="the last layer has 16 dimensions and the classifier 8; use space head"):
+        with pytest.raises(
+            FairNCError,
+            match="the last layer has 16 dimensions and the classifier 8; use space head",
+        ):
             nc3_of(lm.model, lm.tokenizer, ids_of(lm), space=space)
         return
     if space == "encoder" and family == "opt":
@@ -92,9 +112,15 @@ def test_equals_what_is_measured(tiny, family, space):
     lm.model.double()
     batch, ids = encode(lm), ids_of(lm)
     expected = measure(statistics(lm, batch, space=space), lm.weight, classes=ids, min_count=1)
-    targets = {"uniform": expected.unc3, "align": 1 - expected.nc3, "both": expected.unc3 + 1 - expected.nc3}
+    targets = {
+        "uniform": expected.unc3,
+        "align": 1 - expected.nc3,
+        "both": expected.unc3 + 1 - expected.nc3,
+    }
     for kind, target in targets.items():
-        nc3 = nc3_of(lm.model, lm.tokenizer, ids, kind=kind, space=space, memory="batch", weight=3.0)
+        nc3 = nc3_of(
+            lm.model, lm.tokenizer, ids, kind=kind, space=space, memory="batch", weight=3.0
+        )
         torch.testing.assert_close(called(nc3, lm, batch), 3 * target, atol=1e-7, rtol=1e-6)
         nc3.hook.remove()
 
@@ -102,7 +128,10 @@ def test_equals_what_is_measured(tiny, family, space):
 def test_words_are_an_axis_a_list_or_ids(tiny):
     lm = tiny("bert")
     gender = words.load("gender", lm.tokenizer)
-    found = [nc3_of(lm.model, lm.tokenizer, chosen).ids for chosen in ("gender", gender, gender.token_ids * 2)]
+    found = [
+        nc3_of(lm.model, lm.tokenizer, chosen).ids
+        for chosen in ("gender", gender, gender.token_ids * 2)
+    ]
     assert found[0].tolist() == found[1].tolist() == found[2].tolist() == sorted(gender.token_ids)
 
 
@@ -110,7 +139,9 @@ def test_words_of_ones_own(tiny):
     lm = tiny("bert")
     nc3 = nc3_of(lm.model, lm.tokenizer, words=["she", "he", "nurse", "she"])
     assert nc3.ids.tolist() == sorted(ids_of(lm, ["she", "he", "nurse"]))
-    with pytest.raises(FairNCError, match="NC3 words: leave out unhelpfulness, she was: not single tokens"):
+    with pytest.raises(
+        FairNCError, match="NC3 words: leave out unhelpfulness, she was: not single tokens"
+    ):
         nc3_of(lm.model, lm.tokenizer, words=("she", "unhelpfulness", "he", "she was"))
 
 
@@ -120,7 +151,9 @@ def test_what_is_measured_can_be_read(tiny):
     expected = measure(statistics(lm, batch), lm.weight, classes=ids, min_count=1)
     nc3 = nc3_of(lm.model, lm.tokenizer, ids, kind="both", memory="batch", weight=3.0)
     penalty = called(nc3, lm, batch)
-    r, found, unc3, classes = (getattr(nc3.measured, name) for name in ("r", "nc3", "unc3", "classes"))
+    r, found, unc3, classes = (
+        getattr(nc3.measured, name) for name in ("r", "nc3", "unc3", "classes")
+    )
     assert not any(value.requires_grad for value in (r, found, unc3, classes))
     torch.testing.assert_close(3 * r, penalty.detach())
     torch.testing.assert_close(found.double(), expected.nc3, rtol=1e-4, atol=0)
@@ -132,7 +165,8 @@ def test_unseen_classes_do_not_count(tiny):
     lm = tiny("bert")
     batch, ids = encode(lm), ids_of(lm)
     plain, wider = (
-        nc3_of(lm.model, lm.tokenizer, chosen, kind="both") for chosen in (ids, [*ids, *range(3000, 3020)])
+        nc3_of(lm.model, lm.tokenizer, chosen, kind="both")
+        for chosen in (ids, [*ids, *range(3000, 3020)])
     )
     lm.model(**batch)
     torch.testing.assert_close(wider(batch), plain(batch))
@@ -163,13 +197,17 @@ def test_padding_on_the_left_predicts_no_word(tiny):
     lm = tiny("llama")
     nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm))
     she, was = ids_of(lm, ["she", "was"])
-    batch = {"input_ids": torch.tensor([[1, 1, she, was]]), "attention_mask": torch.tensor([[0, 0, 1, 1]])}
+    batch = {
+        "input_ids": torch.tensor([[1, 1, she, was]]),
+        "attention_mask": torch.tensor([[0, 0, 1, 1]]),
+    }
     called(nc3, lm, batch)
     assert nc3.ids[nc3.counts > 0].tolist() == [was]
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"space": "encoder"}, {"memory": "batch", "kind": "both"}, {"labels": "shifted"}]
+    "options",
+    [{}, {"space": "encoder"}, {"memory": "batch", "kind": "both"}, {"labels": "shifted"}],
 )
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
 def test_gradient_is_that_of_finite_differences(tiny, family, options):
@@ -186,7 +224,9 @@ def test_gradient_is_that_of_finite_differences(tiny, family, options):
         for step in (1e-6, -2e-6):
             torch._foreach_add_(parameters, direction, alpha=step)
             values.append(called(nc3, lm, batch))
-    slope = sum((p.grad * d).sum() for p, d in zip(parameters, direction, strict=True) if p.grad is not None)
+    slope = sum(
+        (p.grad * d).sum() for p, d in zip(parameters, direction, strict=True) if p.grad is not None
+    )
     assert slope.abs() > 1e-4
     torch.testing.assert_close((values[0] - values[1]) / 2e-6, slope, rtol=1e-4, atol=1e-8)
 
@@ -195,13 +235,24 @@ def test_gradient_is_that_of_finite_differences(tiny, family, options):
 
 
 def test_presets():
-    assert corrected() == nc3_options("uniform", "head", "aligned", False, "attached", "ema", 0.99, False)
+    assert corrected() == nc3_options(
+        "uniform", "head", "aligned", False, "attached", "ema", 0.99, False
+    )
     for method, (masked, per_epoch) in {
-        "bec": (True, False), "ase": (True, False), "mabel": (False, False), "mabel_nli": (False, False),
+        "bec": (True, False),
+        "ase": (True, False),
+        "mabel": (False, False),
+        "mabel_nli": (False, False),
         "adept": (False, True),
-    }.items():  # fmt: skip
+    }.items():
         expected = nc3_options(
-            "uniform", "encoder", "shifted", masked, "detached", "cumulative", reset_each_epoch=per_epoch
+            "uniform",
+            "encoder",
+            "shifted",
+            masked,
+            "detached",
+            "cumulative",
+            reset_each_epoch=per_epoch,
         )
         assert as_released(method) == expected
     assert RELEASED_WEIGHTS == {"bec": 100, "ase": 100, "mabel": 10, "mabel_nli": 10, "adept": 5}
@@ -217,7 +268,9 @@ def test_detached_moves_only_the_rows_of_its_words(tiny, tied):
         called(nc3, lm, encode(lm)).backward()
         nc3.hook.remove()
         moved = gradients(lm.model)
-        name = "bert.embeddings.word_embeddings.weight" if tied else "cls.predictions.decoder.weight"
+        name = (
+            "bert.embeddings.word_embeddings.weight" if tied else "cls.predictions.decoder.weight"
+        )
         if features == "detached":
             assert list(moved) == [name]
         else:
@@ -249,7 +302,9 @@ def test_masked_labels_lose_the_words_behind_masks(tiny):
         called(nc3, lm, batch)
         seen[masked] = dict(zip(nc3.ids.tolist(), nc3.counts.tolist(), strict=True))
         if not masked:
-            hidden = lm.model.cls.predictions.transform(lm.model.bert(batch["input_ids"], batch["attention_mask"])[0])
+            hidden = lm.model.cls.predictions.transform(
+                lm.model.bert(batch["input_ids"], batch["attention_mask"])[0]
+            )
             expected = hidden[batch["labels"] == she].sum(0)
             torch.testing.assert_close(nc3.sums[nc3.ids == she][0], expected, atol=1e-4, rtol=1e-4)
     assert (seen[False][she], seen[True][she]) == (2, 0)
@@ -264,7 +319,10 @@ def test_cumulative_memory_keeps_everything(tiny):
     whole = statistics(lm, encode(lm, TEXTS * 2))
     assert nc3.counts.tolist() == whole.counts[nc3.ids].tolist()
     torch.testing.assert_close(
-        value.double(), measure(whole, lm.weight, classes=nc3.ids, min_count=1).unc3, rtol=1e-4, atol=0
+        value.double(),
+        measure(whole, lm.weight, classes=nc3.ids, min_count=1).unc3,
+        rtol=1e-4,
+        atol=0,
     )
     nc3.reset()
     assert not nc3.counts.any()
@@ -281,8 +339,12 @@ def test_ema_forgets_with_its_decay(tiny):
         counts, sums = counts / 2 + one.counts[nc3.ids], sums / 2 + one.sums[nc3.ids]
     torch.testing.assert_close(nc3.counts, counts.float())
     torch.testing.assert_close(nc3.sums, sums.float(), atol=1e-5, rtol=1e-5)
-    for _ in range(200):  # no word of the list any more: the means stay, until too little is left of them
-        value = nc3({"input_ids": torch.zeros(1, 1, dtype=torch.int64)}, torch.zeros(1, 1, lm.weight.shape[1]))
+    # no word of the list any more: the means stay, until too little is left of them
+    for _ in range(200):
+        value = nc3(
+            {"input_ids": torch.zeros(1, 1, dtype=torch.int64)},
+            torch.zeros(1, 1, lm.weight.shape[1]),
+        )
         assert torch.isfinite(value)
     assert value.item() == 0
 
@@ -293,20 +355,29 @@ def test_long_absence_leaves_a_mean_as_it_was(tiny, memory):
     nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), memory=memory)
     first = called(nc3, lm, encode(lm))
     for _ in range(1000):
-        last = nc3({"input_ids": torch.zeros(1, 1, dtype=torch.int64)}, torch.zeros(1, 1, lm.weight.shape[1]))
+        last = nc3(
+            {"input_ids": torch.zeros(1, 1, dtype=torch.int64)},
+            torch.zeros(1, 1, lm.weight.shape[1]),
+        )
     torch.testing.assert_close(last, first, rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"kind": "mean"}, "uniform, align, both"), ({"space": "decoder"}, "head, encoder"),
-        ({"labels": "next"}, "aligned, shifted"), ({"features": "free"}, "attached, detached"),
-        ({"memory": "none"}, "ema, cumulative, batch"), ({"decay": 1.0}, "less than 1"), ({"speed": 1}, "memory, decay"),
-        ({"options": corrected(), "kind": "both"}, "either options="), ({"words": "age"}, "gender"),
-        ({"words": [7]}, "from 0 to 30521"), ({"words": [7, 40_000]}, "from 0 to 30521"),
+        ({"kind": "mean"}, "uniform, align, both"),
+        ({"space": "decoder"}, "head, encoder"),
+        ({"labels": "next"}, "aligned, shifted"),
+        ({"features": "free"}, "attached, detached"),
+        ({"memory": "none"}, "ema, cumulative, batch"),
+        ({"decay": 1.0}, "less than 1"),
+        ({"speed": 1}, "memory, decay"),
+        ({"options": corrected(), "kind": "both"}, "either options="),
+        ({"words": "age"}, "gender"),
+        ({"words": [7]}, "from 0 to 30521"),
+        ({"words": [7, 40_000]}, "from 0 to 30521"),
     ],
-)  # fmt: skip
+)
 def test_bad_options_name_the_valid_ones(tiny, wrong, named):
     lm = tiny("bert")
     with pytest.raises(FairNCError, match=named):
@@ -367,7 +438,9 @@ def test_features_can_be_given(tiny):
     nc3 = nc3_of(lm.model, lm.tokenizer, ids_of(lm), memory="batch")
     outputs = lm.model(**batch)
     expected = nc3(batch, outputs)  # outputs are accepted where features may stand
-    assert nc3(batch, lm.features(batch["input_ids"], batch["attention_mask"])).item() == pytest.approx(expected.item())
+    assert nc3(
+        batch, lm.features(batch["input_ids"], batch["attention_mask"])
+    ).item() == pytest.approx(expected.item())
 
 
 def test_model_with_a_hook_is_copied_and_pickled(tiny):
@@ -392,7 +465,8 @@ def test_two_regularizers_share_a_model(tiny):
     lm = tiny("bert")
     batch = encode(lm)
     single, released = (
-        nc3_of(lm.model, lm.tokenizer, ids_of(lm), options=o) for o in (corrected(), as_released("bec"))
+        nc3_of(lm.model, lm.tokenizer, ids_of(lm), options=o)
+        for o in (corrected(), as_released("bec"))
     )
     alone = called(single, lm, batch).item()
     single.reset()
@@ -444,7 +518,9 @@ def test_gradient_checkpointing_changes_nothing(tiny, family, whole):
             newer = getattr(lm.model, "activation_checkpointing_enable", None)
             (newer or lm.model.gradient_checkpointing_enable)({"use_reentrant": False})
         run = (
-            (lambda **inputs: checkpoint(lm.model, use_reentrant=False, **inputs)) if recompute and whole else lm.model
+            (lambda **inputs: checkpoint(lm.model, use_reentrant=False, **inputs))
+            if recompute and whole
+            else lm.model
         )
         for _ in range(2):  # features that recomputing left behind are not those of the next step
             (run(**batch).loss + nc3(batch)).backward()
@@ -456,7 +532,9 @@ def test_gradient_checkpointing_changes_nothing(tiny, family, whole):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what the compiler deprecates in itself
 @pytest.mark.parametrize("family", ["bert", "llama"])
-@pytest.mark.parametrize("options", [{}, {"space": "encoder", "kind": "both", "memory": "cumulative"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"space": "encoder", "kind": "both", "memory": "cumulative"}]
+)
 def test_compiles_into_one_graph(tiny, family, options):
     lm = tiny(family)
     batch = encode(lm, hide=["was"])
@@ -478,7 +556,11 @@ def test_compiles_into_one_graph(tiny, family, options):
 def test_wrapped_models_are_unwrapped(tiny):
     lm = tiny("bert")
     compiled = torch.compile(lm.model, backend="eager")
-    for wrapped in (compiled, nn.DataParallel(compiled), torch.compile(nn.DataParallel(lm.model), backend="eager")):
+    for wrapped in (
+        compiled,
+        nn.DataParallel(compiled),
+        torch.compile(nn.DataParallel(lm.model), backend="eager"),
+    ):
         nc3 = nc3_of(wrapped, lm.tokenizer, ids_of(lm), space="encoder")
         assert not nc3.causal
         assert called(nc3, lm, encode(lm)) > 0
@@ -525,9 +607,13 @@ def test_the_head_that_keeps_masked_words_only_hides_no_word(tiny):
 
 
 def test_texts_that_are_packed_predict_not_each_other(tiny):
-    """Two texts in one row, the second without a special token before it: its first word is no label."""
+    """Two texts in one row, the second without a special token before it: its first word is no
+    label.
+    """
     lm = tiny("llama")
-    first, second = (lm.tokenizer.encode(" " + text, add_special_tokens=False) for text in ("she was", "he was"))
+    first, second = (
+        lm.tokenizer.encode(" " + text, add_special_tokens=False) for text in ("she was", "he was")
+    )
     packed = {
         "input_ids": torch.tensor([first + second]),
         "position_ids": torch.tensor([[*range(len(first)), *range(len(second))]]),
@@ -548,7 +634,9 @@ def test_a_decoder_called_on_pieces_is_not_read(tiny):
     batch = encode(lm)
     expected = called(nc3, lm, batch).item()
     for piece in (None, slice(0, 3)):
-        hidden = lm.model.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]
+        hidden = lm.model.model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+        )[0]
         if piece is not None:
             lm.model.lm_head(hidden[:, piece])
         assert nc3(batch).item() == pytest.approx(expected)
@@ -562,7 +650,9 @@ def test_a_decoder_called_on_pieces_is_not_read(tiny):
 def _process(rank, folder):
     """Two steps of one of two processes, each with its half of the batches."""
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
+    )
     model, tokenizer, ids, batches = torch.load(folder / "in.pt", weights_only=False)
     parallel = DistributedDataParallel(model)
     nc3 = nc3_of(parallel, tokenizer, ids, kind="both")
@@ -611,7 +701,8 @@ def train(lm, options, *, weight, steps, task=0.0, lr=0.01):
     optimizer = torch.optim.AdamW(lm.model.parameters(), lr=lr)
     for _ in range(steps):
         outputs = lm.model(**batch)
-        loss = nc3(batch) + (task * outputs.loss if task else 0)  # without a hidden word there is no task
+        # without a hidden word there is no task
+        loss = nc3(batch) + (task * outputs.loss if task else 0)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -677,9 +768,14 @@ def trainer(lm, folder, options=None, **arguments):
         "logging_strategy": "no",
     } | arguments
     settings = TrainingArguments(
-        str(folder), use_cpu=True, report_to=[], disable_tqdm=True, dataloader_pin_memory=False, seed=0,
+        str(folder),
+        use_cpu=True,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        seed=0,
         **settings,
-    )  # fmt: skip
+    )
     return NC3Trainer(lm.model, settings, train_dataset=rows, eval_dataset=rows, nc3=nc3)
 
 
@@ -717,23 +813,34 @@ def test_trainer_resets_each_epoch_where_the_preset_says_so(tiny, tmp_path):
     ratio = whole.nc3.counts.sum() / seen.nc3.counts.sum()
     assert 0.3 < ratio < 0.5  # three batches of seven
     again = trainer(tiny("bert"), tmp_path / "b", options, max_steps=7)
-    again.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-5"))  # inside the second epoch
+    # inside the second epoch
+    again.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-5"))
     torch.testing.assert_close(again.nc3.state_dict(), whole.nc3.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_trainer_averages_over_accumulated_batches(tiny, tmp_path, smoothing):
-    """Two batches of one text twice: their mean R is that of one; so are the losses, hence the weights."""
+    """Two batches of one text twice: their mean R is that of one; so are the losses, hence the
+    weights.
+    """
     if TRANSFORMERS_4 and smoothing:
         pytest.skip("its Trainer adds up smoothed losses, with or without a regularizer")
     found = {}
     for accumulate in (1, 2):
         lm = tiny("llama")  # divides its loss by the number of tokens of all batches
         run = trainer(
-            lm, tmp_path, nc3_options(memory="batch"), per_device_train_batch_size=4, gradient_accumulation_steps=accumulate,
-            max_steps=2, label_smoothing_factor=smoothing, optim="sgd", max_grad_norm=0.0, lr_scheduler_type="constant",
+            lm,
+            tmp_path,
+            nc3_options(memory="batch"),
+            per_device_train_batch_size=4,
+            gradient_accumulation_steps=accumulate,
+            max_steps=2,
+            label_smoothing_factor=smoothing,
+            optim="sgd",
+            max_grad_norm=0.0,
+            lr_scheduler_type="constant",
             learning_rate=0.1,
-        )  # fmt: skip
+        )
         run.train()
         found[accumulate] = weights_of(run)
     torch.testing.assert_close(found[2], found[1], rtol=1e-4, atol=1e-5)
@@ -741,9 +848,16 @@ def test_trainer_averages_over_accumulated_batches(tiny, tmp_path, smoothing):
 
 def test_trainer_logs_what_is_measured(tiny, tmp_path):
     run = trainer(
-        tiny("bert"), tmp_path, nc3_options(memory="batch", kind="both"), logging_strategy="steps", logging_steps=2,
-        max_steps=5, learning_rate=0.0, per_device_train_batch_size=16, gradient_accumulation_steps=1,
-    )  # fmt: skip
+        tiny("bert"),
+        tmp_path,
+        nc3_options(memory="batch", kind="both"),
+        logging_strategy="steps",
+        logging_steps=2,
+        max_steps=5,
+        learning_rate=0.0,
+        per_device_train_batch_size=16,
+        gradient_accumulation_steps=1,
+    )
     run.train()
     logs = [entry for entry in run.state.log_history if "loss" in entry]
     assert [entry["step"] for entry in logs] == [2, 4]
@@ -760,22 +874,35 @@ def test_trainer_logs_what_is_measured(tiny, tmp_path):
 
 @pytest.mark.parametrize("family", ["bert", "llama"])
 def test_lambda_weighs_the_same_however_many_batches_a_step_has(tiny, tmp_path, family):
-    """BERT's loss knows no num_items_in_batch: Trainer alone adds up the means of the accumulated batches."""
+    """BERT's loss knows no num_items_in_batch: Trainer alone adds up the means of the accumulated
+    batches.
+    """
     found = {}
     for kind in (NC3Trainer, PlainTrainer):
         for accumulate in (1, 2):
             run = trainer(
-                tiny(family), tmp_path, nc3_options(memory="batch"), gradient_accumulation_steps=accumulate, max_steps=1,
-                optim="sgd", max_grad_norm=0.0, lr_scheduler_type="constant", learning_rate=0.1,
-            )  # fmt: skip
+                tiny(family),
+                tmp_path,
+                nc3_options(memory="batch"),
+                gradient_accumulation_steps=accumulate,
+                max_steps=1,
+                optim="sgd",
+                max_grad_norm=0.0,
+                lr_scheduler_type="constant",
+                learning_rate=0.1,
+            )
             if kind is PlainTrainer:
                 run.nc3.hook.remove()
                 run = PlainTrainer(run.model, run.args, train_dataset=run.train_dataset)
             before = weights_of(run)
             run.train()
-            found[kind, accumulate] = {name: p - before[name] for name, p in weights_of(run).items()}
+            found[kind, accumulate] = {
+                name: p - before[name] for name, p in weights_of(run).items()
+            }
     torch.testing.assert_close(found[NC3Trainer, 2], found[NC3Trainer, 1], rtol=1e-3, atol=1e-6)
-    ratio = sum((found[PlainTrainer, 2][name] * step).sum() for name, step in found[PlainTrainer, 1].items())
+    ratio = sum(
+        (found[PlainTrainer, 2][name] * step).sum() for name, step in found[PlainTrainer, 1].items()
+    )
     ratio = ratio / sum(step.square().sum() for step in found[PlainTrainer, 1].values())
     doubled = family == "bert" and not TRANSFORMERS_4  # why the mixin corrects it
     assert ratio.item() == pytest.approx(2 if doubled else 1, rel=1e-3)
@@ -803,7 +930,9 @@ def test_a_class_below_the_least_weight_enters_neither_the_mean_nor_r(tiny, kind
     weights = {i: float(0.5 * seen[0].counts[i] + seen[1].counts[i]) for i in ids_of(lm)}
     kept = [i for i, weight in weights.items() if weight >= 3]
     assert 2 <= len(kept) < len(weights)
-    means = torch.stack([(0.5 * seen[0].sums[i] + seen[1].sums[i]) / weights[i] for i in kept]).double()
+    means = torch.stack(
+        [(0.5 * seen[0].sums[i] + seen[1].sums[i]) / weights[i] for i in kept]
+    ).double()
     centred = means - means.mean(0)
     cosines = nn.functional.cosine_similarity(centred, lm.weight[kept].detach().double())
     expected = cosines.std() + (1 - cosines.mean() if kind == "both" else 0)
@@ -812,7 +941,11 @@ def test_a_class_below_the_least_weight_enters_neither_the_mean_nor_r(tiny, kind
 
 
 def test_the_least_weight_follows_the_memory_unless_it_is_given():
-    assert [NC3Options(memory=memory).min_weight for memory in ("ema", "cumulative", "batch")] == [10, 10, 3]
+    assert [NC3Options(memory=memory).min_weight for memory in ("ema", "cumulative", "batch")] == [
+        10,
+        10,
+        3,
+    ]
     assert repaired(kind="both") == NC3Options(kind="both", min_weight=10)
     assert {as_released("bec").min_weight, corrected().min_weight} == {0}
     with pytest.raises(FairNCError, match="min_weight = -1: choose 0 or more"):

@@ -37,5 +37,7 @@ def test_words_may_be_those_of_a_file_of_any_name():
     "text", ["", "on", "corrected,", "corrected,kind", "corrected,kind=a=b", "none and corrected"]
 )
 def test_other_texts_are_no_labels(text):
-    with pytest.raises(FairNCError, match="is no label: write none, corrected, repaired, as_released"):
+    with pytest.raises(
+        FairNCError, match="is no label: write none, corrected, repaired, as_released"
+    ):
         RegularizerLabel.parse(text)

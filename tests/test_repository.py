@@ -22,7 +22,11 @@ from fairnc_utils.errors import FairNCError
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCK = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+LOCK = [
+    line
+    for line in (ROOT / "requirements.lock").read_text().splitlines()
+    if not line.startswith("#")
+]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROFILES = sorted((ROOT / "config").glob("*.yaml"))
 
@@ -39,7 +43,9 @@ def code_cells(path: Path) -> list:
 
 
 def parameters(path: Path) -> dict:
-    """Names and values of a notebook's cell tagged ``parameters``; raises ValueError if one is not a literal."""
+    """Names and values of a notebook's cell tagged ``parameters``; raises ValueError if one is not
+    a literal.
+    """
     (cell,) = [cell for cell in code_cells(path) if "parameters" in cell.metadata.get("tags", [])]
     statements = ast.parse(cell.source).body
     return {node.targets[0].id: ast.literal_eval(node.value) for node in statements}
@@ -61,7 +67,11 @@ def test_lock_satisfies_pyproject():
     locked = dict(line.split("==") for line in LOCK)
     versions = {canonicalize_name(name): version for name, version in locked.items()}
     project = PYPROJECT["project"]
-    lists = [PYPROJECT["build-system"]["requires"], project["dependencies"], *project["optional-dependencies"].values()]
+    lists = [
+        PYPROJECT["build-system"]["requires"],
+        project["dependencies"],
+        *project["optional-dependencies"].values(),
+    ]
     for text in chain.from_iterable(lists):
         needed = Requirement(text)
         if needed.name == project["name"]:
@@ -70,7 +80,9 @@ def test_lock_satisfies_pyproject():
 
 
 def test_lock_works_on_every_machine():
-    """Names and versions only: no path, no build of one platform, no CUDA package that a laptop would have to fetch."""
+    """Names and versions only: no path, no build of one platform, no CUDA package that a laptop
+    would have to fetch.
+    """
     assert [line for line in LOCK if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
     assert [line for line in LOCK if line.startswith(("nvidia", "cuda", "triton"))] == []
 
@@ -84,22 +96,35 @@ def test_notebook_is_clean(path):
     nbformat.validate(notebook)
     ids = [cell.id for cell in notebook.cells]
     assert len(set(ids)) == len(ids)
-    assert [cell.id for cell in code_cells(path) if cell.outputs or cell.execution_count is not None] == []
+    assert [
+        cell.id for cell in code_cells(path) if cell.outputs or cell.execution_count is not None
+    ] == []
     assert "papermill" not in notebook.metadata
 
 
 @each_notebook
 def test_saving_a_notebook_in_jupyterlab_changes_nothing(path, tmp_path):
-    """JupyterLab sorts keys and writes what its kernel says of itself; nbstripout, with the hook's options, takes the rest."""
+    """JupyterLab sorts keys and writes what its kernel says of itself; nbstripout, with the hook's
+    options, takes the rest.
+    """
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.kernelspec.display_name = "Python 3 (ipykernel)"
     notebook.metadata.language_info |= {
-        "codemirror_mode": {"name": "ipython", "version": 3}, "file_extension": ".py", "mimetype": "text/x-python",
-        "name": "python", "nbconvert_exporter": "python", "pygments_lexer": "ipython3", "version": "3.11.2",
-    }  # fmt: skip
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+        "version": "3.11.2",
+    }
     saved = tmp_path / path.name
     nbformat.write(notebook, saved)
-    (hook,) = [hook for hook in load(ROOT / ".pre-commit-config.yaml")["repos"][0]["hooks"] if hook["id"] == "nbstripout"]
+    (hook,) = [
+        hook
+        for hook in load(ROOT / ".pre-commit-config.yaml")["repos"][0]["hooks"]
+        if hook["id"] == "nbstripout"
+    ]
     program, *options = shlex.split(hook["entry"])
     subprocess.run([Path(sys.executable).with_name(program), *options, saved], check=True)
     assert saved.read_bytes() == path.read_bytes()
@@ -107,7 +132,9 @@ def test_saving_a_notebook_in_jupyterlab_changes_nothing(path, tmp_path):
 
 @each_notebook
 def test_notebook_saves_experiments_apart_from_every_build(path):
-    """What a reader tries must not come into the book: it has a folder and a profile of its own, and git passes it over."""
+    """What a reader tries must not come into the book: it has a folder and a profile of its own,
+    and git passes it over.
+    """
     own = parameters(path)
     assert own["results"] == f"runs/{path.stem}"
     assert own["profile"] not in {profile.stem for profile in PROFILES}
@@ -130,9 +157,15 @@ LINK = re.compile(r"\]\(((?!#|https?:)[^)]+)\)")
 
 @each_notebook
 def test_notebook_reads_well_in_jupyterlab_and_in_the_book(path):
-    texts = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    texts = [
+        cell.source
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.cell_type == "markdown"
+    ]
     assert [text for text in texts if DIRECTIVE.search(re.sub(r"\$[^$]*\$", "", text))] == []
-    cited = [(found[0], tables.cited(found[1])) for text in texts for found in CITATION.finditer(text)]
+    cited = [
+        (found[0], tables.cited(found[1])) for text in texts for found in CITATION.finditer(text)
+    ]
     assert [pair for pair in cited if pair[0] != pair[1]] == []
     links = [found[1] for text in texts for found in LINK.finditer(text)]
     assert [link for link in links if not (path.parent / link).is_file()] == []
@@ -150,7 +183,9 @@ def test_notebook_has_the_common_parameters_and_only_literals(path):
 
 def test_a_mistyped_parameter_is_named():
     cells = ["import x", "model = 1\nseed = 0", "# Parameters\nmodle = 2\n", "check()"]
-    with pytest.raises(FairNCError, match="no parameter is called modle: this notebook has model, seed"):
+    with pytest.raises(
+        FairNCError, match="no parameter is called modle: this notebook has model, seed"
+    ):
         book_notebook.check_parameters(cells)
     book_notebook.check_parameters([*cells[:2], "# Parameters\nmodel = 2\n", "check()"])
     book_notebook.check_parameters([*cells[:2], "check()"])
@@ -159,10 +194,19 @@ def test_a_mistyped_parameter_is_named():
 @pytest.mark.slow
 def test_papermill_fails_on_a_mistyped_parameter(tmp_path):
     source = nbformat.read(NOTEBOOKS[1], as_version=4)
-    place = next(i for i, cell in enumerate(source.cells) if cell.source == "notebook.check_parameters()")
+    place = next(
+        i for i, cell in enumerate(source.cells) if cell.source == "notebook.check_parameters()"
+    )
     source.cells = source.cells[: place + 1]
     nbformat.write(source, tmp_path / "in.ipynb")
-    command = [Path(sys.executable).with_name("papermill"), "in.ipynb", "out.ipynb", "-p", "modle", "random"]
+    command = [
+        Path(sys.executable).with_name("papermill"),
+        "in.ipynb",
+        "out.ipynb",
+        "-p",
+        "modle",
+        "random",
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "no parameter is called modle: this notebook has model, device" in done.stderr
@@ -175,7 +219,8 @@ def test_papermill_fails_on_a_mistyped_parameter(tmp_path):
 def test_profile_is_valid(path):
     profile = load(path)
     jsonschema.validate(profile, load(ROOT / "workflow/schemas/config.schema.yaml"))
-    assert "build" not in profile  # a copy would be built into the same folder, and `make book` print another one
+    # a copy would be built into the same folder, and `make book` print another one
+    assert "build" not in profile
 
 
 @each_profile
@@ -195,11 +240,22 @@ def test_profile_sets_only_parameters_that_the_notebooks_have(path):
 
 
 def test_unknown_key_is_refused_in_words():
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--configfile", "config/tiny.yaml", "--config", "oops=1"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--dry-run",
+        "--configfile",
+        "config/tiny.yaml",
+        "--config",
+        "oops=1",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     said = done.stdout + done.stderr
-    assert "Configuration, at $: Additional properties are not allowed ('oops' was unexpected)" in said
+    assert (
+        "Configuration, at $: Additional properties are not allowed ('oops' was unexpected)" in said
+    )
     assert len(said.splitlines()) < 10
 
 
@@ -208,7 +264,9 @@ def test_unknown_key_is_refused_in_words():
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
 def test_no_file_names_a_folder_of_one_machine():
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listing = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     machine = re.compile(rb"(?<![\w.:/-])/(?:home|root|Users|work)/\w")
     paths = [ROOT / name for name in listing.stdout.split("\0") if name]
     assert [path for path in paths if path.is_file() and machine.search(path.read_bytes())] == []

@@ -1,4 +1,6 @@
-"""Nothing that a user has is lost where a run or a model is saved, and what cannot be saved is said before the work starts."""
+"""Nothing that a user has is lost where a run or a model is saved, and what cannot be saved is said
+before the work starts.
+"""
 
 import shutil
 
@@ -12,9 +14,15 @@ from fairnc_utils.runs import cli, recording
 from fairnc_utils.runs.rows import Run
 
 TINY = {
-    "model": "random", "device": "cpu", "method": "bec", "texts": 12, "batch_size": 8, "steps": 1, "evaluation_texts": 12,
+    "model": "random",
+    "device": "cpu",
+    "method": "bec",
+    "texts": 12,
+    "batch_size": 8,
+    "steps": 1,
+    "evaluation_texts": 12,
     "min_count": 2,
-}  # fmt: skip
+}
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""Association tests: equal to plain loops, exact on hand-made vectors, fired by a planted association and silent without."""
+"""Association tests: equal to plain loops, exact on hand-made vectors, fired by a planted
+association and silent without.
+"""
 
 import copy
 import hashlib
@@ -30,7 +32,7 @@ def rows(lm):
     return SEAT.score(lm, items_of("gender", "weat6", "weat7b"))
 
 
-# ---------------------------------------------------------------------------------------------------------------- stimuli
+# ------------------------------------------------------------------------------------------ stimuli
 
 
 @pytest.mark.parametrize("name", stimuli.LISTS)
@@ -47,15 +49,30 @@ def test_every_sentence_holds_its_word_where_it_says(name):
 def test_sentences_keep_articles_and_plurals():
     texts = {sentence.text for name in stimuli.LISTS for sentence in stimuli.sentences(name)}
     assert texts >= {
-        "An executive is a thing.", "This is an honor.", "A European American is a person.", "Here is a Ukrainian American.",
-        "Men are people.", "These are children.", "The symphonies are here.", "There he is.", "The person's name is John.",
-        "They are businesses.", "This will stink.", "They are professional.", "An Irish American is a person.",
-    }  # fmt: skip
-    assert not any(text.lower().startswith(("a ab", "a ac", "a ex", "a of", "this is a a", "it is a e")) for text in texts)
+        "An executive is a thing.",
+        "This is an honor.",
+        "A European American is a person.",
+        "Here is a Ukrainian American.",
+        "Men are people.",
+        "These are children.",
+        "The symphonies are here.",
+        "There he is.",
+        "The person's name is John.",
+        "They are businesses.",
+        "This will stink.",
+        "They are professional.",
+        "An Irish American is a person.",
+    }
+    assert not any(
+        text.lower().startswith(("a ab", "a ac", "a ex", "a of", "this is a a", "it is a e"))
+        for text in texts
+    )
 
 
 def test_the_tests_are_the_published_ones():
-    """Numbers of words from Caliskan et al. (2017) and of sentences where May et al. (2019) left none out."""
+    """Numbers of words from Caliskan et al. (2017) and of sentences where May et al. (2019) left
+    none out.
+    """
     words = {name: len({s.word for s in stimuli.sentences(name)}) for name in stimuli.LISTS}
     for name, test in ALL.items():
         assert words[test.x] == words[test.y], name
@@ -63,8 +80,10 @@ def test_the_tests_are_the_published_ones():
     assert [words[ALL[f"weat{n}"].x] for n in (3, 4, 5, 6, 7, 8)] == [32, 16, 16, 8, 8, 8]
     assert [words[ALL[f"weat{n}"].a] for n in (3, 4, 5, 6, 7, 8)] == [25, 25, 8, 8, 8, 8]
     assert [words[ALL[f"weat{n}"].b] for n in (3, 4, 5, 6, 7, 8)] == [25, 25, 8, 8, 8, 8]
-    assert [len(stimuli.sentences(name)) for name in ("male names", "male terms", "female terms", "career", "family")] == [
-        64, 80, 80, 101, 112]  # fmt: skip
+    assert [
+        len(stimuli.sentences(name))
+        for name in ("male names", "male terms", "female terms", "career", "family")
+    ] == [64, 80, 80, 101, 112]
 
 
 def test_sentences_are_those_of_the_recorded_runs():
@@ -78,10 +97,13 @@ def test_items_are_the_targets_of_the_tests():
     assert set(items["axis"]) == set(stimuli.TESTS["gender"])
     assert len(set(items["item_id"])) == len(items)
     names = items_of("gender", "weat6")
-    assert {(g, s) for g, s in zip(names["group"], names["side"], strict=True)} == {("male names", 1), ("female names", -1)}
+    assert {(g, s) for g, s in zip(names["group"], names["side"], strict=True)} == {
+        ("male names", 1),
+        ("female names", -1),
+    }
 
 
-# ----------------------------------------------------------------------------------------------------------------- parity
+# ------------------------------------------------------------------------------------------- parity
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +114,14 @@ def double(lm):
 @pytest.fixture(scope="module")
 def hidden(double):
     """Sentence → its last layer (T, D), each sentence alone, for the shortest test."""
-    wanted = {sentence for name in ALL["double_bind_likable"] for sentence in stimuli.sentences(name)}
+    wanted = {
+        sentence for name in ALL["double_bind_likable"] for sentence in stimuli.sentences(name)
+    }
     with torch.no_grad():
         return {
-            sentence: double.model.bert(**double.tokenizer(sentence.text, return_tensors="pt")).last_hidden_state[0].numpy()
+            sentence: double.model.bert(**double.tokenizer(sentence.text, return_tensors="pt"))
+            .last_hidden_state[0]
+            .numpy()
             for sentence in wanted
         }
 
@@ -117,7 +143,9 @@ def slow_scores(vectors, test):
     found = []
     for name, side in ((test.x, 1), (test.y, -1)):
         for sentence in stimuli.sentences(name):
-            means = [sum(cosine(vectors[sentence], v) for v in group) / len(group) for group in (a, b)]
+            means = [
+                sum(cosine(vectors[sentence], v) for v in group) / len(group) for group in (a, b)
+            ]
             found.append((sentence.word, side, *means))
     return found
 
@@ -133,13 +161,20 @@ def slow_effect(found):
 @pytest.mark.parametrize("benchmark", [SEAT, SEAT_BIAS_BENCH, SEAT_WORD], ids=lambda b: b.name)
 def test_scores_and_effect_sizes_equal_the_loops(benchmark, double, hidden):
     reading = benchmark.score.keywords["reading"]
-    vectors = {sentence: slow_vector(double.tokenizer, states, sentence, reading) for sentence, states in hidden.items()}
+    vectors = {
+        sentence: slow_vector(double.tokenizer, states, sentence, reading)
+        for sentence, states in hidden.items()
+    }
     expected = slow_scores(vectors, ALL["double_bind_likable"])
     found = benchmark.score(double, items_of("gender", "double_bind_likable"))
     assert found["unit"].tolist() == [word for word, *_ in expected]
     assert found["score_c"].tolist() == [side for _, side, *_ in expected]
-    np.testing.assert_allclose(found[["score_a", "score_b"]], [row[2:] for row in expected], rtol=1e-9)
-    assert benchmark.estimates(found)["effect_size"].value == pytest.approx(slow_effect(expected), rel=1e-6)
+    np.testing.assert_allclose(
+        found[["score_a", "score_b"]], [row[2:] for row in expected], rtol=1e-9
+    )
+    assert benchmark.estimates(found)["effect_size"].value == pytest.approx(
+        slow_effect(expected), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
@@ -151,14 +186,22 @@ def test_causal_models_are_read_at_the_last_token(family, tiny):
     for row, sentence in enumerate(texts):
         ids = lm.tokenizer(sentence.text)["input_ids"]
         with torch.no_grad():
-            hidden = lm.model.base_model(input_ids=torch.tensor([ids])).last_hidden_state[0].double().numpy()
+            hidden = (
+                lm.model.base_model(input_ids=torch.tensor([ids]))
+                .last_hidden_state[0]
+                .double()
+                .numpy()
+            )
         assert cosine(whole[row], hidden[-1]) == pytest.approx(1, abs=1e-6)
-        end = len(lm.tokenizer.tokenize(sentence.text[: sentence.stop]))  # the tokens count from 1, behind <s>
+        # the tokens count from 1, behind <s>
+        end = len(lm.tokenizer.tokenize(sentence.text[: sentence.stop]))
         assert cosine(word[row], hidden[end]) == pytest.approx(1, abs=1e-6)
 
 
 def slow_p_words(rows):
-    """Exact, one-sided: every way to call half of the words x, with the words' sentences kept together."""
+    """Exact, one-sided: every way to call half of the words x, with the words' sentences kept
+    together.
+    """
     words = {}
     for row in rows.itertuples():
         words.setdefault((row.unit, row.score_c), []).append(row.score_a - row.score_b)
@@ -182,18 +225,30 @@ def test_p_values_equal_the_enumeration(rows):
         assert (found["p_words"].n, found["p_sentences"].n) == (16, len(own))
         assert math.isnan(found["p_words"].ci_low)
         assert 0 < found["p_sentences"].value < found["p_words"].value < 0.05
-    assert set(SEAT.estimates(rows)) == {"effect_size", "abs_effect_size"}  # no one p value for several tests
+    # no one p value for several tests
+    assert set(SEAT.estimates(rows)) == {"effect_size", "abs_effect_size"}
 
 
-# --------------------------------------------------------------------------------------------------------------- geometry
+# ----------------------------------------------------------------------------------------- geometry
 
 
 def made(x, y, axis="weat6", sentences=2):
     """Item scores of words with the given s, each in a few sentences."""
-    return pd.DataFrame([
-        {"score_a": s, "score_b": 0.0, "score_c": side, "axis": axis, "item_id": f"{axis}{side}{i}{k}", "unit": f"{side}{i}"}
-        for side, values in ((1.0, x), (-1.0, y)) for i, s in enumerate(values) for k in range(sentences)
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {
+                "score_a": s,
+                "score_b": 0.0,
+                "score_c": side,
+                "axis": axis,
+                "item_id": f"{axis}{side}{i}{k}",
+                "unit": f"{side}{i}",
+            }
+            for side, values in ((1.0, x), (-1.0, y))
+            for i, s in enumerate(values)
+            for k in range(sentences)
+        ]
+    )
 
 
 def test_hand_made_associations_have_their_exact_effect_size():
@@ -221,26 +276,35 @@ def test_more_sentences_of_the_same_words_are_no_more_evidence():
     x, y = rng.normal(0.7, 1, 8), rng.normal(0, 1, 8)
     few, many = (SEAT.estimates(made(x, y, sentences=n)) for n in (1, 10))
     assert few["p_words"].value == many["p_words"].value == few["p_sentences"].value
-    assert many["p_sentences"].value < 0.2 * many["p_words"].value  # the published test takes them for it
+    # the published test takes them for it
+    assert many["p_sentences"].value < 0.2 * many["p_words"].value
 
 
 def test_words_are_redrawn_within_their_target():
-    """Four against four: one resample in 128 would lack a side, and have no effect size, if words were redrawn across."""
+    """Four against four: one resample in 128 would lack a side, and have no effect size, if words
+    were redrawn across.
+    """
     rng = np.random.default_rng(0)
-    tests = [made(rng.normal(0.5, 1, 4), rng.normal(0, 1, 4), axis=name) for name in ("weat6", "weat7")]
+    tests = [
+        made(rng.normal(0.5, 1, 4), rng.normal(0, 1, 4), axis=name) for name in ("weat6", "weat7")
+    ]
     for table in (tests[0], pd.concat(tests, ignore_index=True)):
         found = SEAT.estimates(table)["effect_size"]
         assert found.ci_low < found.value < found.ci_high
 
 
-# --------------------------------------------------------------------------------------------------------------- controls
+# ----------------------------------------------------------------------------------------- controls
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.0, -1.0])
 def test_a_planted_association_fires_and_none_is_silent(strength, lm, monkeypatch):
-    """Vectors of noise with a direction that tells career from family and, so far as planted, men from women."""
+    """Vectors of noise with a direction that tells career from family and, so far as planted, men
+    from women.
+    """
     lean = {"male names": strength, "female names": -strength, "career": 2.0, "family": -2.0}
-    leans = {sentence: value for name, value in lean.items() for sentence in stimuli.sentences(name)}
+    leans = {
+        sentence: value for name, value in lean.items() for sentence in stimuli.sentences(name)
+    }
 
     def planted(lm, texts, *, reading):
         noise = np.random.default_rng(0).normal(size=(len(texts), 16))
@@ -267,7 +331,9 @@ def test_differences_are_paired_over_words(rows):
     same = SEAT.differences(rows, rows)
     assert all((e.value, e.ci_low, e.ci_high) == (0, 0, 0) for e in same.values())
     turned = SEAT.differences(rows, rows.assign(score_a=rows["score_b"], score_b=rows["score_a"]))
-    assert turned["effect_size"].value == pytest.approx(-2 * SEAT.estimates(rows)["effect_size"].value)
+    assert turned["effect_size"].value == pytest.approx(
+        -2 * SEAT.estimates(rows)["effect_size"].value
+    )
     assert turned["abs_effect_size"].value == pytest.approx(0)
     assert "p_words" not in turned
 
@@ -277,21 +343,29 @@ def test_scores_do_not_depend_on_the_order_or_company_of_items(lm, rows):
     order = np.random.default_rng(0).permutation(len(items))[:30]
     found = SEAT.score(lm, items.select(order))
     alone = rows[rows["axis"] == "weat6"].reset_index(drop=True)
-    np.testing.assert_allclose(found[["score_a", "score_b"]], alone[["score_a", "score_b"]].iloc[order], atol=1e-5)
+    np.testing.assert_allclose(
+        found[["score_a", "score_b"]], alone[["score_a", "score_b"]].iloc[order], atol=1e-5
+    )
 
 
-# ----------------------------------------------------------------------------------------------------------------- errors
+# ------------------------------------------------------------------------------------------- errors
 
 
 def test_the_registry_knows_them_by_name():
-    assert [get(name) for name in ("seat", "seat_bias_bench", "seat_word")] == [SEAT, SEAT_BIAS_BENCH, SEAT_WORD]
+    assert [get(name) for name in ("seat", "seat_bias_bench", "seat_word")] == [
+        SEAT,
+        SEAT_BIAS_BENCH,
+        SEAT_WORD,
+    ]
     with pytest.raises(FairNCError, match="seat has no split 'test': choose gender, race"):
         SEAT.check(split="test", axis="all")
 
 
 def test_what_cannot_be_scored_is_an_error(tiny):
     lm = tiny("bert")
-    with pytest.raises(FairNCError, match="no sentence to score: this split does not have this test"):
+    with pytest.raises(
+        FairNCError, match="no sentence to score: this split does not have this test"
+    ):
         SEAT.run(lm, split="gender", axis="weat3")
     with pytest.raises(FairNCError, match="unknown reading 'cls': choose sentence, mean, word"):
         seat.encode(lm, stimuli.sentences("career"), reading="cls")

@@ -1,4 +1,6 @@
-"""Security: nothing that is read is executed, nothing is written outside its place, nothing fills the memory."""
+"""Security: nothing that is read is executed, nothing is written outside its place, nothing fills
+the memory.
+"""
 
 import ast
 import io
@@ -29,17 +31,21 @@ SOURCES = sorted(
     for folder in ("fairnc_utils", "fairnc_book", "workflow", "speed", "notebooks")
     for path in (ROOT / folder).rglob("*.*")
     if path.suffix in (".py", ".ipynb")
-)  # fmt: skip
+)
 
 
-# ------------------------------------------------------------------------------------------------- what the code says
+# ------------------------------------------------------------------------------- what the code says
 
 
 def code(path: Path) -> str:
     if path.suffix == ".py":
         return path.read_text()
     cells = nbformat.read(path, as_version=4).cells
-    return "\n".join(cell.source for cell in cells if cell.cell_type == "code" and not cell.source.startswith("%"))
+    return "\n".join(
+        cell.source
+        for cell in cells
+        if cell.cell_type == "code" and not cell.source.startswith("%")
+    )
 
 
 def dangers(source: str) -> list[str]:
@@ -48,12 +54,19 @@ def dangers(source: str) -> list[str]:
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):
             continue
-        name, options = ast.unparse(node.func), {option.arg: ast.unparse(option.value) for option in node.keywords}
+        name, options = (
+            ast.unparse(node.func),
+            {option.arg: ast.unparse(option.value) for option in node.keywords},
+        )
         if name in FORBIDDEN or name.endswith((".extractall", ".read_pickle", ".to_pickle")):
             found.append(name)
         if name.endswith("torch.load") and options.get("weights_only") != "True":
             found.append(f"{name} without weights_only")
-        if name.startswith("yaml.load") or options.get("shell") == "True" or options.get("trust_remote_code") == "True":
+        if (
+            name.startswith("yaml.load")
+            or options.get("shell") == "True"
+            or options.get("trust_remote_code") == "True"
+        ):
             found.append(ast.unparse(node))
         if options.get("allow_pickle") == "True":
             found.append(ast.unparse(node))
@@ -61,9 +74,22 @@ def dangers(source: str) -> list[str]:
 
 
 FORBIDDEN = {
-    "eval", "exec", "os.system", "os.popen", "subprocess.getoutput", "pickle.load", "pickle.loads", "joblib.load", "dill.load",
-    "yaml.unsafe_load", "yaml.full_load", "shelve.open", "marshal.loads", "compile", "__import__",
-}  # fmt: skip
+    "eval",
+    "exec",
+    "os.system",
+    "os.popen",
+    "subprocess.getoutput",
+    "pickle.load",
+    "pickle.loads",
+    "joblib.load",
+    "dill.load",
+    "yaml.unsafe_load",
+    "yaml.full_load",
+    "shelve.open",
+    "marshal.loads",
+    "compile",
+    "__import__",
+}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -73,14 +99,21 @@ def test_code_calls_nothing_that_executes_what_it_reads(path):
 
 @pytest.mark.parametrize(
     "source",
-    ["eval(text)", "torch.load(file)", "yaml.load(text, Loader=yaml.Loader)", "subprocess.run(line, shell=True)",
-     "AutoModel.from_pretrained(name, trust_remote_code=True)", "archive.extractall(folder)", "np.load(f, allow_pickle=True)"],
-)  # fmt: skip
+    [
+        "eval(text)",
+        "torch.load(file)",
+        "yaml.load(text, Loader=yaml.Loader)",
+        "subprocess.run(line, shell=True)",
+        "AutoModel.from_pretrained(name, trust_remote_code=True)",
+        "archive.extractall(folder)",
+        "np.load(f, allow_pickle=True)",
+    ],
+)
 def test_such_a_call_would_be_found(source):
     assert len(dangers(f"def f():\n    return {source}")) == 1
 
 
-# ------------------------------------------------------------------------------------------------------------ weights
+# ------------------------------------------------------------------------------------------ weights
 
 
 class Payload:
@@ -121,9 +154,15 @@ def test_pickled_weights_and_checkpoints_execute_nothing(trap, tmp_path, tiny):
 
 
 def test_code_in_a_model_folder_is_not_run(trap, tmp_path):
-    (tmp_path / "evil.py").write_text(f"import os\nos.mkdir({str(trap)!r})\nclass C: pass\nclass M: pass\n")
+    (tmp_path / "evil.py").write_text(
+        f"import os\nos.mkdir({str(trap)!r})\nclass C: pass\nclass M: pass\n"
+    )
     config = {"model_type": "evil", "architectures": ["MForMaskedLM"]}
-    auto = {"AutoConfig": "evil.C", "AutoModelForMaskedLM": "evil.M", "AutoTokenizer": ["evil.C", None]}
+    auto = {
+        "AutoConfig": "evil.C",
+        "AutoModelForMaskedLM": "evil.M",
+        "AutoTokenizer": ["evil.C", None],
+    }
     (tmp_path / "config.json").write_text(json.dumps(config | {"auto_map": auto}))
     with pytest.raises(FairNCError, match="cannot be loaded"):
         models.load(str(tmp_path), device="cpu")
@@ -136,13 +175,15 @@ def test_code_in_a_folder_of_data_is_not_run(trap, tmp_path, monkeypatch):
     (folder / "train.csv").write_text("text\nOne.\n")
     monkeypatch.setenv("FAIRNC_DATA", str(tmp_path))
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    with pytest.raises(FairNCError, match=r"owner/name cannot be read .*scripts are no longer supported"):
+    with pytest.raises(
+        FairNCError, match=r"owner/name cannot be read .*scripts are no longer supported"
+    ):
         hub.dataset("owner/name", "train")
     (folder / "name.py").unlink()
     assert hub.dataset("owner/name", "train")["text"][:] == ["One."]
 
 
-# ----------------------------------------------------------------------------------------------------------- archives
+# ----------------------------------------------------------------------------------------- archives
 
 
 def wheel(members: dict[str, bytes]) -> bytes:
@@ -168,7 +209,13 @@ def archive(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["../../../escaped.txt", "a/../../../../escaped.txt", "/escaped.txt", "./x/../../../../escaped.txt"]
+    "name",
+    [
+        "../../../escaped.txt",
+        "a/../../../../escaped.txt",
+        "/escaped.txt",
+        "./x/../../../../escaped.txt",
+    ],
 )
 def test_no_name_leads_out_of_its_folder(archive, tmp_path, monkeypatch, name):
     inside = archive({})
@@ -220,14 +267,21 @@ def test_tar_bomb_and_links_in_a_tar_are_refused(monkeypatch):
 
     row = b'{"original": "She ran."}\n'
     monkeypatch.setattr(assets, "LARGEST", 1 << 20)
-    monkeypatch.setattr(assets, "read", lambda key: shards(("a.jsonl", row), ("b.jsonl", "/etc/passwd"), ("../c.jsonl", row)))
-    assert list(corpora.load("panda")["text"]) == ["She ran."] * 2  # no link is followed, nothing is written anywhere
-    monkeypatch.setattr(assets, "read", lambda key: shards(("a.jsonl", row), ("b.jsonl", bytes(8 << 20))))
+    monkeypatch.setattr(
+        assets,
+        "read",
+        lambda key: shards(("a.jsonl", row), ("b.jsonl", "/etc/passwd"), ("../c.jsonl", row)),
+    )
+    # no link is followed, nothing is written anywhere
+    assert list(corpora.load("panda")["text"]) == ["She ran."] * 2
+    monkeypatch.setattr(
+        assets, "read", lambda key: shards(("a.jsonl", row), ("b.jsonl", bytes(8 << 20)))
+    )
     with pytest.raises(FairNCError, match=r"PANDA/PANDA-dataset.tgz would unpack to 8 MB"):
         corpora.load("panda")
 
 
-# ------------------------------------------------------------------------------------------ configurations, parameters
+# ----------------------------------------------------------------------- configurations, parameters
 
 EVIL = 'x"; import os; os.mkdir("{trap}"); "\n\'); $(mkdir {trap}) `mkdir {trap}` {{os.mkdir("{trap}")}} %(trap)s \\'
 
@@ -239,9 +293,17 @@ def test_yaml_makes_no_objects(trap, tmp_path, capsys):
 
 
 def test_parameters_are_values_and_no_code(trap, tmp_path):
-    """papermill writes parameters into a cell as Python: whatever they hold, the cell gives back the same values."""
+    """papermill writes parameters into a cell as Python: whatever they hold, the cell gives back
+    the same values.
+    """
     evil = EVIL.format(trap=trap)
-    values = {"text": evil, "listed": [evil, 1, None], "mapped": {evil: evil}, "number": -0.5, "none": None}
+    values = {
+        "text": evil,
+        "listed": [evil, 1, None],
+        "mapped": {evil: evil},
+        "number": -0.5,
+        "none": None,
+    }
     cell = papermill.translators.PythonTranslator.codify(values)
     found = {}
     exec(cell, found)
@@ -250,7 +312,9 @@ def test_parameters_are_values_and_no_code(trap, tmp_path):
 
 @pytest.mark.slow
 def test_a_parameter_and_a_folder_of_the_workflow_are_no_commands(trap, tmp_path):
-    """Through configuration, file of parameters, notebook and shell rules: the value arrives as it was, and nothing runs."""
+    """Through configuration, file of parameters, notebook and shell rules: the value arrives as it
+    was, and nothing runs.
+    """
     evil, stem = EVIL.format(trap=trap), "00-embedded-model"
     project = copy(tmp_path / "a folder; $(mkdir executed) 'quoted'")
     path = project / "config/tiny.yaml"
@@ -258,7 +322,11 @@ def test_a_parameter_and_a_folder_of_the_workflow_are_no_commands(trap, tmp_path
     profile = yaml.safe_load(path.read_text())
     profile |= {"build": build, "assets": [], "summaries": {}, "chapters": {stem: {"model": evil}}}
     path.write_text(yaml.safe_dump(profile))
-    plant(project, stem, "from pathlib import Path\nPath(results).mkdir()\n(Path(results) / 'seen').write_text(model)")
+    plant(
+        project,
+        stem,
+        "from pathlib import Path\nPath(results).mkdir()\n(Path(results) / 'seen').write_text(model)",
+    )
     done = run(project, f"{build}/notebooks/{stem}.ipynb")
     assert done.returncode == 0, done.stderr[-3000:]
     assert (Path(build) / f"results/{stem}/seen").read_text() == evil
@@ -267,11 +335,18 @@ def test_a_parameter_and_a_folder_of_the_workflow_are_no_commands(trap, tmp_path
 
 def test_configuration_of_the_workflow_makes_no_objects(trap, tmp_path):
     (tmp_path / "evil.yaml").write_text(f"profile: !!python/object/apply:os.mkdir ['{trap}']")
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--configfile", str(tmp_path / "evil.yaml")]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--dry-run",
+        "--configfile",
+        str(tmp_path / "evil.yaml"),
+    ]
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode != 0
 
 
-# ---------------------------------------------------------------------------------------------------- locked packages
+# ---------------------------------------------------------------------------------- locked packages
 
 HOLE = {"id": "PYSEC-1", "fix_versions": ["2.0"], "aliases": [], "description": ""}
 
@@ -279,12 +354,22 @@ HOLE = {"id": "PYSEC-1", "fix_versions": ["2.0"], "aliases": [], "description": 
 @pytest.mark.parametrize(
     ("packages", "status", "said"),
     [
-        ([{"name": "a", "version": "1.0", "vulns": [HOLE]}, {"name": "b", "version": "1.0", "vulns": []}], 1,
-         "a 1.0: PYSEC-1, fixed in 2.0\n2 of 2 locked packages audited, 1 known vulnerabilities.\n"),
-        ([{"name": "a", "skip_reason": "not found"}], 0, "0 of 1 locked packages audited, 0 known vulnerabilities.\n"),
+        (
+            [
+                {"name": "a", "version": "1.0", "vulns": [HOLE]},
+                {"name": "b", "version": "1.0", "vulns": []},
+            ],
+            1,
+            "a 1.0: PYSEC-1, fixed in 2.0\n2 of 2 locked packages audited, 1 known vulnerabilities.\n",
+        ),
+        (
+            [{"name": "a", "skip_reason": "not found"}],
+            0,
+            "0 of 1 locked packages audited, 0 known vulnerabilities.\n",
+        ),
         (None, 0, "Not audited: no network\n"),
     ],
-)  # fmt: skip
+)
 def test_audit_tells_holes_from_what_was_not_looked_at(tmp_path, packages, status, said):
     """With a pip-audit that finds what the case says."""
     fake = tmp_path / "pip-audit"
@@ -293,7 +378,10 @@ def test_audit_tells_holes_from_what_was_not_looked_at(tmp_path, packages, statu
     fake.write_text(f"#!/bin/sh\n{write}echo no network >&2\nexit 1\n")
     fake.chmod(0o755)
     (tmp_path / ".ci").mkdir()
-    shutil.copy(ROOT / ".ci/audit", tmp_path / ".ci/audit")  # beside it there is no .venv with the real one
+    # beside it there is no .venv with the real one
+    shutil.copy(ROOT / ".ci/audit", tmp_path / ".ci/audit")
     path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run([tmp_path / ".ci/audit"], capture_output=True, text=True, env=os.environ | {"PATH": path})
+    done = subprocess.run(
+        [tmp_path / ".ci/audit"], capture_output=True, text=True, env=os.environ | {"PATH": path}
+    )
     assert (done.returncode, done.stdout) == (status, said), done.stderr

@@ -1,4 +1,6 @@
-"""Selectivity: equal to plain loops; unmoved by how loud a model is of gender, moved by a stereotype alone."""
+"""Selectivity: equal to plain loops; unmoved by how loud a model is of gender, moved by a
+stereotype alone.
+"""
 
 import math
 
@@ -27,8 +29,15 @@ def test_equals_the_quotient_of_its_two_parts_by_plain_loops(scored):
         odds.setdefault(item["item_id"].split(":")[0], []).append(row["score_a"] - row["score_b"])
         shares[item["item_id"].split(":")[0]] = item["value"]
     mean = {word: sum(found) / len(found) for word, found in odds.items()}
-    nouns = {axis: [pair.split("/") for pair in text.split()] for axis, text in definitional.NOUNS.items()}
-    jobs = [word for word in mean if word not in {noun for pairs in nouns.values() for pair in pairs for noun in pair}]
+    nouns = {
+        axis: [pair.split("/") for pair in text.split()]
+        for axis, text in definitional.NOUNS.items()
+    }
+    jobs = [
+        word
+        for word in mean
+        if word not in {noun for pairs in nouns.values() for pair in pairs for noun in pair}
+    ]
     assert len(jobs) == 60
     slope = np.polyfit([shares[job] for job in jobs], [mean[job] for job in jobs], 1)[0]
     found = values(rows)
@@ -45,7 +54,12 @@ def test_loudness_leaves_it_and_a_planted_stereotype_moves_it(scored):
     items, rows = scored
     louder = rows.assign(score_a=2 * rows["score_a"], score_b=2 * rows["score_b"])
     assert values(louder)["selectivity"] == pytest.approx(values(rows)["selectivity"])
-    jobs = np.array([":" in name and "/" not in unit for name, unit in zip(items["item_id"], items["unit"], strict=True)])
+    jobs = np.array(
+        [
+            ":" in name and "/" not in unit
+            for name, unit in zip(items["item_id"], items["unit"], strict=True)
+        ]
+    )
     planted = rows.assign(score_a=rows["score_a"] + np.where(jobs, 2 * rows["score_c"], 0))
     assert values(planted)["selectivity"] > values(rows)["selectivity"] + 0.1
     erased = BENCHMARK.estimates(rows.assign(score_a=rows["score_b"]))

@@ -8,14 +8,18 @@ from fairnc_utils import collapse, corpora, measurement, runs, words
 
 
 def test_features_at_slots_equal_plain_loops(lm):
-    chosen = words.resolve("few", [("she", "female"), ("he", "male"), ("wife", "female")], lm.tokenizer)
+    chosen = words.resolve(
+        "few", [("she", "female"), ("he", "male"), ("wife", "female")], lm.tokenizer
+    )
     reading = measurement.read_slots(lm, [chosen], texts=12)
     sums, counts = {}, {}
     for text in corpora.load("gap", "test")["text"][:12]:
         ids = lm.tokenizer(text)["input_ids"]
         for place, token in enumerate(ids):
             if token in chosen.token_ids:
-                masked = torch.tensor([[*ids[:place], lm.tokenizer.mask_token_id, *ids[place + 1 :]]])
+                masked = torch.tensor(
+                    [[*ids[:place], lm.tokenizer.mask_token_id, *ids[place + 1 :]]]
+                )
                 with torch.no_grad():
                     feature = lm.features(masked, torch.ones_like(masked))[0, place].double()
                 sums[token] = sums.get(token, 0) + feature
@@ -23,7 +27,9 @@ def test_features_at_slots_equal_plain_loops(lm):
     assert {i: int(reading.statistics.counts[i]) for i in counts} == counts
     assert int(reading.statistics.counts.sum()) == sum(counts.values())
     for token, total in sums.items():
-        torch.testing.assert_close(reading.statistics.sums[token].double(), total, rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(
+            reading.statistics.sums[token].double(), total, rtol=1e-4, atol=1e-3
+        )
 
 
 def test_frequent_words_are_drawn_by_the_seed(lm):
@@ -39,9 +45,15 @@ def test_frequent_words_are_drawn_by_the_seed(lm):
 
 def test_a_run_has_rows_by_threshold_and_at_slots():
     run = runs.train(
-        model="random", device="cpu", method="base", evaluation_texts=40, min_count=5, min_counts=(10, 20),
-        collapse=("gender",), at_slots=("gender",),
-    )  # fmt: skip
+        model="random",
+        device="cpu",
+        method="base",
+        evaluation_texts=40,
+        min_count=5,
+        min_counts=(10, 20),
+        collapse=("gender",),
+        at_slots=("gender",),
+    )
     for benchmark in ("collapse", "collapse_at_slots"):
         rows = run.select(benchmark=benchmark, words="gender", metric="unc3")
         assert list(rows["min_count"]) == [5, 10, 20]
@@ -49,7 +61,10 @@ def test_a_run_has_rows_by_threshold_and_at_slots():
         assert np.isfinite(rows["value"]).all()
     lm, few = measurement.models.load("random", device="cpu"), words.load
     reading = measurement.read(lm, texts=40, keep=False)
-    expected = collapse.measure(reading.statistics, lm.weight, classes=few("gender", lm.tokenizer).token_ids, min_count=20)
-    assert rows["value"].iloc[-1] != pytest.approx(float(expected.unc3))  # masked features are others
+    expected = collapse.measure(
+        reading.statistics, lm.weight, classes=few("gender", lm.tokenizer).token_ids, min_count=20
+    )
+    # masked features are others
+    assert rows["value"].iloc[-1] != pytest.approx(float(expected.unc3))
     rows = run.select(benchmark="collapse", words="gender", metric="unc3")
     assert rows["value"].iloc[-1] == pytest.approx(float(expected.unc3), rel=1e-6)

@@ -17,20 +17,28 @@ from fairnc_utils.runs import rows
 
 SCRIPT = ROOT / ".ci/slurm"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue")
-MISSING = [name for name in PROGRAMS if not shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")]
-MISSING += [] if find_spec("snakemake_executor_plugin_slurm") else ["snakemake-executor-plugin-slurm"]
+MISSING = [
+    name for name in PROGRAMS if not shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+]
+MISSING += (
+    [] if find_spec("snakemake_executor_plugin_slurm") else ["snakemake-executor-plugin-slurm"]
+)
 
 
 @pytest.fixture
 def slurm(monkeypatch):
     """A running SLURM; what it needs is told when it cannot be had."""
     if MISSING:
-        pytest.skip(f"not installed: {', '.join(MISSING)}; {SCRIPT.relative_to(ROOT)} names the packages")
+        pytest.skip(
+            f"not installed: {', '.join(MISSING)}; {SCRIPT.relative_to(ROOT)} names the packages"
+        )
     folder = tempfile.mkdtemp(prefix="slurm")  # sockets have short paths
     started = subprocess.run([SCRIPT, "start", folder], capture_output=True, text=True, timeout=60)
     try:
         if started.returncode:
-            pytest.skip(f"no SLURM can be started here: {(started.stderr.strip().splitlines() or ['no reason given'])[-1]}")
+            pytest.skip(
+                f"no SLURM can be started here: {(started.stderr.strip().splitlines() or ['no reason given'])[-1]}"
+            )
         for line in started.stdout.splitlines():
             monkeypatch.setenv(*line.split("=", 1))
         yield Path(folder)
@@ -40,11 +48,27 @@ def slurm(monkeypatch):
 
 
 ON_THIS_NODE = [
-    "--profile", "profiles/slurm", "--default-resources", "slurm_partition=main", "slurm_account=none", "mem_mb=500",
-    "--set-resources", "execute:gpu=0", "part:gpu=0", "--set-threads", "execute=1", "part=1", "--latency-wait", "10",
-    "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2",
-    "--seconds-between-status-checks", "2",
-]  # fmt: skip
+    "--profile",
+    "profiles/slurm",
+    "--default-resources",
+    "slurm_partition=main",
+    "slurm_account=none",
+    "mem_mb=500",
+    "--set-resources",
+    "execute:gpu=0",
+    "part:gpu=0",
+    "--set-threads",
+    "execute=1",
+    "part=1",
+    "--latency-wait",
+    "10",
+    "--slurm-status-command",
+    "squeue",
+    "--slurm-init-seconds-before-status-checks",
+    "2",
+    "--seconds-between-status-checks",
+    "2",
+]
 
 
 @pytest.mark.slow
@@ -69,7 +93,10 @@ def runs_of(project: Path) -> pd.DataFrame:
 
 def saved(project: Path) -> dict[Path, int]:
     """Runs of the study that are complete, and when they were."""
-    return {path: path.stat().st_mtime_ns for path in project.glob("runs/study/tiny/[!.]*/[!.]*/provenance.json")}
+    return {
+        path: path.stat().st_mtime_ns
+        for path in project.glob("runs/study/tiny/[!.]*/[!.]*/provenance.json")
+    }
 
 
 @pytest.mark.slow
@@ -77,14 +104,20 @@ def saved(project: Path) -> dict[Path, int]:
 def test_study_runs_on_slurm_by_parts_and_goes_on_after_a_kill(slurm, tmp_path):
     killed, local = (copy(tmp_path / name) for name in ("killed", "local"))
     said = tmp_path / "screen"
-    with said.open("w") as screen, started(killed, "study", *ON_THIS_NODE, screen=screen) as process:
+    with (
+        said.open("w") as screen,
+        started(killed, "study", *ON_THIS_NODE, screen=screen) as process,
+    ):
         wait_for(lambda: saved(killed), seconds=300)
         process.kill()
         process.wait()
     jobs = dict(re.findall(r"jobid (\d+) \(log: .*/rule_part/(\w+)/", said.read_text()))
     assert {"plain_1_2", "plain_2_2"} < set(jobs.values())  # one sweep, two jobs
-    subprocess.run(["scancel", "--user", str(os.getuid())], check=True)  # as the page on running at scale says
-    wait_for(lambda: not subprocess.run(["squeue", "--noheader"], capture_output=True, check=True).stdout)
+    # as the page on running at scale says
+    subprocess.run(["scancel", "--user", str(os.getuid())], check=True)
+    wait_for(
+        lambda: not subprocess.run(["squeue", "--noheader"], capture_output=True, check=True).stdout
+    )
     before = saved(killed)
     assert 0 < len(before) < 4
     done = run(killed, "study", *ON_THIS_NODE)

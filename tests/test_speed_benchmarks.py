@@ -1,4 +1,5 @@
-"""The speed benchmarks run in a tiny setting and give finite figures; what is published is what was recorded.
+"""The speed benchmarks run in a tiny setting and give finite figures; what is published is what was
+recorded.
 
 No time is asserted.
 """
@@ -20,7 +21,16 @@ from fairnc_utils.regularizer import NC3Regularizer, as_released
 from fairnc_utils.words import load
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("measurement", "accumulation", "pairwise", "kernels", "scaling", "scoring", "regularizer", "training")
+NAMES = (
+    "measurement",
+    "accumulation",
+    "pairwise",
+    "kernels",
+    "scaling",
+    "scoring",
+    "regularizer",
+    "training",
+)
 #: Unit of what a benchmark is about, where that is no ratio.
 UNITS = {"training": "ms", "scaling": "GB"}
 
@@ -34,12 +44,15 @@ def importable(monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_tiny_run_gives_finite_figures(name):
     timing = importlib.import_module("speed.timing")
-    rows = importlib.import_module(f"speed.{name}").run(timing.Settings(repeats=2, seconds=5, tiny=True))
+    rows = importlib.import_module(f"speed.{name}").run(
+        timing.Settings(repeats=2, seconds=5, tiny=True)
+    )
     assert any(row.unit == UNITS.get(name, "×") for row in rows)
     for row in rows:
         assert row.benchmark == name
         assert math.isfinite(row.value)
-        assert row.value >= 0 or row.quantity.startswith("exponent")  # of so small sizes, it may be anything
+        # of so small sizes, it may be anything
+        assert row.value >= 0 or row.quantity.startswith("exponent")
         assert row.repeats in (1, 2) or name == "scaling"
 
 
@@ -62,10 +75,23 @@ def test_command_prints_a_table_and_writes_tidy_figures(tmp_path, capsys):
     main = importlib.import_module("speed.__main__").main
     output = tmp_path / "figures" / "speed.json"
     main(["accumulation", "--tiny", "--repeats", "2", "--output", str(output)])
-    assert "| accumulation | 64 tokens, D = 16, float64 | one-hot / update |" in capsys.readouterr().out
+    assert (
+        "| accumulation | 64 tokens, D = 16, float64 | one-hot / update |"
+        in capsys.readouterr().out
+    )
     written = json.loads(output.read_text())
     assert written["machine"]["cores"] >= 1
-    columns = {"benchmark", "case", "quantity", "unit", "value", "ci_low", "ci_high", "repeats", "at"}
+    columns = {
+        "benchmark",
+        "case",
+        "quantity",
+        "unit",
+        "value",
+        "ci_low",
+        "ci_high",
+        "repeats",
+        "at",
+    }
     assert set(written["results"][0]) == columns
     assert np.isfinite([row["value"] for row in written["results"]]).all()
 
@@ -91,28 +117,40 @@ def test_device_is_for_what_can_run_there(capsys):
     for names in ([], ["pairwise"], ["scoring", "pairwise"]):
         with pytest.raises(SystemExit):
             importlib.import_module("speed.__main__").main([*names, "--device", "cuda"])
-        assert "--device is for measurement, accumulation, scaling, scoring, regularizer, training" in capsys.readouterr().err
+        assert (
+            "--device is for measurement, accumulation, scaling, scoring, regularizer, training"
+            in capsys.readouterr().err
+        )
 
 
 # Kernels and growth
 
 
 def test_released_kernels_equal_the_as_released_variant():
-    """Every ordered pair by patches against the package's own reproduction of the released numbers, in float64."""
-    kernels, pairwise = (importlib.import_module(f"speed.{name}") for name in ("kernels", "pairwise"))
+    """Every ordered pair by patches against the package's own reproduction of the released numbers,
+    in float64.
+    """
+    kernels, pairwise = (
+        importlib.import_module(f"speed.{name}") for name in ("kernels", "pairwise")
+    )
     statistics, weight = pairwise.random_classes(60, 16)
     found = collapse.measure(statistics, weight, variant="as_released").metrics()
     every, pairs = torch.arange(60), torch.ones(60, 60).triu(1).bool()
     released = kernels.released(statistics.means(every), statistics.variances(every))
     for name, metric in (("CDNV", "nc1"), ("log kernel", "gnc2_mean")):
-        blocks = [[released[name](slice(i, i + 20), slice(j, j + 20)) for j in range(0, 60, 20)] for i in range(0, 60, 20)]
+        blocks = [
+            [released[name](slice(i, i + 20), slice(j, j + 20)) for j in range(0, 60, 20)]
+            for i in range(0, 60, 20)
+        ]
         whole = torch.cat([torch.cat(row, 1) for row in blocks])
         torch.testing.assert_close(whole, whole.mT)
         torch.testing.assert_close(whole[pairs].mean(), found[metric])
 
 
 def test_our_pass_gives_what_measure_gives():
-    kernels, pairwise = (importlib.import_module(f"speed.{name}") for name in ("kernels", "pairwise"))
+    kernels, pairwise = (
+        importlib.import_module(f"speed.{name}") for name in ("kernels", "pairwise")
+    )
     statistics, weight = pairwise.random_classes(300, 16)
     found, every = collapse.measure(statistics, weight).metrics(), torch.arange(300)
     ours = kernels.ours(statistics.means(every), statistics.variances(every))
@@ -136,7 +174,9 @@ def test_blocks_are_the_share_of_the_grid_that_they_say():
 
 
 def test_no_tensor_of_all_pairs_is_held():
-    """Peak memory grows by less than half a K × K tensor, let alone K × K × D; the control holds one."""
+    """Peak memory grows by less than half a K × K tensor, let alone K × K × D; the control holds
+    one.
+    """
     code = """
 import torch
 from speed import pairwise, timing
@@ -151,7 +191,9 @@ collapse.measure(*pairwise.random_classes(600, 64))
 statistics, weight = pairwise.random_classes(4000, 64)
 print(grown(lambda: collapse.measure(statistics, weight)), grown(lambda: torch.cdist(weight.double(), weight.double())))
 """
-    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     ours, control = map(float, told.stdout.split())
     tensor = 4000**2 * 8 / 1e9
     assert ours < tensor / 2
@@ -167,7 +209,10 @@ def test_a_curve_goes_from_small_to_large_and_what_grows_is_what_it_says():
     assert curve.case == "accumulation by tokens, K = 50, D = 8"
     small, large = scaling.measured(curve)
     assert (small.size, large.size) == (2048, 8192)
-    assert all(0 < len(point.seconds) <= scaling.REPEATS and min(point.seconds) >= 0 for point in (small, large))
+    assert all(
+        0 < len(point.seconds) <= scaling.REPEATS and min(point.seconds) >= 0
+        for point in (small, large)
+    )
     assert 0 < small.memory <= large.memory
 
 
@@ -175,7 +220,9 @@ def test_exponent_of_a_power_is_exact_and_noise_widens_its_interval():
     exponent = importlib.import_module("speed.scaling").exponent
     sizes = [100, 200, 400, 800]
     assert exponent(sizes, [3e-6 * n**1.5 for n in sizes]) == pytest.approx((1.5, 1.5, 1.5))
-    value, low, high = exponent(sizes, [n**2 * factor for n, factor in zip(sizes, (1.1, 0.9, 1.2, 0.95), strict=True)])
+    value, low, high = exponent(
+        sizes, [n**2 * factor for n, factor in zip(sizes, (1.1, 0.9, 1.2, 0.95), strict=True)]
+    )
     assert low < value < high
     assert low < 2 < high
     value, low, high = exponent(sizes[-2:], [1.0, 4.0])
@@ -200,27 +247,46 @@ def row():
 def test_new_figures_replace_those_of_the_same_benchmark_and_device(report, row, tmp_path):
     file, old = tmp_path / "figures.json", row("pairwise", "K = 9", "time", "s", 1.0)
     for device, value in (("cpu", 1.0), ("cuda", 2.0), ("cpu", 3.0)):
-        report.keep("pairwise", device, {"cores": 2}, [row("pairwise", "K = 9", "time", "s", value)], file=file)
+        report.keep(
+            "pairwise",
+            device,
+            {"cores": 2},
+            [row("pairwise", "K = 9", "time", "s", value)],
+            file=file,
+        )
     report.keep("kernels", "cpu", {"cores": 2}, [old], note="a trial", file=file)
     found = {(entry["benchmark"], entry["device"]): entry for entry in report.load(file)}
     assert {key: entry["results"][0].value for key, entry in found.items()} == {
-        ("pairwise", "cpu"): 3.0, ("pairwise", "cuda"): 2.0, ("kernels", "cpu"): 1.0,
-    }  # fmt: skip
+        ("pairwise", "cpu"): 3.0,
+        ("pairwise", "cuda"): 2.0,
+        ("kernels", "cpu"): 1.0,
+    }
     assert math.isnan(found["kernels", "cpu"]["results"][0].ci_low)
     assert found["kernels", "cpu"]["note"] == "a trial"
 
 
 def test_goals_take_the_worst_case_and_say_when_they_are_missed(row):
     goals = importlib.import_module("speed.goals")
-    least, most = goals.Goal("cpu", "b", "gain .*", least=10), goals.Goal("cpu", "b", "time", "large", most=2)
-    rows = [row("b", "one", "gain (1)", "×", 12.0), row("b", "two", "gain (2)", "×", 9.0), row("b", "two", "gains", "×", 1.0),
-            row("b", "large", "time", "s", 1), row("b", "larger", "time", "s", 2), row("b", "", "time", "s", 5)]  # fmt: skip
+    least, most = (
+        goals.Goal("cpu", "b", "gain .*", least=10),
+        goals.Goal("cpu", "b", "time", "large", most=2),
+    )
+    rows = [
+        row("b", "one", "gain (1)", "×", 12.0),
+        row("b", "two", "gain (2)", "×", 9.0),
+        row("b", "two", "gains", "×", 1.0),
+        row("b", "large", "time", "s", 1),
+        row("b", "larger", "time", "s", 2),
+        row("b", "", "time", "s", 5),
+    ]
     assert least.worst(rows).value == 9.0
     assert least.verdict(least.worst(rows)) == "no"
     assert least.verdict(rows[0]) == "yes"
     assert most.worst(rows).value == 2.0
     assert most.verdict(most.worst(rows)) == "yes"
-    assert least.verdict(row("b", "one", "gain (1)", "×", 12.0, 9.0, 15.0)) == "yes, its interval not"
+    assert (
+        least.verdict(row("b", "one", "gain (1)", "×", 12.0, 9.0, 15.0)) == "yes, its interval not"
+    )
     assert most.verdict(row("b", "large", "time", "s", 1.0, 0.5, 3.0)) == "yes, its interval not"
     assert most.worst(rows[:1]) is None
 

@@ -1,4 +1,6 @@
-"""The speed benchmarks as they run on a GPU: tried on the CPU under the name ``cpu:0``, which counts as elsewhere."""
+"""The speed benchmarks as they run on a GPU: tried on the CPU under the name ``cpu:0``, which
+counts as elsewhere.
+"""
 
 import importlib
 import json
@@ -49,11 +51,14 @@ def test_figures_elsewhere_are_finite_and_have_shares_where_the_peak_is_known(na
 
 
 def test_no_share_is_guessed_of_an_unknown_device(monkeypatch):
-    assert not any("share" in row.quantity for name in ("accumulation", "scaling") for row in figures(name))
+    assert not any(
+        "share" in row.quantity for name in ("accumulation", "scaling") for row in figures(name)
+    )
     device = benchmark("device")
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
     assert device.peak("cuda").bandwidth == 4.8e12
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200 NVL")  # slower than what it is named after
+    # slower than what it is named after
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200 NVL")
     assert device.peak("cuda") is None
     assert device.peak("cpu") is None
 
@@ -61,8 +66,14 @@ def test_no_share_is_guessed_of_an_unknown_device(monkeypatch):
 def test_shares_are_what_is_needed_over_time_and_peak(known):
     scaling = benchmark("scaling")
     curve = scaling.Curve("accumulation", "tokens", (10, 20), {"classes": 5, "dimension": 4})
-    rows = scaling._rows(curve, [scaling.Point(10, [0.5, 1.0, 2.0], 0.1, 1e8), scaling.Point(20, [4.0], 0.1, 2e8)], "cuda")
-    assert [(row.value, row.at) for row in rows if row.quantity == "share of the memory bandwidth"] == [(10, 10), (5, 20)]
+    rows = scaling._rows(
+        curve,
+        [scaling.Point(10, [0.5, 1.0, 2.0], 0.1, 1e8), scaling.Point(20, [4.0], 0.1, 2e8)],
+        "cuda",
+    )
+    assert [
+        (row.value, row.at) for row in rows if row.quantity == "share of the memory bandwidth"
+    ] == [(10, 10), (5, 20)]
     assert [row.value for row in rows if row.quantity == "time"] == [1.0, 4.0]
     assert [row.value for row in rows if row.quantity == "exponent"] == pytest.approx([2.0])
 
@@ -86,7 +97,9 @@ def test_a_batch_is_as_large_as_the_device_wants(monkeypatch):
     for device in ("cpu", ELSEWHERE):
         seen = sizes.setdefault(device, [])
         monkeypatch.setattr(
-            ClassStatistics, "update", lambda self, features, labels, seen=seen: seen.append((len(features), len(labels)))
+            ClassStatistics,
+            "update",
+            lambda self, features, labels, seen=seen: seen.append((len(features), len(labels))),
         )
         scaling._accumulation(tokens=32, classes=5, dimension=2, device=device)[0]()
     assert sizes == {"cpu": [(8, 8)] * 4, ELSEWHERE: [(16, 16)] * 2}
@@ -110,16 +123,29 @@ def entry(device, time):
         rows.append(row("scaling", case, "peak memory", "GB", 0.5, at=size))
         if device == "cuda":
             rows.append(row("scaling", case, "share of the memory bandwidth", "%", 50.0, at=size))
-    rows += [row("scaling", case, name, "", 1.0) for name in ("exponent", "exponent between the two largest")]
-    return {"benchmark": "scaling", "device": device, "date": "", "note": "", "machine": {}, "results": rows}
+    rows += [
+        row("scaling", case, name, "", 1.0)
+        for name in ("exponent", "exponent between the two largest")
+    ]
+    return {
+        "benchmark": "scaling",
+        "device": device,
+        "date": "",
+        "note": "",
+        "machine": {},
+        "results": rows,
+    }
 
 
 def test_growth_tells_both_devices_apart_and_what_share_is_used():
     report, entries = benchmark("report"), [entry("cpu", "processor time"), entry("cuda", "time")]
     rows = report.tables(entries)["growth"]
-    assert [(line["device"], line["largest, time"], line["largest, of the device"]) for line in rows] == [
-        ("cpu", "2 s", ""), ("cuda", "2 s", "50 % of the memory bandwidth"),
-    ]  # fmt: skip
+    assert [
+        (line["device"], line["largest, time"], line["largest, of the device"]) for line in rows
+    ] == [
+        ("cpu", "2 s", ""),
+        ("cuda", "2 s", "50 % of the memory bandwidth"),
+    ]
     assert report.tables(entries)["cuda"] == []
     figure = benchmark("drawing").figure(report.grown(entries))
     drawn = {trace.name: trace.line.dash for trace in figure.data}
@@ -145,7 +171,11 @@ report.write()
     recorded = entry("cuda", "time")
     recorded["results"] = benchmark("timing").records(recorded["results"])
     told = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path), json.dumps(recorded)], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, str(tmp_path), json.dumps(recorded)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "the figure waits for python -m speed --tables where there is plotly" in told.stderr
     assert (tmp_path / "README.md").read_text().startswith("Above.")
@@ -166,4 +196,6 @@ def test_updates_do_not_wait_for_the_gpu():
         statistics.update(features, labels)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    torch.testing.assert_close(statistics.sums.cpu(), ClassStatistics(40, 8).update(features.cpu(), labels.cpu()).sums)
+    torch.testing.assert_close(
+        statistics.sums.cpu(), ClassStatistics(40, 8).update(features.cpu(), labels.cpu()).sums
+    )

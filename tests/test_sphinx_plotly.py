@@ -1,4 +1,6 @@
-"""Figures of a book without a network: what the renderer writes, what a page loads, a small book in a browser."""
+"""Figures of a book without a network: what the renderer writes, what a page loads, a small book in
+a browser.
+"""
 
 import json
 import re
@@ -22,7 +24,9 @@ ALT = 'Words "she" & <he> </script><script>alert(1)</script>'
 
 def figure(title: str = "", **meta) -> dict:
     """A figure as it stands in a notebook's output."""
-    drawn = go.Figure(go.Scatter(x=[1, 2, 3], y=[2, 1, 3], mode="markers", text=["</script>", "<b>", "&"]))
+    drawn = go.Figure(
+        go.Scatter(x=[1, 2, 3], y=[2, 1, 3], mode="markers", text=["</script>", "<b>", "&"])
+    )
     drawn.update_layout(title=title, meta={"alt": ALT, **meta})
     return json.loads(drawn.to_json())
 
@@ -31,12 +35,17 @@ def test_no_text_of_a_figure_can_leave_its_place():
     html = sphinx_plotly.figure_html(figure(), "plot-1")
     assert html.count("<script") == html.count("</script>") == 1
     label = re.search(r'aria-label="([^"]*)"', html).group(1)
-    assert label == "Words &quot;she&quot; &amp; &lt;he&gt; &lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;"
+    assert (
+        label
+        == "Words &quot;she&quot; &amp; &lt;he&gt; &lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;"
+    )
 
 
 def test_the_figure_survives_the_page():
     html = sphinx_plotly.figure_html(figure(), "plot-1")
-    data = re.search(r'<script type="application/json">(.*)</script><noscript>', html, re.DOTALL).group(1)
+    data = re.search(
+        r'<script type="application/json">(.*)</script><noscript>', html, re.DOTALL
+    ).group(1)
     assert json.loads(data) == figure()
 
 
@@ -57,11 +66,18 @@ def test_other_outputs_are_left_to_other_renderers():
     ("body", "kept", "added"),
     [
         ("<p>no figure</p>", ["_static/doctools.js"], []),
-        (f"<div {sphinx_plotly.MARK}>", ["_static/doctools.js", "_static/figures.js"], ["plotly.min.js"]),
-        (f'<div {sphinx_plotly.MARK}>"text":"$x$"', ["_static/doctools.js", "_static/figures.js"],
-         ["plotly.min.js", None, "mathjax/tex-svg.js"]),
+        (
+            f"<div {sphinx_plotly.MARK}>",
+            ["_static/doctools.js", "_static/figures.js"],
+            ["plotly.min.js"],
+        ),
+        (
+            f'<div {sphinx_plotly.MARK}>"text":"$x$"',
+            ["_static/doctools.js", "_static/figures.js"],
+            ["plotly.min.js", None, "mathjax/tex-svg.js"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_page_gets_the_scripts_it_uses(body, kept, added):
     names = ["_static/doctools.js", "_static/figures.js", "_static/sphinx-thebe.js", None]
     inline = {"body": "const thebe_selector = 1"}
@@ -71,7 +87,9 @@ def test_a_page_gets_the_scripts_it_uses(body, kept, added):
         add_js_file=lambda name, **attributes: calls.append(name),
         config=SimpleNamespace(mathjax_path="mathjax/tex-svg.js", mathjax3_config={}),
     )
-    sphinx_plotly.choose_scripts(app, "page", "page.html", {"body": body, "script_files": files}, None)
+    sphinx_plotly.choose_scripts(
+        app, "page", "page.html", {"body": body, "script_files": files}, None
+    )
     assert [file.filename for file in files] == kept
     assert calls == added
 
@@ -102,13 +120,17 @@ def notebook(*cells) -> str:
     """A notebook as it comes out of its run; a dict stands for a code cell with that output."""
     new = nbformat.v4
     made = [
-        new.new_markdown_cell(cell) if isinstance(cell, str)
+        new.new_markdown_cell(cell)
+        if isinstance(cell, str)
         else new.new_code_cell(
-            "show()", execution_count=1, outputs=[new.new_output("display_data", data=cell)],
-            metadata={"tags": ["hide-input"]},  # as chapters have it; the theme's markup of it is mended
+            "show()",
+            execution_count=1,
+            outputs=[new.new_output("display_data", data=cell)],
+            # as chapters have it; the theme's markup of it is mended
+            metadata={"tags": ["hide-input"]},
         )
         for cell in cells
-    ]  # fmt: skip
+    ]
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return nbformat.writes(new.new_notebook(cells=made, metadata=metadata))
 
@@ -126,7 +148,10 @@ def small_book(tmp_path_factory) -> Path:
     shutil.copy(ROOT / "book/references.bib", book)
     caption = "A caption with $a < b$, a <b> that is text, and {cite:t}`xu2025collapsed`."
     captioned = [figure(name=name, caption=caption) for name in ("fig-one", "fig-two")]
-    plots = [{sphinx_plotly.MIME: drawn} for drawn in (*captioned, figure(), figure(), figure(title=r"$\lambda$"))]
+    plots = [
+        {sphinx_plotly.MIME: drawn}
+        for drawn in (*captioned, figure(), figure(), figure(title=r"$\lambda$"))
+    ]
     table = {"text/html": "<table><tr><td>1.00</td></tr></table>"}
     (book / "_toc.yml").write_text(TOC)
     (book / "index.md").write_text(INDEX)
@@ -136,7 +161,10 @@ def small_book(tmp_path_factory) -> Path:
     program = Path(sys.executable).with_name("jupyter-book")
     paths = [book, "--config", ROOT / "_config.yml", "--path-output", root]
     done = subprocess.run(
-        [program, "build", *paths, "-Wn", "--keep-going"], capture_output=True, text=True, check=False
+        [program, "build", *paths, "-Wn", "--keep-going"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return root / "_build/html"
@@ -147,16 +175,28 @@ def test_small_book_has_numbered_captions_and_unique_ids(small_book):
     text = (small_book / "figures.html").read_text()
     ids = re.findall(r'<div class="plotly-figure" id="([^"]+)"', text)
     assert len(set(ids)) == len(ids) == 5
-    assert re.findall(r"Figure 1\.\d", re.sub(r"<script.*?</script>", "", text)) == ["Figure 1.1", "Figure 1.2"]
+    assert re.findall(r"Figure 1\.\d", re.sub(r"<script.*?</script>", "", text)) == [
+        "Figure 1.1",
+        "Figure 1.2",
+    ]
     assert "a &lt;b&gt; that is text" in text
     assert "Figure 1.2" in (small_book / "index.html").read_text()
 
 
 @pytest.mark.slow
 def test_small_book_loads_only_what_it_uses(small_book):
-    pages = {page: (small_book / f"{page}.html").read_text() for page in ("figures", "formulas", "table")}
-    scripts = {page: sorted(re.findall(r"(plotly\.min|figures|tex-svg)\.js", text)) for page, text in pages.items()}
-    assert scripts == {"figures": ["figures", "plotly.min", "tex-svg"], "formulas": ["tex-svg"], "table": []}
+    pages = {
+        page: (small_book / f"{page}.html").read_text() for page in ("figures", "formulas", "table")
+    }
+    scripts = {
+        page: sorted(re.findall(r"(plotly\.min|figures|tex-svg)\.js", text))
+        for page, text in pages.items()
+    }
+    assert scripts == {
+        "figures": ["figures", "plotly.min", "tex-svg"],
+        "formulas": ["tex-svg"],
+        "table": [],
+    }
     assert not any("thebe.js" in text or "thebe@" in text for text in pages.values())
 
 
@@ -180,7 +220,10 @@ FAULTY = {
     "a missing asset": ('<img src="none.png">', "no such file"),
     "a missing page": ('<a href="none.html">x</a>', "no such file"),
     "a missing anchor": ('<a href="#none">x</a>', "no such anchor"),
-    "a script of another host": ('<script src="https://example.org/x.js"></script>', "loads https://example.org/x.js"),
+    "a script of another host": (
+        '<script src="https://example.org/x.js"></script>',
+        "loads https://example.org/x.js",
+    ),
     "a host without a scheme": ('<link href="//example.org/x.css">', "loads //example.org/x.css"),
 }
 
@@ -197,9 +240,18 @@ def test_a_fault_in_the_files_is_found(tmp_path, fault):
 
 SEEN = {
     "an error": ("<script>throw new Error('planted')</script>", "planted"),
-    "a request": ("<script>fetch('https://example.org/x').catch(() => 0)</script>", "asks for https://example.org/x"),
-    "an undrawn figure": ('<div class="plotly-figure" id="f" aria-label="x"></div>', "figure f is not drawn"),
-    "an unset formula": ('<div class="bd-article"><span class="math">x</span></div>', "formula is not set: x"),
+    "a request": (
+        "<script>fetch('https://example.org/x').catch(() => 0)</script>",
+        "asks for https://example.org/x",
+    ),
+    "an undrawn figure": (
+        '<div class="plotly-figure" id="f" aria-label="x"></div>',
+        "figure f is not drawn",
+    ),
+    "an unset formula": (
+        '<div class="bd-article"><span class="math">x</span></div>',
+        "formula is not set: x",
+    ),
     "a figure of one ink": (
         '<div class="plotly-figure" id="f" aria-label="x" data-drawn><svg class="main-svg"><text>x</text></svg></div>',
         "figures do not follow the theme",
@@ -214,5 +266,9 @@ def test_faults_that_only_a_browser_sees_are_found(tmp_path):
     with browser() as driver:
         for body, problem in SEEN.values():
             page = tmp_path / "page.html"
-            page.write_text(f'<!DOCTYPE html><meta name="viewport" content="width=device-width"><title>x</title>{body}')
-            assert any(problem in found for found in browser_problems(driver, page, timeout=0.5)), problem
+            page.write_text(
+                f'<!DOCTYPE html><meta name="viewport" content="width=device-width"><title>x</title>{body}'
+            )
+            assert any(problem in found for found in browser_problems(driver, page, timeout=0.5)), (
+                problem
+            )

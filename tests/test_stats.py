@@ -1,4 +1,6 @@
-"""Intervals: exact on cases with a closed form, honest about one unit, and with the coverage that they promise."""
+"""Intervals: exact on cases with a closed form, honest about one unit, and with the coverage that
+they promise.
+"""
 
 import numpy as np
 import pytest
@@ -100,30 +102,53 @@ TRUE = 0.3  # mean change of the simulated studies
 
 
 def simulated(rng, *, seeds=5, units=40, by_seed=0.1, by_unit=0.6, by_both=0.3, base=False):
-    """Columns (S, U) of two models: a change of ``TRUE`` that differs by seed, by unit and by both, and noise."""
+    """Columns (S, U) of two models: a change of ``TRUE`` that differs by seed, by unit and by both,
+    and noise.
+    """
     unit = rng.normal(size=(1, units))
     first = unit + rng.normal(0, 0.3, (1 if base else seeds, units))
-    change = rng.normal(0, by_seed, (seeds, 1)) + rng.normal(0, by_unit, (1, units)) + rng.normal(0, by_both, (seeds, units))
+    change = (
+        rng.normal(0, by_seed, (seeds, 1))
+        + rng.normal(0, by_unit, (1, units))
+        + rng.normal(0, by_both, (seeds, units))
+    )
     return first, unit + TRUE + change + rng.normal(0, 0.3, (seeds, units))
 
 
 def shares(studies=400, **design):
-    """Of simulated studies, the share whose interval holds the true change: crossed, over seeds alone, over units alone."""
+    """Of simulated studies, the share whose interval holds the true change: crossed, over seeds
+    alone, over units alone.
+    """
     rng, held = np.random.default_rng(0), np.zeros(3)
     for _ in range(studies):
-        changes = seed_changes(*([column] for column in simulated(rng, **design)), mean, resamples=300)
+        changes = seed_changes(
+            *([column] for column in simulated(rng, **design)), mean, resamples=300
+        )
         effect = crossed_bootstrap(changes)
         units = np.quantile(changes.resampled.mean(1), [0.025, 0.975])
-        held += [low < TRUE < high for low, high in ((effect.ci_low, effect.ci_high), (effect.t_low, effect.t_high), units)]
+        held += [
+            low < TRUE < high
+            for low, high in ((effect.ci_low, effect.ci_high), (effect.t_low, effect.t_high), units)
+        ]
     return held / studies
 
 
-@pytest.mark.parametrize("design", [
-    {}, {"base": True}, {"seeds": 3}, {"by_seed": 0.3, "by_unit": 0, "by_both": 0},
-    {"by_seed": 0, "by_both": 0}, {"units": 12, "by_seed": 0.2, "base": True},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "design",
+    [
+        {},
+        {"base": True},
+        {"seeds": 3},
+        {"by_seed": 0.3, "by_unit": 0, "by_both": 0},
+        {"by_seed": 0, "by_both": 0},
+        {"units": 12, "by_seed": 0.2, "base": True},
+    ],
+    ids=str,
+)
 def test_crossed_intervals_cover(design):
-    """Of 400 intervals 95% ± 3.5 points hold the true change, whatever varies: seeds, units or their combinations."""
+    """Of 400 intervals 95% ± 3.5 points hold the true change, whatever varies: seeds, units or
+    their combinations.
+    """
     assert 0.915 <= shares(**design)[0] <= 0.985
 
 
@@ -139,7 +164,9 @@ def test_without_units_the_crossed_interval_is_the_t_interval():
     change = np.random.default_rng(0).normal(1, 0.5, 5)
     effect = crossed_bootstrap(Changes(change))
     low, high = scipy.stats.t.interval(0.95, 4, change.mean(), scipy.stats.sem(change))
-    assert (effect.ci_low, effect.ci_high, effect.t_low, effect.t_high) == pytest.approx((low, high, low, high))
+    assert (effect.ci_low, effect.ci_high, effect.t_low, effect.t_high) == pytest.approx(
+        (low, high, low, high)
+    )
     assert effect.p() == pytest.approx(scipy.stats.ttest_1samp(change, 0).pvalue)
     assert effect.p(0.8) == pytest.approx(scipy.stats.ttest_1samp(change, 0.8).pvalue)
     assert (effect.df, effect.seeds, effect.units) == (pytest.approx(4), 5, 0)
@@ -150,7 +177,9 @@ def test_seeds_alike_leave_the_units_and_one_seed_leaves_no_interval():
     first, change = rng.normal(size=(1, 60)), rng.normal(0.2, 1, 60)
     alike = crossed_bootstrap(seed_changes([first], [np.repeat(first + change, 5, axis=0)], mean))
     plain = bootstrap(change)
-    assert (alike.value, alike.ci_low, alike.ci_high) == pytest.approx((plain.value, plain.ci_low, plain.ci_high), abs=0.03)
+    assert (alike.value, alike.ci_low, alike.ci_high) == pytest.approx(
+        (plain.value, plain.ci_low, plain.ci_high), abs=0.03
+    )
     assert alike.t_low == alike.t_high == pytest.approx(alike.value)
     alone = crossed_bootstrap(seed_changes([first], [first + change], mean))
     assert alone.value == pytest.approx(change.mean())
@@ -158,7 +187,9 @@ def test_seeds_alike_leave_the_units_and_one_seed_leaves_no_interval():
 
 
 def test_mean_of_several_changes_redraws_their_units_together():
-    """Two methods that change in the same way tell no more about the units than one; their seeds do count twice."""
+    """Two methods that change in the same way tell no more about the units than one; their seeds do
+    count twice.
+    """
     first, second = simulated(np.random.default_rng(0), by_seed=0, by_both=0)
     one = seed_changes([first], [second], mean)
     single, double = crossed_bootstrap(one), crossed_bootstrap(one, one)
@@ -174,7 +205,9 @@ def test_changes_take_statistics_of_several_columns_strata_and_refuse_what_is_no
     assert found.observed == pytest.approx(total[1].mean(1) - total[0].mean(1))
     assert found.resampled.shape == (2000, 5)
     constant = np.repeat([[1.0, 5.0]], 5, axis=0).repeat(6, axis=1)  # no spread within a stratum
-    assert seed_changes([0 * constant], [constant], mean, strata=[0] * 6 + [1] * 6).resampled == pytest.approx(3)
+    assert seed_changes(
+        [0 * constant], [constant], mean, strata=[0] * 6 + [1] * 6
+    ).resampled == pytest.approx(3)
     for wrong in (total[0][:, :9], total[0][:3]):
         with pytest.raises(FairNCError, match="pair the seeds, and the units"):
             seed_changes([wrong], [total[1]], mean)
@@ -184,7 +217,9 @@ def test_changes_take_statistics_of_several_columns_strata_and_refuse_what_is_no
 
 
 def test_holm_is_bonferroni_for_the_smallest_and_skips_what_is_missing():
-    assert holm([0.01, np.nan, 0.04, 0.03]) == pytest.approx([0.03, np.nan, 0.06, 0.06], nan_ok=True)
+    assert holm([0.01, np.nan, 0.04, 0.03]) == pytest.approx(
+        [0.03, np.nan, 0.06, 0.06], nan_ok=True
+    )
     assert np.isnan(holm([np.nan])).all()
 
 
@@ -196,7 +231,9 @@ def test_power_at_the_smallest_effect_is_what_was_asked_for():
     assert smallest_effect(1, np.inf) == pytest.approx(1.96 + 0.842, abs=0.01)
     rng = np.random.default_rng(0)  # and a test really finds it as often
     drawn = rng.normal(smallest_effect(1 / np.sqrt(5), 4), 1, (4000, 5))
-    assert np.mean(scipy.stats.ttest_1samp(drawn, 0, axis=1).pvalue < 0.05) == pytest.approx(0.8, abs=0.025)
+    assert np.mean(scipy.stats.ttest_1samp(drawn, 0, axis=1).pvalue < 0.05) == pytest.approx(
+        0.8, abs=0.025
+    )
 
 
 def test_correlation_over_runs_knows_that_seeds_of_a_cell_are_alike():
@@ -204,7 +241,10 @@ def test_correlation_over_runs_knows_that_seeds_of_a_cell_are_alike():
     cell, noise = np.repeat(np.arange(20), 5), rng.normal(0, 0.01, (2, 100))
     x, y = rng.normal(size=(2, 20))[:, cell] + noise
     rank = scipy.stats.spearmanr(x, y).statistic
-    clustered, single = clustered_correlation(x, y, cell), clustered_correlation(x, y, np.arange(100))
+    clustered, single = (
+        clustered_correlation(x, y, cell),
+        clustered_correlation(x, y, np.arange(100)),
+    )
     assert clustered.value == single.value == pytest.approx(rank)
     assert clustered.ci_high - clustered.ci_low > 1.8 * (single.ci_high - single.ci_low)
     assert clustered_correlation(x, x, cell).ci_low == pytest.approx(1)
@@ -214,12 +254,17 @@ def test_correlation_over_runs_knows_that_seeds_of_a_cell_are_alike():
 
 @pytest.mark.parametrize("ends", [(0.3, 0.3), (0.3, -0.3), (0, 0), (1, 0.6)])
 def test_change_of_a_distance_from_the_ideal_is_rarely_seen_in_the_wrong_direction(ends):
-    """Folded at the ideal the interval may cover more or less than 95%, but does not invent effects."""
+    """Folded at the ideal the interval may cover more or less than 95%, but does not invent
+    effects.
+    """
     rng, true, wrong = np.random.default_rng(0), abs(ends[1]) - abs(ends[0]), 0
     for _ in range(200):
         first, second = simulated(rng, by_unit=0.4)
         changes = seed_changes(
-            [first + ends[0]], [second + ends[1] - TRUE], lambda x, axis: np.abs(x.mean(axis)), resamples=200
+            [first + ends[0]],
+            [second + ends[1] - TRUE],
+            lambda x, axis: np.abs(x.mean(axis)),
+            resamples=200,
         )
         effect = crossed_bootstrap(changes)
         wrong += effect.ci_high < 0 if true >= 0 else effect.ci_low > 0

@@ -1,4 +1,6 @@
-"""The run store: what is there is not computed again, what differs is, and a trained model comes back with its run."""
+"""The run store: what is there is not computed again, what differs is, and a trained model comes
+back with its run.
+"""
 
 import pandas as pd
 import pytest
@@ -9,8 +11,16 @@ from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import store
 from fairnc_utils.runs.rows import Run, load, make
 
-TRAIN = {"model": "random", "device": "cpu", "method": "bec", "steps": 1, "batch_size": 4, "texts": 16,
-         "evaluation_texts": 60, "min_count": 2}  # fmt: skip
+TRAIN = {
+    "model": "random",
+    "device": "cpu",
+    "method": "bec",
+    "steps": 1,
+    "batch_size": 4,
+    "texts": 16,
+    "evaluation_texts": 60,
+    "min_count": 2,
+}
 
 
 @pytest.fixture

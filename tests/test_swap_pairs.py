@@ -1,4 +1,6 @@
-"""The pairs that swap collapse is trained on: no sentence of a test, no occupation unless wanted, names of one gender."""
+"""The pairs that swap collapse is trained on: no sentence of a test, no occupation unless wanted,
+names of one gender.
+"""
 
 import re
 
@@ -27,7 +29,9 @@ def test_sentences_that_name_an_occupation_are_left_out():
 
 
 def test_bug_joins_without_its_gold_part():
-    gold = {row["sentence_text"].strip() for row in _io.table("BUG/gold_BUG.csv", ("sentence_text",))}
+    gold = {
+        row["sentence_text"].strip() for row in _io.table("BUG/gold_BUG.csv", ("sentence_text",))
+    }
     both = set(swap_pairs.sentences("gap+bug", occupations=True))
     assert set(gap_sentences()) < both
     assert not both & gold

@@ -18,20 +18,47 @@ from fairnc_utils import stats
 from fairnc_utils.runs import checkout
 from fairnc_utils.runs.rows import make
 
-LM_OF, SS_OF = {"none": 84.0, "corrected": 83.5, "as_released": 80.0}, {"none": 55.0, "corrected": 52.0, "as_released": 54.0}
+LM_OF, SS_OF = (
+    {"none": 84.0, "corrected": 83.5, "as_released": 80.0},
+    {"none": 55.0, "corrected": 52.0, "as_released": 54.0},
+)
 
-CELLS = (("mlm", "none", 0), ("bec", "none", 0), ("bec", "as_released", 100), ("bec", "corrected", 3), ("bec", "corrected", 30))
+CELLS = (
+    ("mlm", "none", 0),
+    ("bec", "none", 0),
+    ("bec", "as_released", 100),
+    ("bec", "corrected", 3),
+    ("bec", "corrected", 30),
+)
 
 
 def row(method, regularizer="none", lam=0.0, seed=0, **columns):
     interval = {"ci_low": columns["value"] - 1, "ci_high": columns["value"] + 1, "n": 30}
-    return {"run_id": f"{method}{regularizer}{lam}{seed}", "model": "small", "method": method, "regularizer": regularizer,
-            "lam": lam, "seed": seed, "variant": "corrected", "origin": "recorded", "profile": "full", "created": "2026-01-01",
-            **interval, **columns}  # fmt: skip
+    return {
+        "run_id": f"{method}{regularizer}{lam}{seed}",
+        "model": "small",
+        "method": method,
+        "regularizer": regularizer,
+        "lam": lam,
+        "seed": seed,
+        "variant": "corrected",
+        "origin": "recorded",
+        "profile": "full",
+        "created": "2026-01-01",
+        **interval,
+        **columns,
+    }
 
 
 def stereoset(metric, value, *, split="test", **columns):
-    return row(benchmark="stereoset_intra", split=split, axis="gender", metric=metric, value=value, **columns)
+    return row(
+        benchmark="stereoset_intra",
+        split=split,
+        axis="gender",
+        metric=metric,
+        value=value,
+        **columns,
+    )
 
 
 def contract(rows):
@@ -40,27 +67,39 @@ def contract(rows):
 
 @pytest.fixture(scope="module")
 def study():
-    """A recorded study of bec and mlm: three seeds each, NC3 at two weights; λ = 30 lowers LM too far, λ = 3 is chosen."""
-    rows = [stereoset("SS", 60.0, method="base", seed=seed) for seed in range(3)]  # the same model, measured again
+    """A recorded study of bec and mlm: three seeds each, NC3 at two weights; λ = 30 lowers LM too
+    far, λ = 3 is chosen.
+    """
+    # the same model, measured again
+    rows = [stereoset("SS", 60.0, method="base", seed=seed) for seed in range(3)]
     for seed in range(3):
         for method, regularizer, lam in CELLS:
             model = {"method": method, "regularizer": regularizer, "lam": lam, "seed": seed}
             lm, ss = LM_OF[regularizer], SS_OF[regularizer] + seed * (10 if method == "mlm" else 1)
             lm, ss = (lm - 10, ss - 10) if lam == 30 else (lm, ss)
             for split in ("dev", "test"):
-                rows += [stereoset("LM", lm, split=split, **model), stereoset("SS", ss, split=split, **model),
-                         stereoset("log_ratio", 0.1 if lam == 30 else 0.4, split=split, **model)]  # fmt: skip
-    rows.append(stereoset("SS", 99.0, method="bec", regularizer="corrected,words=profession", lam=3))  # an ablation
+                rows += [
+                    stereoset("LM", lm, split=split, **model),
+                    stereoset("SS", ss, split=split, **model),
+                    stereoset("log_ratio", 0.1 if lam == 30 else 0.4, split=split, **model),
+                ]
+    # an ablation
+    rows.append(
+        stereoset("SS", 99.0, method="bec", regularizer="corrected,words=profession", lam=3)
+    )
     return contract(rows)
 
 
 @pytest.fixture(scope="module")
 def sources(study):
-    live = contract([
-        stereoset("SS", 58.0, method="base", origin="live"),
-        stereoset("SS", 57.0, method="base", origin="live", n=10, created="2026-02-01"),  # fewer units: not shown
-        stereoset("SS", 3.0, method="base", origin="live", variant="difference"),
-    ])  # fmt: skip
+    live = contract(
+        [
+            stereoset("SS", 58.0, method="base", origin="live"),
+            # fewer units: not shown
+            stereoset("SS", 57.0, method="base", origin="live", n=10, created="2026-02-01"),
+            stereoset("SS", 3.0, method="base", origin="live", variant="difference"),
+        ]
+    )
     return paper_tables.Sources(published.load(), Numbers(study, model="small"), live)
 
 
@@ -71,8 +110,10 @@ def run(sources):
 
 def cell(cells, method, regularizer="none", measure="SS (50), gender, test"):
     (found,) = cells[
-        (cells["measure"] == measure) & (cells["method"] == method) & (cells["regularizer"] == regularizer)
-    ].to_dict("records")  # fmt: skip
+        (cells["measure"] == measure)
+        & (cells["method"] == method)
+        & (cells["regularizer"] == regularizer)
+    ].to_dict("records")
     return found
 
 
@@ -86,7 +127,9 @@ def test_recorded_is_the_mean_over_seeds_with_its_t_interval(run, sources):
     assert (found["recorded_low"], found["recorded_high"]) == pytest.approx((56 - half, 56 + half))
     assert found["seeds"] == 3
     assert found["difference"] == pytest.approx(-4.0)
-    assert (found["difference_low"], found["difference_high"]) == pytest.approx((-4 - half, -4 + half))
+    assert (found["difference_low"], found["difference_high"]) == pytest.approx(
+        (-4 - half, -4 + half)
+    )
     assert found["ratio"] == pytest.approx(56 / 60)
 
 
@@ -105,20 +148,36 @@ def test_corrected_is_shown_at_the_chosen_weight(run, sources):
 
 def test_the_base_model_keeps_the_interval_of_its_run(run, sources):
     found = cell(paper_tables.table("stereoset", run.results, sources), "base")
-    assert (found["recorded"], found["recorded_low"], found["recorded_high"], found["seeds"]) == (60, 59, 61, 1)
+    assert (found["recorded"], found["recorded_low"], found["recorded_high"], found["seeds"]) == (
+        60,
+        59,
+        61,
+        1,
+    )
     assert math.isnan(found["difference"])
 
 
 def test_a_base_with_seeds_is_paired_with_them(study):
-    """After fine-tuning the base has seeds as well: the change is taken within each, so what a seed adds to both cancels."""
+    """After fine-tuning the base has seeds as well: the change is taken within each, so what a seed
+    adds to both cancels.
+    """
     common = {"benchmark": "rte", "split": "validation", "axis": "", "metric": "accuracy"}
-    rows = [row(method, seed=seed, value=60.0 + 5 * seed + (2 if method == "bec" else 0), **common)
-            for method in ("base", "bec") for seed in range(3)]  # fmt: skip
-    sources = paper_tables.Sources(published.load(), Numbers(contract(rows), model="small"), study.head(0))
+    rows = [
+        row(method, seed=seed, value=60.0 + 5 * seed + (2 if method == "bec" else 0), **common)
+        for method in ("base", "bec")
+        for seed in range(3)
+    ]
+    sources = paper_tables.Sources(
+        published.load(), Numbers(contract(rows), model="small"), study.head(0)
+    )
     cells = paper_tables.table("understanding", paper_tables.summary(sources).results, sources)
-    base, bec = (cell(cells, method, measure="accuracy % (100 ↑), RTE dev") for method in ("base", "bec"))
+    base, bec = (
+        cell(cells, method, measure="accuracy % (100 ↑), RTE dev") for method in ("base", "bec")
+    )
     assert base["seeds"] == 3
-    assert (bec["difference"], bec["difference_low"], bec["difference_high"]) == pytest.approx((2, 2, 2))
+    assert (bec["difference"], bec["difference_low"], bec["difference_high"]) == pytest.approx(
+        (2, 2, 2)
+    )
     assert bec["recorded_high"] - bec["recorded_low"] > 20
 
 
@@ -135,11 +194,17 @@ def test_published_values_stand_with_their_models(run, sources):
     assert icat["published"].values == ((72.38, "bert-base-uncased"),)
     coreference = paper_tables.table("coreference", run.results, sources)
     label = TABLES["coreference"][0].label
-    assert cell(coreference, "base", measure=label)["published"].values == ((33.15, "bert-base-cased"),)
+    assert cell(coreference, "base", measure=label)["published"].values == (
+        (33.15, "bert-base-cased"),
+    )
 
 
 def test_every_published_value_has_its_cell(run, sources):
-    shown = [quotes for name in TABLES for quotes in paper_tables.table(name, run.results, sources)["published"]]
+    shown = [
+        quotes
+        for name in TABLES
+        for quotes in paper_tables.table(name, run.results, sources)["published"]
+    ]
     assert sum(len(quotes.values) for quotes in shown) == len(sources.published)
 
 
@@ -152,7 +217,9 @@ def test_summary_is_made_of_tidy_rows(run, sources):
     assert len(rows[rows["origin"] == "published"]) == len(sources.published)
     assert set(rows[rows["origin"] == "published"]["torch"]) == {""}  # nobody computed them here
     assert 99.0 not in set(rows["value"])  # of the ablation
-    means = rows[(rows["origin"] == "recorded") & rows["seed"].isna() & (rows["variant"] == "corrected")]
+    means = rows[
+        (rows["origin"] == "recorded") & rows["seed"].isna() & (rows["variant"] == "corrected")
+    ]
     assert set(means["n"]) == {3}
 
 
@@ -172,11 +239,16 @@ def test_empty_cells_say_why(run, sources):
     assert cell(cells, "mabel")["recorded_why"] == paper_tables.NOT_RUN
     biographies = paper_tables.table("professions", run.results, sources)
     if "bias_in_bios" in sources.missing:
-        assert biographies.loc[biographies["measure"].str.contains("Bios"), "recorded_why"].iloc[0] == paper_tables.NO_DATA
+        assert (
+            biographies.loc[biographies["measure"].str.contains("Bios"), "recorded_why"].iloc[0]
+            == paper_tables.NO_DATA
+        )
 
 
 def test_nothing_recorded_and_nothing_live_is_said_and_no_fault(study):
-    sources = paper_tables.Sources(published.load(), Numbers(study.head(0), model="small"), study.head(0))
+    sources = paper_tables.Sources(
+        published.load(), Numbers(study.head(0), model="small"), study.head(0)
+    )
     run = paper_tables.summary(sources)
     for name in TABLES:
         cells = paper_tables.table(name, run.results, sources)
@@ -188,9 +260,12 @@ def test_nothing_recorded_and_nothing_live_is_said_and_no_fault(study):
 def test_finding_counts_what_lies_off_the_base(run, sources):
     cells = paper_tables.table("stereoset", run.results, sources)
     told = paper_tables.finding(cells)
-    assert paper_tables.finding(cells[cells["measure"] != cells["measure"].iloc[0]]).startswith("LM (100 ↑), gender, test:")
+    assert paper_tables.finding(cells[cells["measure"] != cells["measure"].iloc[0]]).startswith(
+        "LM (100 ↑), gender, test:"
+    )
     assert "the base model has 60.0" in told
-    assert "over seeds: 3 of 4 trained models; above it: 0." in told  # mlm's seeds lie too far apart to tell
+    # mlm's seeds lie too far apart to tell
+    assert "over seeds: 3 of 4 trained models; above it: 0." in told
     assert "single" not in told
 
 
@@ -199,7 +274,11 @@ def test_finding_counts_what_lies_off_the_base(run, sources):
 
 @pytest.fixture(scope="module")
 def shown(run, sources):
-    return tables.by_origin(paper_tables.table("stereoset", run.results, sources), name="stereoset", caption='"SS" & more.')
+    return tables.by_origin(
+        paper_tables.table("stereoset", run.results, sources),
+        name="stereoset",
+        caption='"SS" & more.',
+    )
 
 
 class Cells(HTMLParser):
@@ -253,7 +332,9 @@ def test_caption_is_escaped_and_names_the_region(shown):
 
 
 def test_download_holds_every_number(shown, run, sources):
-    name, content = re.search(r'download="([^"]+)" href="data:text/csv;charset=utf-8;base64,([^"]+)"', shown.html).groups()
+    name, content = re.search(
+        r'download="([^"]+)" href="data:text/csv;charset=utf-8;base64,([^"]+)"', shown.html
+    ).groups()
     assert name == "stereoset.csv"
     data = pd.read_csv(io.BytesIO(base64.b64decode(content)))
     cells = paper_tables.table("stereoset", run.results, sources)
@@ -273,28 +354,37 @@ def test_heads_sort_by_keyboard_and_the_menu_picks_a_measure(shown, tmp_path):
 
     script = (checkout.root() / "book/_static/tables.js").read_text()
     page = tmp_path / "page.html"
-    page.write_text(f"<!doctype html><meta charset=utf-8><title>t</title><script>{script}</script><main>{shown.html}</main>")
+    page.write_text(
+        f"<!doctype html><meta charset=utf-8><title>t</title><script>{script}</script><main>{shown.html}</main>"
+    )
     with browser() as driver:
         driver.get(page.as_uri())
         rows = driver.execute_script(COLUMN)
-        assert {row[0] for row in rows} == {"SS (50), gender, test"}  # the first measure, until the reader asks for another
+        # the first measure, until the reader asks for another
+        assert {row[0] for row in rows} == {"SS (50), gender, test"}
         assert len(rows) == len(paper_tables.MODELS)
         head = driver.find_elements(By.CSS_SELECTOR, "thead th")[3]
         seen = []
         for _ in range(3):
             head.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
-            seen.append((head.get_attribute("aria-sort"), [row[2] for row in driver.execute_script(COLUMN)]))
+            seen.append(
+                (head.get_attribute("aria-sort"), [row[2] for row in driver.execute_script(COLUMN)])
+            )
         (up, ascending), (down, descending), (none, original) = seen
         assert (up, down, none) == ("ascending", "descending", "none")
         numbers = [float(text.split()[0]) for text in ascending if text[0].isdigit()]
         assert numbers == sorted(numbers)
-        assert [text for text in descending if text[0].isdigit()] == [text for text in ascending if text[0].isdigit()][::-1]
+        assert [text for text in descending if text[0].isdigit()] == [
+            text for text in ascending if text[0].isdigit()
+        ][::-1]
         assert not ascending[-1][0].isdigit()  # a reason is no number: last, whichever way
         assert not descending[-1][0].isdigit()
         assert original == [row[2] for row in rows]
         menu = driver.find_element(By.TAG_NAME, "select")
         assert menu.find_element(By.XPATH, "..").text.startswith("Show")
         menu.send_keys("all")
-        assert len(driver.execute_script(COLUMN)) == len(paper_tables.MODELS) * len(TABLES["stereoset"])
+        assert len(driver.execute_script(COLUMN)) == len(paper_tables.MODELS) * len(
+            TABLES["stereoset"]
+        )
         problems = [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
         assert [entry["message"] for entry in problems if "favicon" not in entry["message"]] == []

@@ -1,4 +1,6 @@
-"""Tasks: metrics equal those of scikit-learn and scipy; files of every format are read; a broken line is named."""
+"""Tasks: metrics equal those of scikit-learn and scipy; files of every format are read; a broken
+line is named.
+"""
 
 import csv
 import io
@@ -17,7 +19,7 @@ from fairnc_utils import assets, hub, tasks, words
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.tasks import base, biographies, glue, nli
 
-# ---------------------------------------------------------------------------------------------------------------- metrics
+# ------------------------------------------------------------------------------------------ metrics
 
 CLASSES = {
     base.accuracy: sklearn.metrics.accuracy_score,
@@ -41,42 +43,68 @@ def test_number_metrics_equal_scipys_row_by_row(metric):
     rng = np.random.default_rng(0)
     label = rng.integers(0, 6, (6, 50)).astype(float)  # with ties
     predicted = label + rng.normal(0, 2, (6, 50)).round(1)
-    expected = [100 * NUMBERS[metric](p, y).statistic for y, p in zip(label, predicted, strict=True)]
+    expected = [
+        100 * NUMBERS[metric](p, y).statistic for y, p in zip(label, predicted, strict=True)
+    ]
     np.testing.assert_allclose(metric(predicted, label, axis=-1), expected, atol=1e-10)
 
 
-@pytest.mark.parametrize("metric", [base.f1, base.matthews, base.pearson, base.spearman], ids=lambda metric: metric.__name__)
+@pytest.mark.parametrize(
+    "metric",
+    [base.f1, base.matthews, base.pearson, base.spearman],
+    ids=lambda metric: metric.__name__,
+)
 def test_a_constant_prediction_scores_nothing(metric):
     label = np.array([0.0, 1, 1, 0])
     assert metric(np.zeros(4), label) == 0
     assert metric(label, label) == 100
 
 
-# ------------------------------------------------------------------------------------------------------------------- GLUE
+# --------------------------------------------------------------------------------------------- GLUE
 
 #: Task → (header and rows of its file, the items that they are).
 FILES = {
-    "cola": ("src\t1\t\tThey drank the pub dry.\nsrc\t0\t*\tThey drank the pub.",
-             [("They drank the pub dry.", 1), ("They drank the pub.", 0)]),
-    "sst2": ('sentence\tlabel\na "quoted start \t1\nflat \t0', [('a "quoted start ', 1), ("flat ", 0)]),
-    "mrpc": ("Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t7\t8\tHe left .\tHe went .\n0\t7\t8\tHe left .\tShe stayed .",
-             [("He left .", "He went .", 1), ("He left .", "She stayed .", 0)]),
-    "qqp": ("id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\tWhy?\tHow come?\t1\n5\t6\ttorn\n"
-            "4\t2\t3\tWhy?\tWho?\t0",
-            [("Why?", "How come?", 1), ("Why?", "Who?", 0)]),
-    "stsb": ("index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n"
-             "0\tg\tf\ty\t1\ts\ts\tA plane.\tAn air plane.\t4.75\n1\tg\tf\ty\t2\ts\ts\tA man.\tA dog.\t0.000",
-             [("A plane.", "An air plane.", 4.75), ("A man.", "A dog.", 0.0)]),
-    "mnli": ("index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\tsentence2_parse"
-             "\tsentence1\tsentence2\tlabel1\tgold_label\n0\t1\t2\tg\tb\tb\tp\tp\tHe ran.\tHe moved.\tentailment\tentailment\n"
-             "1\t1\t3\tg\tb\tb\tp\tp\tHe ran.\tHe sat.\tneutral\tcontradiction",
-             [("He ran.", "He moved.", 0), ("He ran.", "He sat.", 2)]),
-    "qnli": ("index\tquestion\tsentence\tlabel\n0\tWho?\tAda did.\tentailment\n1\tWho?\tIt rains.\tnot_entailment",
-             [("Who?", "Ada did.", 0), ("Who?", "It rains.", 1)]),
-    "rte": ("index\tsentence1\tsentence2\tlabel\n0\tA.\tB.\tnot_entailment\n1\tC.\tD.\tentailment",
-            [("A.", "B.", 1), ("C.", "D.", 0)]),
-    "wnli": ("index\tsentence1\tsentence2\tlabel\n0\tA.\tB.\t1\n1\tC.\tD.\t0", [("A.", "B.", 1), ("C.", "D.", 0)]),
-}  # fmt: skip
+    "cola": (
+        "src\t1\t\tThey drank the pub dry.\nsrc\t0\t*\tThey drank the pub.",
+        [("They drank the pub dry.", 1), ("They drank the pub.", 0)],
+    ),
+    "sst2": (
+        'sentence\tlabel\na "quoted start \t1\nflat \t0',
+        [('a "quoted start ', 1), ("flat ", 0)],
+    ),
+    "mrpc": (
+        "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t7\t8\tHe left .\tHe went .\n0\t7\t8\tHe left .\tShe stayed .",
+        [("He left .", "He went .", 1), ("He left .", "She stayed .", 0)],
+    ),
+    "qqp": (
+        "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\tWhy?\tHow come?\t1\n5\t6\ttorn\n"
+        "4\t2\t3\tWhy?\tWho?\t0",
+        [("Why?", "How come?", 1), ("Why?", "Who?", 0)],
+    ),
+    "stsb": (
+        "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n"
+        "0\tg\tf\ty\t1\ts\ts\tA plane.\tAn air plane.\t4.75\n1\tg\tf\ty\t2\ts\ts\tA man.\tA dog.\t0.000",
+        [("A plane.", "An air plane.", 4.75), ("A man.", "A dog.", 0.0)],
+    ),
+    "mnli": (
+        "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\tsentence2_parse"
+        "\tsentence1\tsentence2\tlabel1\tgold_label\n0\t1\t2\tg\tb\tb\tp\tp\tHe ran.\tHe moved.\tentailment\tentailment\n"
+        "1\t1\t3\tg\tb\tb\tp\tp\tHe ran.\tHe sat.\tneutral\tcontradiction",
+        [("He ran.", "He moved.", 0), ("He ran.", "He sat.", 2)],
+    ),
+    "qnli": (
+        "index\tquestion\tsentence\tlabel\n0\tWho?\tAda did.\tentailment\n1\tWho?\tIt rains.\tnot_entailment",
+        [("Who?", "Ada did.", 0), ("Who?", "It rains.", 1)],
+    ),
+    "rte": (
+        "index\tsentence1\tsentence2\tlabel\n0\tA.\tB.\tnot_entailment\n1\tC.\tD.\tentailment",
+        [("A.", "B.", 1), ("C.", "D.", 0)],
+    ),
+    "wnli": (
+        "index\tsentence1\tsentence2\tlabel\n0\tA.\tB.\t1\n1\tC.\tD.\t0",
+        [("A.", "B.", 1), ("C.", "D.", 0)],
+    ),
+}
 
 
 @pytest.fixture
@@ -120,25 +148,51 @@ def test_files_of_the_glue_download_are_read(name, newline, folder, tokenizer):
 
 def test_metrics_are_those_of_the_paper():
     assert {name: next(iter(task.metrics)) for name, task in glue.GLUE.items()} == {
-        "cola": "matthews", "sst2": "accuracy", "mrpc": "f1", "qqp": "f1", "stsb": "spearman", "mnli": "accuracy",
-        "qnli": "accuracy", "rte": "accuracy", "wnli": "accuracy",
-    }  # fmt: skip
+        "cola": "matthews",
+        "sst2": "accuracy",
+        "mrpc": "f1",
+        "qqp": "f1",
+        "stsb": "spearman",
+        "mnli": "accuracy",
+        "qnli": "accuracy",
+        "rte": "accuracy",
+        "wnli": "accuracy",
+    }
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("rte", "index\tsentence1\tlabel\n0\tA.\tentailment", "train.tsv, line 1: there is no column 'sentence2' among index"),
-        ("rte", "index\tsentence1\tsentence2\tlabel\n0\tA.\tB.\tentailment\n1\tA.\tB.",
-         "glue/RTE/train.tsv, line 3: 3 fields set apart by tabs; there should be 4"),
-        ("rte", "index\tsentence1\tsentence2\tlabel\n0\tA.\tB.\tyes", "RTE/train.tsv, line 2: label 'yes' is none of"),
-        ("rte", "index\tsentence1\tsentence2\tlabel\n0\tA.\tB.\t2", "line 2: label '2' is none of entailment, not_entailment"),
+        (
+            "rte",
+            "index\tsentence1\tlabel\n0\tA.\tentailment",
+            "train.tsv, line 1: there is no column 'sentence2' among index",
+        ),
+        (
+            "rte",
+            "index\tsentence1\tsentence2\tlabel\n0\tA.\tB.\tentailment\n1\tA.\tB.",
+            "glue/RTE/train.tsv, line 3: 3 fields set apart by tabs; there should be 4",
+        ),
+        (
+            "rte",
+            "index\tsentence1\tsentence2\tlabel\n0\tA.\tB.\tyes",
+            "RTE/train.tsv, line 2: label 'yes' is none of",
+        ),
+        (
+            "rte",
+            "index\tsentence1\tsentence2\tlabel\n0\tA.\tB.\t2",
+            "line 2: label '2' is none of entailment, not_entailment",
+        ),
         ("cola", "src\t1\t\tFine.\nsrc\t1\tFine.", "glue/CoLA/train.tsv, line 2: 3 fields"),
-        ("stsb", FILES["stsb"][0].replace("4.75", "high"), "STS-B/train.tsv, line 2: 'high' is no number"),
+        (
+            "stsb",
+            FILES["stsb"][0].replace("4.75", "high"),
+            "STS-B/train.tsv, line 2: 'high' is no number",
+        ),
         ("sst2", b"sentence\tlabel\nna\xefve\t1", "glue/SST-2/train.tsv is not UTF-8 text"),
         ("sst2", "sentence\tlabel\n", "the split train has no items"),
     ],
-)  # fmt: skip
+)
 def test_a_malformed_file_is_named_with_its_line(name, content, message, folder):
     write(folder, file_of(name, "train"), content)
     with pytest.raises(FairNCError, match=message):
@@ -146,7 +200,10 @@ def test_a_malformed_file_is_named_with_its_line(name, content, message, folder)
 
 
 def test_a_missing_task_names_both_remedies(folder):
-    with pytest.raises(FairNCError, match=r"no file \$FAIRNC_DATA/glue/RTE/train.tsv .* copy at \$FAIRNC_DATA/nyu-mll/glue"):
+    with pytest.raises(
+        FairNCError,
+        match=r"no file \$FAIRNC_DATA/glue/RTE/train.tsv .* copy at \$FAIRNC_DATA/nyu-mll/glue",
+    ):
         tasks.get("rte").items("train")
 
 
@@ -155,12 +212,22 @@ def test_the_hub_is_asked_for_the_split_that_it_has(folder, monkeypatch):
 
     def dataset(name, split, config=None):
         asked.append((name, config, split))
-        return datasets.Dataset.from_dict({"premise": ["a"], "hypothesis": ["b"], "label": [2], "idx": [0]})
+        return datasets.Dataset.from_dict(
+            {"premise": ["a"], "hypothesis": ["b"], "label": [2], "idx": [0]}
+        )
 
     monkeypatch.setattr(hub, "dataset", dataset)
     for split in tasks.get("mnli").splits:
-        assert tasks.get("mnli").items(split)[0] == {"premise": "a", "hypothesis": "b", "label": 2, "item_id": "0"}
-    assert asked == [("nyu-mll/glue", "mnli", part) for part in ("train", "validation_matched", "validation_mismatched")]
+        assert tasks.get("mnli").items(split)[0] == {
+            "premise": "a",
+            "hypothesis": "b",
+            "label": 2,
+            "item_id": "0",
+        }
+    assert asked == [
+        ("nyu-mll/glue", "mnli", part)
+        for part in ("train", "validation_matched", "validation_mismatched")
+    ]
 
 
 def test_a_hub_that_does_not_answer_is_asked_once(folder, monkeypatch):
@@ -174,7 +241,9 @@ def test_a_hub_that_does_not_answer_is_asked_once(folder, monkeypatch):
     monkeypatch.setattr(huggingface_hub.utils.get_session(), "head", silent)
     hub._silent.cache_clear()
     for name in ("rte", "snli"):
-        with pytest.raises(FairNCError, match=r"the hub does not answer \(nobody there\); put a copy at"):
+        with pytest.raises(
+            FairNCError, match=r"the hub does not answer \(nobody there\); put a copy at"
+        ):
             tasks.get(name).items("train")
     hub._silent.cache_clear()
     assert len(asked) == 1
@@ -193,29 +262,44 @@ def test_the_real_files_have_their_sizes(name):
         assert set(items["label"]) == {0, 1}
 
 
-# -------------------------------------------------------------------------------------------------------------- inference
+# ---------------------------------------------------------------------------------------- inference
 
 SICK = "pair_ID\tsentence_A\tsentence_B\tentailment_label\trelatedness_score\tSemEval_set\n"
 
 
 def test_sick_is_split_as_published(folder):
-    write(folder, nli.SICK, SICK + "1\tA man.\tA dog.\tNEUTRAL\t4.5\tTRAIN\n4\tHe ran.\tHe moved.\tENTAILMENT\t3\tTRIAL\n"
-          "6\tHe ran.\tHe sat.\tCONTRADICTION\t2\tTEST\n")  # fmt: skip
+    write(
+        folder,
+        nli.SICK,
+        SICK
+        + "1\tA man.\tA dog.\tNEUTRAL\t4.5\tTRAIN\n4\tHe ran.\tHe moved.\tENTAILMENT\t3\tTRIAL\n"
+        "6\tHe ran.\tHe sat.\tCONTRADICTION\t2\tTEST\n",
+    )
     found = [tasks.get("sick").items(split)[0] for split in tasks.get("sick").splits]
     assert [(item["item_id"], item["premise"], item["label"]) for item in found] == [
-        ("1", "A man.", 1), ("4", "He ran.", 0), ("6", "He ran.", 2)]  # fmt: skip
+        ("1", "A man.", 1),
+        ("4", "He ran.", 0),
+        ("6", "He ran.", 2),
+    ]
     write(folder, nli.SICK, SICK + "1\tA man.\tA dog.\tNEUTRAL\t4.5\tDEV\n")
-    with pytest.raises(FairNCError, match=r"sick/SICK.txt, line 2: SemEval_set 'DEV' is none of TRAIN, TRIAL, TEST"):
+    with pytest.raises(
+        FairNCError, match=r"sick/SICK.txt, line 2: SemEval_set 'DEV' is none of TRAIN, TRIAL, TEST"
+    ):
         tasks.get("sick").items("train")
 
 
 def test_tasks_of_inference_make_one_kind_of_model_and_say_what_they_learned_from():
-    assert {(task.name, task.kind, task.corpus) for task in tasks.TASKS.values() if task.labels == glue.ENTAILMENT} == {
-        ("snli", "nli", "SNLI"), ("sick", "nli", "SICK"), ("mnli", "nli", "GLUE MNLI")}  # fmt: skip
+    assert {
+        (task.name, task.kind, task.corpus)
+        for task in tasks.TASKS.values()
+        if task.labels == glue.ENTAILMENT
+    } == {("snli", "nli", "SNLI"), ("sick", "nli", "SICK"), ("mnli", "nli", "GLUE MNLI")}
 
 
 def test_missing_inference_data_names_its_place(folder):
-    with pytest.raises(FairNCError, match=r"sick: sick/SICK.txt .* put it at \$FAIRNC_DATA/sick/SICK.txt"):
+    with pytest.raises(
+        FairNCError, match=r"sick: sick/SICK.txt .* put it at \$FAIRNC_DATA/sick/SICK.txt"
+    ):
         tasks.get("sick").items("train")
     with pytest.raises(FairNCError, match=r"put a copy at \$FAIRNC_DATA/stanfordnlp/snli"):
         tasks.get("snli").items("train")
@@ -224,15 +308,19 @@ def test_missing_inference_data_names_its_place(folder):
 def test_pairs_without_a_label_are_left_out(monkeypatch):
     table = {"premise": ["a", "b"], "hypothesis": ["c", "d"], "label": [-1, 2]}
     monkeypatch.setattr(hub, "dataset", lambda name, split: datasets.Dataset.from_dict(table))
-    assert list(tasks.get("snli").items("test")) == [{"premise": "b", "hypothesis": "d", "label": 2}]
+    assert list(tasks.get("snli").items("test")) == [
+        {"premise": "b", "hypothesis": "d", "label": 2}
+    ]
 
 
-# ------------------------------------------------------------------------------------------------------------ professions
+# -------------------------------------------------------------------------------------- professions
 
 
 @pytest.fixture(scope="module")
 def bug():
-    return {split: tasks.get("bug_profession").items(split) for split in ("train", "validation", "test")}
+    return {
+        split: tasks.get("bug_profession").items(split) for split in ("train", "validation", "test")
+    }
 
 
 def test_professions_are_hidden_everywhere(bug):
@@ -240,9 +328,14 @@ def test_professions_are_hidden_everywhere(bug):
         texts = [item["text"] for item in bug["test"] if item["profession"] == profession]
         assert len(texts) > 20
         assert all(biographies.HIDDEN in text for text in texts)
-        assert not any(word.casefold() in (profession, f"{profession}s") for text in texts for word in text.split())
+        assert not any(
+            word.casefold() in (profession, f"{profession}s")
+            for text in texts
+            for word in text.split()
+        )
     assert biographies.hide("Nurses, a nurse and a wet-nurse nursed.", "nurse") == (
-        "[PROFESSION], a [PROFESSION] and a wet-[PROFESSION] nursed.")  # fmt: skip
+        "[PROFESSION], a [PROFESSION] and a wet-[PROFESSION] nursed."
+    )
 
 
 def test_sentences_stay_on_one_side_whatever_their_capitals(bug):
@@ -259,7 +352,10 @@ def test_sentences_stay_on_one_side_whatever_their_capitals(bug):
 def test_the_professions_are_those_with_a_hundred_sentences_of_each_gender():
     rows = csv.DictReader(io.StringIO(assets.read("BUG/full_BUG.csv").decode()))
     listed = {word for word, _ in words.profession_words()}
-    count = Counter((row["profession"].lower(), row["g"].lower() in {"she", "her", "hers", "herself"}) for row in rows)
+    count = Counter(
+        (row["profession"].lower(), row["g"].lower() in {"she", "her", "hers", "herself"})
+        for row in rows
+    )
     often = {word for word in listed if min(count[word, True], count[word, False]) >= 100}
     assert sorted(often) == list(biographies.BUG_PROFESSIONS)
 
@@ -268,11 +364,15 @@ def test_the_number_of_masks_tells_nothing(bug, tokenizer):
     items = bug["test"].select(range(40))
     inputs = tasks.get("bug_profession").inputs(tokenizer, items, 128)
     for text, row in zip(items["text"], inputs, strict=True):
-        assert row["input_ids"].count(tokenizer.mask_token_id) == text.count(biographies.HIDDEN) >= 1
+        assert (
+            row["input_ids"].count(tokenizer.mask_token_id) == text.count(biographies.HIDDEN) >= 1
+        )
 
 
 def test_a_broken_bug_file_is_named_with_its_line(folder):
-    write(folder, "BUG/full_BUG.csv", ",sentence_text,profession\n0,The nurse and her hat .,nurse\n")
+    write(
+        folder, "BUG/full_BUG.csv", ",sentence_text,profession\n0,The nurse and her hat .,nurse\n"
+    )
     biographies._bug_items.cache_clear()
     with pytest.raises(FairNCError, match=r"BUG/full_BUG.csv, line 1: no column .g."):
         tasks.get("bug_profession").items("train")
@@ -281,7 +381,9 @@ def test_a_broken_bug_file_is_named_with_its_line(folder):
 def test_biographies_have_names_for_their_numbers(monkeypatch):
     table = {"hard_text": ["She plays .", "He heals ."], "profession": [23, 19], "gender": [1, 0]}
     asked = []
-    monkeypatch.setattr(hub, "dataset", lambda *name: asked.append(name) or datasets.Dataset.from_dict(table))
+    monkeypatch.setattr(
+        hub, "dataset", lambda *name: asked.append(name) or datasets.Dataset.from_dict(table)
+    )
     items = tasks.get("bias_in_bios").items("validation")
     assert asked == [("LabHC/bias_in_bios", "dev")]
     found = [(item["profession"], item["gender"], item["label"]) for item in items]

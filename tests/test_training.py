@@ -1,4 +1,6 @@
-"""The training loop learns a toy problem and stops at a broken one; masking keeps BERT's rates; perplexity is exact."""
+"""The training loop learns a toy problem and stops at a broken one; masking keeps BERT's rates;
+perplexity is exact.
+"""
 
 import dataclasses
 import itertools
@@ -41,9 +43,18 @@ def test_fit_learns_and_returns_its_curve():
         return {"heldout": loss(next(batches)).item()}
 
     curve = training.fit(
-        model, loss, batches, steps=300, warmup=20, log_every=50, evaluate=evaluate, evaluate_every=100,
-        groups=[{"params": model.parameters(), "lr": 0.1}], weight_decay=0.0, clip=100.0,
-    )  # fmt: skip
+        model,
+        loss,
+        batches,
+        steps=300,
+        warmup=20,
+        log_every=50,
+        evaluate=evaluate,
+        evaluate_every=100,
+        groups=[{"params": model.parameters(), "lr": 0.1}],
+        weight_decay=0.0,
+        clip=100.0,
+    )
     assert curve["step"].tolist() == [50, 100, 150, 200, 250, 300]
     assert curve["loss"].iloc[-1] < 1e-3 < curve["loss"].iloc[0]
     assert curve["heldout"].notna().tolist() == [False, True] * 3
@@ -59,7 +70,9 @@ def test_fit_takes_exactly_its_steps():
     model, loss, batches, _ = toy()
     taken = []
     counted = (taken.append(1) or batch for batch in batches)
-    curve = training.fit(model, loss, counted, steps=7, groups=[{"params": model.parameters(), "lr": 0.1}])
+    curve = training.fit(
+        model, loss, counted, steps=7, groups=[{"params": model.parameters(), "lr": 0.1}]
+    )
     assert len(taken) == 7
     assert curve["step"].tolist() == [7]
 
@@ -68,9 +81,14 @@ def test_fit_stops_at_a_loss_that_is_not_finite():
     model, _, batches, _ = toy()
     with pytest.raises(FairNCError, match="toy: loss is nan at step 1; lower the learning rate"):
         training.fit(
-            model, lambda batch: model(batch[0]).mean() * float("nan"), batches, steps=10, log_every=2, description="toy",
+            model,
+            lambda batch: model(batch[0]).mean() * float("nan"),
+            batches,
+            steps=10,
+            log_every=2,
+            description="toy",
             groups=[{"params": model.parameters(), "lr": 0.1}],
-        )  # fmt: skip
+        )
 
 
 def test_groups_keep_their_own_learning_rate():
@@ -85,9 +103,13 @@ def test_groups_keep_their_own_learning_rate():
 def test_fit_adds_up_named_terms():
     model, loss, batches, _ = toy()
     curve = training.fit(
-        model, lambda batch: {"task": loss(batch), "penalty": 3 * model.weight.square().sum()}, batches, steps=9,
-        groups=[{"params": model.parameters(), "lr": 0.01}], log_every=4,
-    )  # fmt: skip
+        model,
+        lambda batch: {"task": loss(batch), "penalty": 3 * model.weight.square().sum()},
+        batches,
+        steps=9,
+        groups=[{"params": model.parameters(), "lr": 0.01}],
+        log_every=4,
+    )
     assert curve["step"].tolist() == [4, 8, 9]
     assert curve["loss"].tolist() == pytest.approx((curve["task"] + curve["penalty"]).tolist())
     assert (curve["gradient_norm"] > 0).all()
@@ -98,22 +120,33 @@ def test_fit_stops_at_a_gradient_that_is_not_finite():
     model, _, batches, _ = toy()
     with pytest.raises(FairNCError, match="gradient_norm is nan at step 1"):
         training.fit(
-            model, lambda batch: (0 * model(batch[0])).square().sum().sqrt(), batches, steps=1,
+            model,
+            lambda batch: (0 * model(batch[0])).square().sum().sqrt(),
+            batches,
+            steps=1,
             groups=[{"params": model.parameters(), "lr": 0.1}],
-        )  # fmt: skip
+        )
 
 
 def test_fit_says_when_the_batches_end():
     model, loss, batches, _ = toy()
     with pytest.raises(FairNCError, match="the batches end after 3 of 5 steps"):
-        training.fit(model, loss, itertools.islice(batches, 3), steps=5, groups=[{"params": model.parameters(), "lr": 0.1}])
+        training.fit(
+            model,
+            loss,
+            itertools.islice(batches, 3),
+            steps=5,
+            groups=[{"params": model.parameters(), "lr": 0.1}],
+        )
 
 
-# ---------------------------------------------------------------------------------------------------------- checkpoints
+# -------------------------------------------------------------------------------------- checkpoints
 
 
 def resumable(checkpoints, *, steps=10, stop=None, fail=None):
-    """A toy run with dropout; ``stop``: step at which it is interrupted, ``fail``: at which its loss is NaN."""
+    """A toy run with dropout; ``stop``: step at which it is interrupted, ``fail``: at which its
+    loss is NaN.
+    """
     model, loss, batches, _ = toy()
     dropout, seen = nn.Dropout(0.5), []
 
@@ -125,9 +158,15 @@ def resumable(checkpoints, *, steps=10, stop=None, fail=None):
 
     torch.manual_seed(5)
     curve = training.fit(
-        model, noisy, batches, steps=steps, groups=[{"params": model.parameters(), "lr": 0.1}], log_every=2,
-        checkpoints=checkpoints, extra={"memory": nn.BatchNorm1d(2)},
-    )  # fmt: skip
+        model,
+        noisy,
+        batches,
+        steps=steps,
+        groups=[{"params": model.parameters(), "lr": 0.1}],
+        log_every=2,
+        checkpoints=checkpoints,
+        extra={"memory": nn.BatchNorm1d(2)},
+    )
     return model.state_dict(), curve.drop(columns="seconds_per_step"), len(seen)
 
 
@@ -172,7 +211,7 @@ def test_a_failed_save_leaves_the_older_checkpoint(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-# -------------------------------------------------------------------------------------------------------------- masking
+# ------------------------------------------------------------------------------------------ masking
 
 MASK, VOCABULARY = 3, 1_000
 
@@ -186,14 +225,19 @@ def masked():
         ids,
         maskable,
         *batching.mask_tokens(
-            ids, maskable, mask_id=MASK, vocab_size=VOCABULARY, generator=torch.Generator().manual_seed(1)
+            ids,
+            maskable,
+            mask_id=MASK,
+            vocab_size=VOCABULARY,
+            generator=torch.Generator().manual_seed(1),
         ),
     )
 
 
 def test_masking_draws_its_rate_of_the_maskable_places(masked):
     _, _, _, positions, labels = masked
-    assert positions.shape == labels.shape == (400, 15)  # as many places for every batch of this shape
+    # as many places for every batch of this shape
+    assert positions.shape == labels.shape == (400, 15)
     assert ((labels >= 0).sum(1) == round(0.15 * 59)).all()
     for row, used in zip(positions, labels >= 0, strict=True):
         assert len(set(row[used].tolist())) == used.sum()
@@ -239,25 +283,30 @@ def test_masking_depends_on_its_generator_alone():
     ids = torch.randint(10, 99, (5, 40), generator=torch.Generator().manual_seed(0))
     options = {"mask_id": MASK, "vocab_size": 99}
     draws = [
-        batching.mask_tokens(ids, ids > 0, generator=torch.Generator().manual_seed(s), **options)[0] for s in (1, 1, 2)
+        batching.mask_tokens(ids, ids > 0, generator=torch.Generator().manual_seed(s), **options)[0]
+        for s in (1, 1, 2)
     ]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
 
 
-# ----------------------------------------------------------------------------------------------------------- perplexity
+# --------------------------------------------------------------------------------------- perplexity
 
 
 def test_perplexity_of_a_model_that_knows_nothing_is_the_vocabulary_size(tiny):
     lm = tiny("bert")
     blind = dataclasses.replace(lm, weight=torch.zeros_like(lm.weight), bias=None)
-    sequences = batching.tokenize(["the nurse said that she was tired .", "he reads a book ."], lm.tokenizer)
+    sequences = batching.tokenize(
+        ["the nurse said that she was tired .", "he reads a book ."], lm.tokenizer
+    )
     assert masked_perplexity(blind, sequences) == pytest.approx(30_522, rel=1e-4)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_perplexity_of_a_causal_model_is_refused(tiny, family):
-    with pytest.raises(FairNCError, match=f"needs a masked language model; tiny {family} is causal"):
+    with pytest.raises(
+        FairNCError, match=f"needs a masked language model; tiny {family} is causal"
+    ):
         masked_perplexity(tiny(family), [[5, 6, 7]])
 
 
@@ -272,26 +321,35 @@ def test_perplexity_is_repeatable_and_needs_no_padding_token_right(tiny):
 def test_perplexity_falls_with_training(tiny):
     """Positive control: a few steps on two sentences and the same sentences surprise less."""
     lm = tiny("roberta")
-    sequences = batching.tokenize(["the nurse said that she was tired .", "the boy writes a letter ."] * 8, lm.tokenizer)
+    sequences = batching.tokenize(
+        ["the nurse said that she was tired .", "the boy writes a letter ."] * 8, lm.tokenizer
+    )
     batch = next(iter(batching.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id)))
     special = torch.tensor(lm.special_ids)
     before = masked_perplexity(lm, sequences)
 
     def loss(generator):
         ids, positions, labels = batching.mask_tokens(
-            batch.input_ids, ~torch.isin(batch.input_ids, special), mask_id=lm.tokenizer.mask_token_id, vocab_size=420,
+            batch.input_ids,
+            ~torch.isin(batch.input_ids, special),
+            mask_id=lm.tokenizer.mask_token_id,
+            vocab_size=420,
             generator=generator,
-        )  # fmt: skip
+        )
         features = lm.features(ids, batch.attention_mask)
         picked = features.gather(1, positions[..., None].expand(-1, -1, features.shape[-1]))
-        return nn.functional.cross_entropy((picked @ lm.weight.mT + lm.bias).flatten(0, 1), labels.flatten())
+        return nn.functional.cross_entropy(
+            (picked @ lm.weight.mT + lm.bias).flatten(0, 1), labels.flatten()
+        )
 
     draws = itertools.repeat(torch.Generator().manual_seed(0))
-    training.fit(lm.model, loss, draws, steps=60, groups=[{"params": lm.model.parameters(), "lr": 0.01}])
+    training.fit(
+        lm.model, loss, draws, steps=60, groups=[{"params": lm.model.parameters(), "lr": 0.01}]
+    )
     assert masked_perplexity(lm, sequences) < before / 5
 
 
-# ------------------------------------------------------------------------------------------------------------ precision
+# ---------------------------------------------------------------------------------------- precision
 
 
 def test_precisions_do_not_depend_on_those_before_in_the_process():
@@ -307,7 +365,9 @@ def test_precisions_do_not_depend_on_those_before_in_the_process():
             return (output - y).square().mean()
 
         groups = [{"params": model.parameters(), "lr": 0.1}]
-        curve = training.fit(model, loss, batches, steps=3, groups=groups, log_every=1, precision=precision)
+        curve = training.fit(
+            model, loss, batches, steps=3, groups=groups, log_every=1, precision=precision
+        )
         losses.append(curve["loss"].tolist())
         assert model.weight.dtype == torch.float32
     assert losses[0] == losses[2] != losses[1]

@@ -1,4 +1,6 @@
-"""Trajectories: the same words at every snapshot, all in one map; rows that are the metrics of the snapshot."""
+"""Trajectories: the same words at every snapshot, all in one map; rows that are the metrics of the
+snapshot.
+"""
 
 import sys
 
@@ -14,9 +16,19 @@ from fairnc_utils.runs import cli
 from fairnc_utils.runs import rows as records
 
 TINY = {
-    "model": "random", "device": "cpu", "method": "bec", "lam": 3, "texts": 12, "batch_size": 8, "steps": 5, "snapshots": 2,
-    "split": "validation", "evaluation_texts": 12, "min_count": 2, "neighbors": 4,
-}  # fmt: skip
+    "model": "random",
+    "device": "cpu",
+    "method": "bec",
+    "lam": 3,
+    "texts": 12,
+    "batch_size": 8,
+    "steps": 5,
+    "snapshots": 2,
+    "split": "validation",
+    "evaluation_texts": 12,
+    "min_count": 2,
+    "neighbors": 4,
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +60,12 @@ def test_every_word_is_in_every_map(run):
     assert len(set(token)) == number
     assert {"female", "male"} <= set(run.items["axis"])
     assert np.isfinite(run.items[["score_a", "score_b", "score_c"]].to_numpy()).all()
-    places = run.items.assign(name=run.items["item_id"].str.partition(":")[2]).set_index(["benchmark", "name"])
+    places = run.items.assign(name=run.items["item_id"].str.partition(":")[2]).set_index(
+        ["benchmark", "name"]
+    )
     places = places[places.index.get_level_values("name").str.startswith("0:")]
-    assert (places.groupby(level=[0, 1])["score_a"].nunique() == 1).all()  # one untrained model, one place
+    # one untrained model, one place
+    assert (places.groupby(level=[0, 1])["score_a"].nunique() == 1).all()
     start = run.items[run.items["item_id"].str.contains("none:0:.*:mean")]
     nc3 = run.select(metric="nc3", regularizer="none", variant="step 0")["value"].item()
     assert start[start["benchmark"] == "pca"]["score_c"].mean() == pytest.approx(nc3)
@@ -60,7 +75,10 @@ def test_planes_are_shared_by_all_sets():
     sets = torch.randn(6, 12, 8, generator=torch.Generator().manual_seed(0))
     sets[5] = 3 * sets[0] + 1  # the same directions
     maps, metrics = projection.planes(sets, neighbors=4)
-    assert {name: flat.shape for name, flat in maps.items()} == {"pca": (6, 12, 2), "umap": (6, 12, 2)}
+    assert {name: flat.shape for name, flat in maps.items()} == {
+        "pca": (6, 12, 2),
+        "umap": (6, 12, 2),
+    }
     assert maps["pca"][5] == pytest.approx(maps["pca"][0], abs=1e-5)
     assert maps["pca"][1] != pytest.approx(maps["pca"][0], abs=1e-2)
     assert {row["metric"] for row in metrics} == {"trustworthiness", "explained_variance"}
@@ -75,7 +93,9 @@ def test_the_slider_moves_all_words_of_all_panels(run):
         assert list(figure.data[1].x) == list(slider.steps[0].args[0]["x"][1])
         assert slider.steps[0].args[0]["x"][1] != slider.steps[2].args[0]["x"][1]
         shown = {trace.name for trace in figure.data if trace.showlegend}
-        assert shown == {f"{group}, {kind}" for group in ("female", "male") for kind in ("mean", "embedding")}
+        assert shown == {
+            f"{group}, {kind}" for group in ("female", "male") for kind in ("mean", "embedding")
+        }
         unc3 = run.select(metric="unc3", regularizer="corrected", variant="step 5")["value"].item()
         assert tables.number(unc3) in slider.steps[2].args[1]["annotations[1].text"]
         assert figure.layout.meta["caption"].endswith(".")
@@ -93,7 +113,9 @@ def test_a_recorded_trajectory_is_found(run, tmp_path, monkeypatch):
 
 def test_without_umap_nothing_is_trained(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(FairNCError, match=r"umap is not installed: pip install 'fairnc-utils\[maps\]'"):
+    with pytest.raises(
+        FairNCError, match=r"umap is not installed: pip install 'fairnc-utils\[maps\]'"
+    ):
         runs.trajectory(**TINY)
 
 

@@ -1,4 +1,6 @@
-"""Word lists: only words that are one token, a reason for each that is not, and controls that are fair."""
+"""Word lists: only words that are one token, a reason for each that is not, and controls that are
+fair.
+"""
 
 import hashlib
 import json
@@ -15,7 +17,12 @@ from fairnc_utils.models import single_token_id
 def test_every_list_resolves_and_explains_what_it_dropped(axis, tokenizer):
     chosen = words.load(axis, tokenizer)
     assert len(chosen) >= 9
-    assert len(chosen.words) == len(chosen.groups) == len(chosen.token_ids) == len(set(chosen.token_ids))
+    assert (
+        len(chosen.words)
+        == len(chosen.groups)
+        == len(chosen.token_ids)
+        == len(set(chosen.token_ids))
+    )
     offered = {word for word, _ in words.AXES[axis]()}
     assert offered == set(chosen.words) | set(chosen.dropped)
     assert not set(chosen.words) & set(chosen.dropped)
@@ -26,9 +33,7 @@ def test_every_list_resolves_and_explains_what_it_dropped(axis, tokenizer):
 
 def test_gender_words_stand_on_their_own_side(tokenizer):
     sides = dict(words.gender_words())
-    female = (
-        "she her hers herself woman women girl mother daughter sister aunt queen princess actress wife lady mrs".split()
-    )
+    female = "she her hers herself woman women girl mother daughter sister aunt queen princess actress wife lady mrs".split()
     male = "he him his himself man men boy father son brother uncle king prince actor husband mr sir".split()
     assert {sides[word] for word in female} == {"female"}
     assert {sides[word] for word in male} == {"male"}
@@ -36,13 +41,19 @@ def test_gender_words_stand_on_their_own_side(tokenizer):
     assert 0.4 < groups.count("female") / len(groups) < 0.6
 
 
-@pytest.mark.parametrize(("axis", "digest"), [("gender", "925e0ffa6865e81e"), ("neutral", "a4ffed139d9d6088")])
+@pytest.mark.parametrize(
+    ("axis", "digest"), [("gender", "925e0ffa6865e81e"), ("neutral", "a4ffed139d9d6088")]
+)
 def test_lists_of_the_package_are_those_of_the_recorded_runs(axis, digest):
     assert hashlib.sha256(json.dumps(words.AXES[axis]()).encode()).hexdigest()[:16] == digest
 
 
 def test_neutral_words_name_no_person(tokenizer):
-    people = {word for axis in ("gender", "profession", "race", "religion") for word, _ in words.AXES[axis]()}
+    people = {
+        word
+        for axis in ("gender", "profession", "race", "religion")
+        for word, _ in words.AXES[axis]()
+    }
     neutral = [word for word, _ in words.neutral_words()]
     assert not set(neutral) & people
     assert len(neutral) == len(set(neutral))
@@ -63,7 +74,9 @@ def test_special_unknown_and_blank_words_are_no_classes(word, tokenizer):
 
 
 def test_repeated_and_accented_words_count_once(tokenizer):
-    chosen = words.resolve("x", [("king", "a"), ("king", "a"), ("King", "a"), ("kíng", "a"), ("café", "a")], tokenizer)
+    chosen = words.resolve(
+        "x", [("king", "a"), ("king", "a"), ("King", "a"), ("kíng", "a"), ("café", "a")], tokenizer
+    )
     assert chosen.words == ("king", "café")
     assert chosen.dropped == {"King": "same token as 'king'", "kíng": "same token as 'king'"}
 
@@ -85,7 +98,15 @@ def written(folder, content):
 
 
 def test_a_file_is_a_list_with_groups(tmp_path, tokenizer):
-    lines = ["group,note,word", "care,, nurse ", "", "craft,x,farmer", "care,,nurse", "craft,,unhelpfulness", ""]
+    lines = [
+        "group,note,word",
+        "care,, nurse ",
+        "",
+        "craft,x,farmer",
+        "care,,nurse",
+        "craft,,unhelpfulness",
+        "",
+    ]
     path = written(tmp_path, "\ufeff" + "\r\n".join(lines))
     mine = words.load(path, tokenizer)
     assert (mine.name, mine.words, mine.groups) == (path, ("nurse", "farmer"), ("care", "craft"))
@@ -99,7 +120,10 @@ def test_a_file_is_a_list_with_groups(tmp_path, tokenizer):
         ("words,group\nnurse,care\n", "my.csv, line 1: no column 'word'; correct it"),
         ("word,group\nnurse,care\nfarmer\n", "my.csv, line 3: not the header's 2 fields"),
         ("word,group\nnurse,\n", "my.csv, line 2: group is '', not some text"),
-        ("word,group\nnurse,care\n\nnurse,craft\n", "my.csv, line 4: 'nurse' is of 'care' in line 2; keep one"),
+        (
+            "word,group\nnurse,care\n\nnurse,craft\n",
+            "my.csv, line 4: 'nurse' is of 'care' in line 2; keep one",
+        ),
         ("word,group\n", "my.csv has no rows"),
         ("", "my.csv, line 1: no column 'word'"),
         ("word,group\nunhelpfulness,x\n", "my.csv': none of its 1 words is one token"),
@@ -126,16 +150,22 @@ def test_only_lists_that_may_change_are_evidence(tmp_path):
 
 
 def test_byte_level_words_are_asked_for_behind_a_space(bpe_tokenizer):
-    """The token inside a sentence is the one with the space, which is another than that at the start."""
+    """The token inside a sentence is the one with the space, which is another than that at the
+    start.
+    """
     inside = bpe_tokenizer.encode("the nurse said", add_special_tokens=False)[1]
     assert single_token_id(bpe_tokenizer, "nurse") == inside
     assert bpe_tokenizer.convert_ids_to_tokens(inside) == "Ġnurse"
-    chosen = words.resolve("x", [("nurse", "a"), ("she", "a"), ("unhelpfulness", "a")], bpe_tokenizer)
+    chosen = words.resolve(
+        "x", [("nurse", "a"), ("she", "a"), ("unhelpfulness", "a")], bpe_tokenizer
+    )
     assert chosen.words == ("nurse", "she")
 
 
 def test_a_token_that_only_starts_a_sentence_is_not_the_word(bpe_tokenizer):
-    """ "the" begins every training sentence; a word that is whole only there is several tokens inside a sentence."""
+    """ "the" begins every training sentence; a word that is whole only there is several tokens
+    inside a sentence.
+    """
     only_at_the_start = [
         bpe_tokenizer.convert_tokens_to_string([token])
         for token, i in bpe_tokenizer.get_vocab().items()
@@ -145,7 +175,9 @@ def test_a_token_that_only_starts_a_sentence_is_not_the_word(bpe_tokenizer):
         and len(bpe_tokenizer.encode(f" {token}", add_special_tokens=False)) > 1
     ]
     assert only_at_the_start
-    assert [single_token_id(bpe_tokenizer, word) for word in only_at_the_start] == [None] * len(only_at_the_start)
+    assert [single_token_id(bpe_tokenizer, word) for word in only_at_the_start] == [None] * len(
+        only_at_the_start
+    )
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +185,8 @@ def counts(tokenizer):
     """A made-up corpus: counts that fall like Zipf's law over a shuffled vocabulary."""
     ranks = np.random.default_rng(0).permutation(len(tokenizer)) + 1
     counts = (30_000 / ranks).astype(int)
-    counts[list(words.load("gender", tokenizer).token_ids)] *= 20  # as in text, words for people are frequent
+    # as in text, words for people are frequent
+    counts[list(words.load("gender", tokenizer).token_ids)] *= 20
     return counts
 
 
@@ -177,17 +210,23 @@ def test_matched_controls_are_about_as_frequent(tokenizer, counts, seen):
     drawn = words.control_words(tokenizer, counts, size=len(seen), match=seen, min_count=2, seed=3)
     assert len(drawn) == len(seen)
     assert not set(drawn.token_ids) & set(seen)
-    wanted, found = np.sort(np.log(counts[list(seen)])), np.sort(np.log(counts[list(drawn.token_ids)]))
+    wanted, found = (
+        np.sort(np.log(counts[list(seen)])),
+        np.sort(np.log(counts[list(drawn.token_ids)])),
+    )
     assert np.abs(wanted - found).max() < 0.5
     assert abs(wanted.mean() - found.mean()) < 0.05
     free = words.control_words(tokenizer, counts, size=len(seen), exclude=seen, min_count=2, seed=3)
-    assert abs(np.log(counts[list(free.token_ids)]).mean() - wanted.mean()) > 1  # the match does something
+    # the match does something
+    assert abs(np.log(counts[list(free.token_ids)]).mean() - wanted.mean()) > 1
 
 
 @pytest.mark.parametrize("matched", [False, True])
 def test_controls_depend_on_their_seed_alone(tokenizer, counts, seen, matched):
     options = {"size": 12, "min_count": 2, "exclude": seen, "match": seen if matched else None}
-    first, again, other = (words.control_words(tokenizer, counts, seed=s, **options) for s in (1, 1, 2))
+    first, again, other = (
+        words.control_words(tokenizer, counts, seed=s, **options) for s in (1, 1, 2)
+    )
     assert first == again
     assert first.token_ids != other.token_ids
 
@@ -203,12 +242,19 @@ def test_controls_are_at_most_what_is_seen(tokenizer):
     assert set(words.control_words(tokenizer, counts, size=5).words) == {"river", "house", "engine"}
 
 
-@pytest.mark.parametrize(("method", "ids", "digest"), [("bec", 287, "11b612e8c791529a"), ("ase", 271, "8cea34baef8541cc")])
+@pytest.mark.parametrize(
+    ("method", "ids", "digest"),
+    [("bec", 287, "11b612e8c791529a"), ("ase", 271, "8cea34baef8541cc")],
+)
 def test_released_list_has_the_indices_that_the_released_code_ships(tokenizer, method, ids, digest):
-    """``digest``: of the sorted indices in its files for ADEPT and ASE. Pieces of longer words are in: "and", "me", "so"."""
+    """``digest``: of the sorted indices in its files for ADEPT and ASE. Pieces of longer words are
+    in: "and", "me", "so".
+    """
     found = words.released(method, tokenizer)
     assert len(set(found.token_ids)) == len(found) == ids
     joined = " ".join(str(token) for token in sorted(found.token_ids))
     assert hashlib.sha256(joined.encode()).hexdigest().startswith(digest)
-    assert {"and", "so", "to", "me", "air"} <= set(tokenizer.convert_ids_to_tokens(list(found.token_ids)))
+    assert {"and", "so", "to", "me", "air"} <= set(
+        tokenizer.convert_ids_to_tokens(list(found.token_ids))
+    )
     assert {"female", "male"} == set(found.groups)

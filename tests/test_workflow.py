@@ -1,4 +1,6 @@
-"""The workflow in a scratch copy of the project: the whole tiny book, what a change reruns, failures, a killed run."""
+"""The workflow in a scratch copy of the project: the whole tiny book, what a change reruns,
+failures, a killed run.
+"""
 
 import os
 import shutil
@@ -48,7 +50,15 @@ Path(results).mkdir(parents=True, exist_ok=True)
 def copy(target: Path) -> Path:
     """The project without tests and what git ignores; its models are those of the project itself."""
     ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-    for name in ("workflow", "profiles", "config", "notebooks", "book", "fairnc_utils", "fairnc_book"):
+    for name in (
+        "workflow",
+        "profiles",
+        "config",
+        "notebooks",
+        "book",
+        "fairnc_utils",
+        "fairnc_book",
+    ):
         shutil.copytree(ROOT / name, target / name, ignore=ignore)
     for name in ("Snakefile", "_config.yml"):
         shutil.copy2(ROOT / name, target / name)
@@ -57,12 +67,21 @@ def copy(target: Path) -> Path:
 
 
 def command(*arguments: str) -> list[str]:
-    launch = [sys.executable, "workflow/launch.py", "--configfile", "config/tiny.yaml", "--cores", "2"]
+    launch = [
+        sys.executable,
+        "workflow/launch.py",
+        "--configfile",
+        "config/tiny.yaml",
+        "--cores",
+        "2",
+    ]
     return [*launch, *arguments]
 
 
 def run(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*arguments), cwd=project, capture_output=True, text=True, check=False, timeout=800)
+    return subprocess.run(
+        command(*arguments), cwd=project, capture_output=True, text=True, check=False, timeout=800
+    )
 
 
 def planned(project: Path, *arguments: str) -> dict[str, int]:
@@ -80,7 +99,9 @@ def plant(project: Path, chapter: str, source: str) -> str:
     """Leave a chapter its parameters and one cell of ours → the target of that chapter."""
     path = project / f"notebooks/{chapter}.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    notebook.cells = [
+        cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])
+    ]
     notebook.cells.append(nbformat.v4.new_code_cell(source))
     nbformat.write(notebook, path)
     return f"build/tiny/notebooks/{chapter}.ipynb"
@@ -95,7 +116,9 @@ def wait_for(condition, seconds: float = 60) -> None:
 
 @contextmanager
 def started(project: Path, *arguments: str, screen=subprocess.DEVNULL):
-    """A run of the workflow in a process group of its own, all of which ends with the block; ``screen``: what it says."""
+    """A run of the workflow in a process group of its own, all of which ends with the block;
+    ``screen``: what it says.
+    """
     with subprocess.Popen(
         command(*arguments), cwd=project, start_new_session=True, stdout=screen, stderr=screen
     ) as process:
@@ -173,9 +196,12 @@ def test_a_change_reruns_what_it_affects_and_nothing_else(book):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new"),
-    [("figures/base.py", "#0072B2", "#0072B3"), ("figures/base.py", '"size": 13', '"size": 14'),
-     ("tables.py", "first column left, with its caption", "first column left, with a caption")],
-)  # fmt: skip
+    [
+        ("figures/base.py", "#0072B2", "#0072B3"),
+        ("figures/base.py", '"size": 13', '"size": 14'),
+        ("tables.py", "first column left, with its caption", "first column left, with a caption"),
+    ],
+)
 def test_a_colour_or_a_caption_reruns_no_chapter_that_computes(book, file, old, new):
     with edited(book / "fairnc_book" / file, old, new):
         drawn = {"draw": len(CHAPTERS + SUMMARIES), "status": 1, "book": 1, "all": 1}
@@ -204,7 +230,9 @@ def test_a_chapter_with_another_caption_trains_nothing_again(book):
         assert done.returncode == 0, done.stderr[-3000:]
         assert "after and before." in (build / f"notebooks/{chapter}.ipynb").read_text()
     assert len(trained) == 2
-    assert {path: path.stat().st_mtime_ns for path in store.glob("train-*/provenance.json")} == trained
+    assert {
+        path: path.stat().st_mtime_ns for path in store.glob("train-*/provenance.json")
+    } == trained
     assert set(store.iterdir()) == entries
     rows = build.glob(f"results/{chapter}/*/results.parquet")
     pd.testing.assert_frame_equal(before, pd.concat(map(pd.read_parquet, sorted(rows))))
@@ -220,7 +248,10 @@ def test_drawing_anew_shows_the_new_colour_and_leaves_results_alone(book):
         done = run(book, f"build/tiny/notebooks/{chapter}.ipynb")
         assert done.returncode == 0, done.stderr[-3000:]
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-    executed, shown = (nbformat.read(build / f"{name}/{chapter}.ipynb", as_version=4) for name in ("executed", "notebooks"))
+    executed, shown = (
+        nbformat.read(build / f"{name}/{chapter}.ipynb", as_version=4)
+        for name in ("executed", "notebooks")
+    )
     assert "#0072B3" in nbformat.writes(shown)
     assert "#0072B3" not in nbformat.writes(executed)
     assert shown.metadata.papermill == executed.metadata.papermill
@@ -229,11 +260,21 @@ def test_drawing_anew_shows_the_new_colour_and_leaves_results_alone(book):
 def test_a_copied_profile_builds_into_a_folder_of_its_own(tmp_path):
     project = copy(tmp_path)
     shutil.copy(project / "config/tiny.yaml", project / "config/mine.yaml")
-    launch = [sys.executable, "workflow/launch.py", "--dry-run", "--cores", "1", "--configfile", "config/mine.yaml"]
+    launch = [
+        sys.executable,
+        "workflow/launch.py",
+        "--dry-run",
+        "--cores",
+        "1",
+        "--configfile",
+        "config/mine.yaml",
+    ]
     done = subprocess.run(launch, cwd=project, capture_output=True, text=True, check=True)
     assert "build/mine/_build/html/index.html" in done.stdout + done.stderr
     assert "build/tiny" not in done.stdout + done.stderr
-    elsewhere = subprocess.run([*launch, "--config", "build=x/y"], cwd=project, capture_output=True, text=True, check=True)
+    elsewhere = subprocess.run(
+        [*launch, "--config", "build=x/y"], cwd=project, capture_output=True, text=True, check=True
+    )
     assert "x/y/_build/html/index.html" in elsewhere.stdout + elsewhere.stderr
 
 
@@ -243,7 +284,9 @@ def test_a_chapter_that_left_the_profile_leaves_no_results(tmp_path):
     profile = yaml.safe_load(path.read_text()) | {"summaries": {}}
     targets = [plant(project, chapter, FIND) for chapter in CHAPTERS[:2]]
     for chapters, wanted in ((CHAPTERS[:2], targets), (CHAPTERS[:1], targets[:1])):
-        path.write_text(yaml.safe_dump(profile | {"chapters": {chapter: {} for chapter in chapters}}))
+        path.write_text(
+            yaml.safe_dump(profile | {"chapters": {chapter: {} for chapter in chapters}})
+        )
         (project / "build/tiny/notebooks" / f"{CHAPTERS[0]}.ipynb").unlink(missing_ok=True)
         done = run(project, *wanted)
         assert done.returncode == 0, done.stderr[-3000:]
@@ -251,7 +294,9 @@ def test_a_chapter_that_left_the_profile_leaves_no_results(tmp_path):
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="no make")
@@ -270,13 +315,18 @@ def test_make_clean_leaves_what_took_hours():
 
 
 def check_failure(project: Path, target: str, error: str) -> None:
-    """Run a notebook that raises: its traceback and its executed copy reach the user, and nothing takes its place."""
+    """Run a notebook that raises: its traceback and its executed copy reach the user, and nothing
+    takes its place.
+    """
     done = run(project, target)
     assert done.returncode != 0
     assert error in done.stderr
     failed = project / f"build/tiny/logs/{Path(target).stem}.failed.ipynb"
     assert str(failed) in done.stderr
-    assert any(output.output_type == "error" for output in nbformat.read(failed, as_version=4).cells[-1].outputs)
+    assert any(
+        output.output_type == "error"
+        for output in nbformat.read(failed, as_version=4).cells[-1].outputs
+    )
     assert not (project / target).exists()
 
 
@@ -287,7 +337,9 @@ def test_failing_notebook_is_kept_and_its_traceback_shown(tmp_path):
 
 def test_parameter_that_a_notebook_does_not_have_is_refused(tmp_path):
     project = copy(tmp_path)
-    target = plant(project, CHAPTERS[0], "from fairnc_book import notebook\nnotebook.check_parameters()")
+    target = plant(
+        project, CHAPTERS[0], "from fairnc_book import notebook\nnotebook.check_parameters()"
+    )
     path = project / "config/tiny.yaml"
     profile = yaml.safe_load(path.read_text())
     profile["chapters"][CHAPTERS[0]]["mistyped"] = 1
@@ -309,7 +361,11 @@ run.save(results)
 def test_experiments_in_a_folder_of_the_build_come_into_no_table(tmp_path):
     project = copy(tmp_path)
     shutil.rmtree(project / "book/recorded")
-    path, chapter, table = project / "config/tiny.yaml", CHAPTERS[0], project / "build/tiny/results.parquet"
+    path, chapter, table = (
+        project / "config/tiny.yaml",
+        CHAPTERS[0],
+        project / "build/tiny/results.parquet",
+    )
     profile = yaml.safe_load(path.read_text()) | {"chapters": {chapter: {}}, "summaries": {}}
     path.write_text(yaml.safe_dump(profile))
     plant(project, chapter, SAVE.replace("SEED", "0"))
@@ -331,7 +387,10 @@ def test_summary_runs_after_the_chapters_and_reads_what_they_found(tmp_path):
     changed.cells[0].source += '\nlive = ""'
     nbformat.write(changed, notebook)
     path = project / "config/tiny.yaml"
-    profile = yaml.safe_load(path.read_text()) | {"chapters": {chapter: {}}, "summaries": {summary: {}}}
+    profile = yaml.safe_load(path.read_text()) | {
+        "chapters": {chapter: {}},
+        "summaries": {summary: {}},
+    }
     path.write_text(yaml.safe_dump(profile))
     done = run(project, target)
     assert done.returncode == 0, done.stderr
@@ -350,7 +409,8 @@ def test_killed_run_leaves_no_kernel_and_the_next_one_finishes(tmp_path):
         assert second.stderr.startswith("Another run of the workflow is going on in this folder")
         process.kill()
         process.wait()
-        wait_for(lambda: time.time() - beat.stat().st_mtime > 2, seconds=20)  # the kernel went with its Snakemake
+        # the kernel went with its Snakemake
+        wait_for(lambda: time.time() - beat.stat().st_mtime > 2, seconds=20)
     assert not (project / target).exists()
     (beat.parent / "go").touch()
     done = run(project, target)

@@ -1,4 +1,5 @@
-"""Run Snakemake for ``make book``: one run at a time in this folder, and none held up by what a killed one left behind.
+"""Run Snakemake for ``make book``: one run at a time in this folder, and none held up by what a
+killed one left behind.
 
 python workflow/launch.py --cores 2 --configfile config/quick.yaml
 """
@@ -36,7 +37,9 @@ def complaint(arguments: list[str]) -> str | None:
 
 
 def take_lock():
-    """An exclusive lock that the system frees when this process ends, however it ends; None if another holds it."""
+    """An exclusive lock that the system frees when this process ends, however it ends; None if
+    another holds it.
+    """
     STATE.mkdir(exist_ok=True)
     lock = (STATE / "make-book.lock").open("w")
     try:
@@ -47,7 +50,9 @@ def take_lock():
 
 
 def end_jobs() -> None:
-    """Kill the processes of the run in this folder, and wait until they are gone: whoever holds the lock is the only run."""
+    """Kill the processes of the run in this folder, and wait until they are gone: whoever holds the
+    lock is the only run.
+    """
     here, jobs = {process.pid for process in [psutil.Process(), *psutil.Process().parents()]}, []
     for process in psutil.process_iter():
         with suppress(psutil.Error):  # gone meanwhile, or another user's
@@ -58,7 +63,9 @@ def end_jobs() -> None:
 
 
 def interrupted(*_) -> None:
-    """End the jobs, which do not hear Ctrl-C (see the Snakefile), then let Snakemake cancel those on a cluster, silently."""
+    """End the jobs, which do not hear Ctrl-C (see the Snakefile), then let Snakemake cancel those
+    on a cluster, silently.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     print(
         "\nInterrupted: what is complete is kept, and the same command goes on from there.",
@@ -76,7 +83,9 @@ def interrupted(*_) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run Snakemake → its exit status; 1 if there is no such profile or another run goes on. Ends by SIGINT after Ctrl-C."""
+    """Run Snakemake → its exit status; 1 if there is no such profile or another run goes on. Ends
+    by SIGINT after Ctrl-C.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing yet to be kept
     if why := complaint(arguments):
         print(why, file=sys.stderr)

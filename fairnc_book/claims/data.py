@@ -1,7 +1,9 @@
-"""The claims of the paper as data: a sentence, the numbers that decide it, and what they are compared between.
+"""The claims of the paper as data: a sentence, the numbers that decide it, and what they are
+compared between.
 
-All of them are claims of *Collapsed Language Models Promote Fairness* (Xu et al. 2025), in our words. A measure of the paper
-stands beside its sensitive companion; measures that are ``descriptive`` decide nothing.
+All of them are claims of *Collapsed Language Models Promote Fairness* (Xu et al. 2025), in our
+words. A measure of the paper stands beside its sensitive companion; measures that are
+``descriptive`` decide nothing.
 """
 
 from dataclasses import dataclass
@@ -28,9 +30,9 @@ CONTRAST_LABELS = {
 class Prediction:
     """A claim says that one number comes nearer to its ideal.
 
-    What counts of a metric that can be missed on both sides is its distance from the ideal. ``of`` and ``label``: what a reader
-    is told; ``against``: the same metric of control words, whose change is taken off; ``margin``: a change for the worse up to
-    here counts as none.
+    What counts of a metric that can be missed on both sides is its distance from the ideal. ``of``
+    and ``label``: what a reader is told; ``against``: the same metric of control words, whose
+    change is taken off; ``margin``: a change for the worse up to here counts as none.
     """
 
     measure: Measure
@@ -66,10 +68,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim: ``sentence`` in our words, ``title``, the same as a ``clause``, what it compares, its predictions.
+    """A claim: ``sentence`` in our words, ``title``, the same as a ``clause``, what it compares,
+    its predictions.
 
-    ``needs``: ``all`` if the claim says something of every number, ``most`` if they are ways to see one thing. ``headline``:
-    keys of the predictions that the abstract quotes.
+    ``needs``: ``all`` if the claim says something of every number, ``most`` if they are ways to see
+    one thing. ``headline``: keys of the predictions that the abstract quotes.
     """
 
     key: str

@@ -1,4 +1,6 @@
-"""From a study to a table of tests: effect, interval, p, power and verdict of each claim, by method and in total."""
+"""From a study to a table of tests: effect, interval, p, power and verdict of each claim, by method
+and in total.
+"""
 
 from collections.abc import Iterator
 
@@ -27,16 +29,19 @@ _EFFECT = ("value", "ci_low", "ci_high", "t_low", "t_high", "error", "df", "seed
 def evaluate(
     numbers: Numbers, published: pd.DataFrame | None = None, *, resamples: int = 2000
 ) -> pd.DataFrame:
-    """One row a test: each claim and contrast on each of its numbers, for each method and in ``total``.
+    """One row a test: each claim and contrast on each of its numbers, for each method and in
+    ``total``.
 
-    Columns: ``claim``, ``contrast``, ``key`` (of the prediction), ``method``; ``first``, ``second``: means of the metric on
-    either side; ``value``: the effect, with ``ci_low``, ``ci_high`` (seeds × units), ``t_low``, ``t_high`` (seeds), ``error``,
-    ``df``, ``seeds``, ``units``; ``p``, ``holm_p``; ``smallest``: the effect that the test would find with power .8;
-    ``published``: the published effect, on another model, and ``power`` to find it; ``verdict``: by the interval;
-    ``decided``: where the adjusted p is below .05 as well (both 1 supported, −1 contradicted, 0 inconclusive, NaN descriptive
-    or missing); ``note``. Cells that were not run have a note and no numbers. ``total``: mean over the debiasing methods that
-    were run. Holm's family: the totals of a claim and contrast; apart from them its single methods. ``resamples``: of seeds and
-    units, for each interval.
+    Columns: ``claim``, ``contrast``, ``key`` (of the prediction), ``method``; ``first``,
+    ``second``: means of the metric on either side; ``value``: the effect, with ``ci_low``,
+    ``ci_high`` (seeds × units), ``t_low``, ``t_high`` (seeds), ``error``, ``df``, ``seeds``,
+    ``units``; ``p``, ``holm_p``; ``smallest``: the effect that the test would find with power .8;
+    ``published``: the published effect, on another model, and ``power`` to find it; ``verdict``: by
+    the interval; ``decided``: where the adjusted p is below .05 as well (both 1 supported, −1
+    contradicted, 0 inconclusive, NaN descriptive or missing); ``note``. Cells that were not run
+    have a note and no numbers. ``total``: mean over the debiasing methods that were run. Holm's
+    family: the totals of a claim and contrast; apart from them its single methods. ``resamples``:
+    of seeds and units, for each interval.
     """
     rows = []
     for claim in CLAIMS:
@@ -86,7 +91,9 @@ def _total(singles: list[Change]) -> tuple[stats.Effect | None, Change]:
 
 
 def _correlations(numbers: Numbers, prediction: Prediction, resamples: int) -> Iterator[dict]:
-    """Spearman's correlation over runs of UNC3 with the metric (or its distance), in which a lower UNC3 should go with less."""
+    """Spearman's correlation over runs of UNC3 with the metric (or its distance), in which a lower
+    UNC3 should go with less.
+    """
     measure = prediction.measure
     scopes = numbers.correlations(
         MEASURES["collapse/test/gender/unc3"],
@@ -112,7 +119,9 @@ def _test(
     change: Change,
     reported: float = float("nan"),
 ) -> dict:
-    """The columns of one test from its effect. A change of the wrong sign is within the margin up to ``null``."""
+    """The columns of one test from its effect. A change of the wrong sign is within the margin up
+    to ``null``.
+    """
     null = prediction.null
     row = {
         "predicted": predicted,
@@ -135,14 +144,18 @@ def _test(
 
 
 def verdict(low: float, high: float, predicted: int, null: float = 0.0) -> int:
-    """1 if the interval lies beyond ``null`` in the predicted direction, −1 if in the other, 0 if it holds it or is NaN."""
+    """1 if the interval lies beyond ``null`` in the predicted direction, −1 if in the other, 0 if
+    it holds it or is NaN.
+    """
     return predicted * stats.side(low, high, null)
 
 
 def _reported(
     published: pd.DataFrame | None, prediction: Prediction, method: str, contrast: str
 ) -> float:
-    """The published effect of the same contrast on the same metric, of the first published model that has both; else NaN."""
+    """The published effect of the same contrast on the same metric, of the first published model
+    that has both; else NaN.
+    """
     if published is None or prediction.against:
         return float("nan")
     ends = {"debiased": [("base", "none"), (method, "none")]}.get(
@@ -176,9 +189,9 @@ def _adjusted(table: pd.DataFrame) -> pd.DataFrame:
 def overall(table: pd.DataFrame, claim: Claim, contrast: str) -> float:
     """The verdict on a claim from its totals after Holm: 1, −1, 0, or NaN if nothing of it was run.
 
-    A claim that ``needs`` all of its numbers is supported if all support it, and contradicted if one contradicts it. A claim
-    that needs most is decided by half of those that were run or more, if no other one disagrees: a single one of many ways to
-    see a thing does not show it.
+    A claim that ``needs`` all of its numbers is supported if all support it, and contradicted if
+    one contradicts it. A claim that needs most is decided by half of those that were run or more,
+    if no other one disagrees: a single one of many ways to see a thing does not show it.
     """
     totals = select(table, claim=claim.key, contrast=contrast, method=TOTAL)
     decided = totals["decided"].dropna()

@@ -9,8 +9,8 @@ from fairnc_utils import stats
 
 @dataclass(frozen=True)
 class Change:
-    """``changes`` of a number, None with a ``reason`` where there are none; means over seeds of the ``first`` and ``second``
-    models' metric itself, before any distance is taken.
+    """``changes`` of a number, None with a ``reason`` where there are none; means over seeds of the
+    ``first`` and ``second`` models' metric itself, before any distance is taken.
     """
 
     changes: stats.Changes | None

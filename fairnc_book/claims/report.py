@@ -55,7 +55,9 @@ def _small(text: str) -> str:
 
 
 def summary(tests: pd.DataFrame, *, caption: str) -> Styler:
-    """One row a claim and contrast: its verdict, how its measures came out, and the effects that the abstract quotes."""
+    """One row a claim and contrast: its verdict, how its measures came out, and the effects that
+    the abstract quotes.
+    """
     rows = []
     for claim in CLAIMS:
         for contrast in claim.contrasts:
@@ -79,7 +81,9 @@ def summary(tests: pd.DataFrame, *, caption: str) -> Styler:
 
 
 def _counts(totals: pd.DataFrame, claim: Claim) -> str:
-    """How the totals of a claim came out: ``8 measures: 2 supported, 5 inconclusive, 1 not tested``."""
+    """How the totals of a claim came out: ``8 measures: 2 supported, 5 inconclusive, 1 not
+    tested``.
+    """
     counts = [f"{(totals['decided'] == value).sum()} {word}" for value, word in VERDICTS.items()]
     measures = [each for each in claim.predictions if not each.descriptive]
     missing = len(measures) - int(totals["decided"].notna().sum())
@@ -89,7 +93,9 @@ def _counts(totals: pd.DataFrame, claim: Claim) -> str:
 
 
 def details(tests: pd.DataFrame, claim: Claim, contrast: str, *, caption: str) -> Styler:
-    """One row a measure: both sides, effect with both intervals, p, what the test could find, verdict; for the total."""
+    """One row a measure: both sides, effect with both intervals, p, what the test could find,
+    verdict; for the total.
+    """
     totals = select(tests, claim=claim.key, contrast=contrast, method=TOTAL)
     rows = []
     for _, row in totals.iterrows():
@@ -116,7 +122,9 @@ def details(tests: pd.DataFrame, claim: Claim, contrast: str, *, caption: str) -
 
 
 def power_table(tests: pd.DataFrame, *, caption: str) -> Styler | None:
-    """Tests for which an effect is published: ours, theirs, and our power to find theirs; None if there is none."""
+    """Tests for which an effect is published: ours, theirs, and our power to find theirs; None if
+    there is none.
+    """
     reported = tests[tests["published"].notna() & tests["power"].notna()]
     if reported.empty:
         return None
@@ -136,7 +144,9 @@ def power_table(tests: pd.DataFrame, *, caption: str) -> Styler | None:
 
 
 def abstract(results: pd.DataFrame) -> str:
-    """The findings as a list in Markdown, each number from a row of benchmark ``claims``; or that there are none."""
+    """The findings as a list in Markdown, each number from a row of benchmark ``claims``; or that
+    there are none.
+    """
     tests = read(results)
     if not (tests["key"] == WHOLE).any():
         return f"{NO_STUDY}\n"
@@ -172,7 +182,9 @@ def _sentence(claim: Claim, verdict: str, tests: pd.DataFrame) -> str:
 
 
 def section(tests: pd.DataFrame, key: str, contrast: str) -> list[go.Figure | Styler]:
-    """What a chapter shows of one claim and contrast: the forest plot, if anything of it was run, and a table of the totals."""
+    """What a chapter shows of one claim and contrast: the forest plot, if anything of it was run,
+    and a table of the totals.
+    """
     claim = _claim(key)
     title, rows = (
         f"{claim.title}, {CONTRAST_LABELS[contrast]}",

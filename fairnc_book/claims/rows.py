@@ -1,4 +1,6 @@
-"""Tests as result rows of benchmark ``claims``, and back: the one place that knows under which columns they are filed."""
+"""Tests as result rows of benchmark ``claims``, and back: the one place that knows under which
+columns they are filed.
+"""
 
 import math
 from collections.abc import Iterator
@@ -42,7 +44,9 @@ def as_run(tests: pd.DataFrame, config: dict, *, runs: list[str]) -> Run:
 
 
 def read(results: pd.DataFrame) -> pd.DataFrame:
-    """The rows of benchmark ``claims`` with columns named after what they hold: ``claim``, ``key``, ``contrast``."""
+    """The rows of benchmark ``claims`` with columns named after what they hold: ``claim``, ``key``,
+    ``contrast``.
+    """
     rows = select(results, benchmark="claims")
     return rows.rename(columns={column: name for name, column in FILED.items()})
 

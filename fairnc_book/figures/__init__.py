@@ -1,4 +1,6 @@
-"""Figures: one style, a colour-blind-safe palette, an alternative text and a caption for every figure."""
+"""Figures: one style, a colour-blind-safe palette, an alternative text and a caption for every
+figure.
+"""
 
 from fairnc_book.figures.ablations import by_layer, dots, lambda_sweep, unc3_fairness
 from fairnc_book.figures.base import PALETTE, TEMPLATE, finish

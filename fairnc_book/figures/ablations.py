@@ -1,4 +1,6 @@
-"""Figures of the parts of NC3: the sweep over λ, dots with intervals, layers, fairness against UNC3."""
+"""Figures of the parts of NC3: the sweep over λ, dots with intervals, layers, fairness against
+UNC3.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -36,7 +38,9 @@ def lambda_sweep(
     *,
     metrics: Sequence[str] = ("unc3", "log_ratio", "slope", "masked_perplexity"),
 ) -> go.Figure:
-    """Means over seeds against λ by method, with their intervals; a star at the chosen λ (rows of ``ablations.ablate``)."""
+    """Means over seeds against λ by method, with their intervals; a star at the chosen λ (rows of
+    ``ablations.ablate``).
+    """
     swept = rows[
         (rows["variant"] == "mean") & rows["regularizer"].isin(["none", "corrected"])
     ].sort_values("lam")
@@ -96,7 +100,8 @@ def dots(
     caption: str,
     about: str,
 ) -> go.Figure:
-    """Values with intervals, a panel a metric: one line for each entry of ``labels`` (value of column ``by`` → its name).
+    """Values with intervals, a panel a metric: one line for each entry of ``labels`` (value of
+    column ``by`` → its name).
 
     Filled where the interval leaves out 0. Lines without a value stay empty and say so.
     """
@@ -193,7 +198,9 @@ def by_layer(rows: pd.DataFrame, *, by: str, name: str, about: str) -> go.Figure
 
 
 def unc3_fairness(runs: pd.DataFrame, metrics: Sequence[str]) -> go.Figure:
-    """Every run: its distance from fair by each metric against UNC3, coloured by method (``ablations.by_run``)."""
+    """Every run: its distance from fair by each metric against UNC3, coloured by method
+    (``ablations.by_run``).
+    """
     titles = [f"distance from fair: {_label(metric)}" for metric in metrics]
     figure = make_subplots(
         len(metrics), 1, subplot_titles=titles, shared_xaxes=True, vertical_spacing=0.07

@@ -4,7 +4,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 
-# Notebooks emit figures as data; JupyterLab and the book draw them, so no page carries a copy of plotly.js.
+# Notebooks emit figures as data; JupyterLab and the book draw them, so no page carries a copy of
+# plotly.js.
 pio.renderers.default = "plotly_mimetype"
 
 #: Okabe & Ito (2008), in the order in which series take them.
@@ -49,13 +50,17 @@ DASHED = {"dash": "dash", "color": "rgba(127,127,127,.8)", "width": 1}
 
 
 def error_bars(rows: pd.DataFrame, **style) -> dict:
-    """Error bars from the intervals of result rows, nothing where a row has none; ``style``: plotly's."""
+    """Error bars from the intervals of result rows, nothing where a row has none; ``style``:
+    plotly's.
+    """
     ends = {"array": rows["ci_high"] - rows["value"], "arrayminus": rows["value"] - rows["ci_low"]}
     return ends | style
 
 
 def finish(figure: go.Figure, *, name: str, alt: str, caption: str, height: int = 420) -> go.Figure:
-    """Give a figure the house style, its label, alternative text and caption (kept in ``layout.meta`` for the book)."""
+    """Give a figure the house style, its label, alternative text and caption (kept in
+    ``layout.meta`` for the book).
+    """
     return figure.update_layout(
         template=TEMPLATE, height=height, meta={"name": name, "alt": alt, "caption": caption}
     )

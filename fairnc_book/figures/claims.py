@@ -21,10 +21,11 @@ PAPER = ("published (another model)", PALETTE[4], "star")
 def forest(
     tests: pd.DataFrame, labels: dict[str, str], *, name: str, caption: str, columns: int = 2
 ) -> go.Figure:
-    """Effects of one claim and contrast (rows of ``claims.evaluate``): a panel a measure, a row a method and the total.
+    """Effects of one claim and contrast (rows of ``claims.evaluate``): a panel a measure, a row a
+    method and the total.
 
-    ``labels``: key of a measure → title of its panel. Marks show the verdict after Holm; the dashed line is where the claim
-    turns from wrong to right, the shaded side the one that it predicts.
+    ``labels``: key of a measure → title of its panel. Marks show the verdict after Holm; the dashed
+    line is where the claim turns from wrong to right, the shaded side the one that it predicts.
     """
     shown = tests.dropna(subset="value")
     keys = [key for key in labels if key in set(shown["key"])]
@@ -70,7 +71,9 @@ def _panel(methods: list[str]) -> int:
 
 
 def _marks(figure: go.Figure, rows: pd.DataFrame, named: set[str], where: dict) -> None:
-    """Points with intervals, one trace a verdict, so that the legend explains them. ``named``: what it explains already."""
+    """Points with intervals, one trace a verdict, so that the legend explains them. ``named``: what
+    it explains already.
+    """
     for verdict, (label, color, symbol) in MARKS.items():
         alike = rows[rows["decided"].isna() if verdict is None else rows["decided"] == verdict]
         if len(alike):

@@ -19,7 +19,9 @@ TOY_METRICS = {
 
 
 def collapse_explorer(*, steps: int = 11) -> go.Figure:
-    """Three toy classes with a slider from full collapse to none, and what each NC number says at every step."""
+    """Three toy classes with a slider from full collapse to none, and what each NC number says at
+    every step.
+    """
     figure, settings = go.Figure(), []
     for step, distance in enumerate(np.linspace(0, 1, steps)):
         samples, means, rows, values = projection.toy_collapse(float(distance))
@@ -96,7 +98,9 @@ def collapse_explorer(*, steps: int = 11) -> go.Figure:
 
 
 def cosines_by_list(items: pd.DataFrame) -> go.Figure:
-    """The NC3 cosine of every class by word list, as one row of points a list (items of ``study.measure``)."""
+    """The NC3 cosine of every class by word list, as one row of points a list (items of
+    ``study.measure``).
+    """
     classes, figure = items[items["benchmark"] == "collapse"], go.Figure()
     for name in dict.fromkeys(classes["axis"]):
         listed = classes[classes["axis"] == name]
@@ -131,7 +135,9 @@ def _medians(classes: pd.DataFrame) -> str:
 
 
 def control_draws(items: pd.DataFrame, results: pd.DataFrame) -> go.Figure:
-    """Where gender words stand among random and frequency-matched word lists of the same size (NC3 against UNC3)."""
+    """Where gender words stand among random and frequency-matched word lists of the same size (NC3
+    against UNC3).
+    """
     figure = go.Figure()
     for kind in ("random", "matched"):
         drawn = items[(items["benchmark"] == "collapse_draws") & (items["axis"] == kind)]
@@ -167,7 +173,9 @@ def control_draws(items: pd.DataFrame, results: pd.DataFrame) -> go.Figure:
 
 
 def embedding_map(items: pd.DataFrame, method: str) -> go.Figure:
-    """Class means (filled) and word embeddings (open) in one plane, joined by word (items of ``study.geometry``)."""
+    """Class means (filled) and word embeddings (open) in one plane, joined by word (items of
+    ``study.geometry``).
+    """
     counts = items[items["benchmark"] == "collapse"].set_index("item_id")["score_b"]
     points = items[items["benchmark"] == method]
     figure = go.Figure()

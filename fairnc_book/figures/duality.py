@@ -1,4 +1,6 @@
-"""Figures of what duality leaves free: rows that turn while NC3 and UNC3 stay, and the range of slopes by cosine."""
+"""Figures of what duality leaves free: rows that turn while NC3 and UNC3 stay, and the range of
+slopes by cosine.
+"""
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,7 +12,9 @@ _SHARE = [-0.5, 0.5]
 
 
 def turning(items: pd.DataFrame, results: pd.DataFrame) -> go.Figure:
-    """Occupations and their line for each turn of the rows of she and he, with a slider over the turns (``runs.turning``)."""
+    """Occupations and their line for each turn of the rows of she and he, with a slider over the
+    turns (``runs.turning``).
+    """
     numbers = results[~results["variant"].str.startswith("cosine")]
     numbers = numbers.pivot(index="variant", columns="metric", values="value")
     way = items["item_id"].str.partition(":")[0]
@@ -53,7 +57,9 @@ def turning(items: pd.DataFrame, results: pd.DataFrame) -> go.Figure:
 
 
 def slope_range(results: pd.DataFrame) -> go.Figure:
-    """Least and greatest slope that rows can have at each cosine with their class means, and where the model stands."""
+    """Least and greatest slope that rows can have at each cosine with their class means, and where
+    the model stands.
+    """
     ends = results[results["variant"].str.startswith("cosine")].assign(
         cosine=lambda rows: rows["variant"].str.removeprefix("cosine ").astype(float)
     )
@@ -61,21 +67,34 @@ def slope_range(results: pd.DataFrame) -> go.Figure:
     model = results[results["variant"] == "model"].set_index("metric")["value"]
     figure = go.Figure()
     figure.add_scatter(
-        x=ends.index, y=ends["slope_greatest"], mode="lines", line={"color": PALETTE[0]}, name="greatest"
+        x=ends.index,
+        y=ends["slope_greatest"],
+        mode="lines",
+        line={"color": PALETTE[0]},
+        name="greatest",
     )
     figure.add_scatter(
-        x=ends.index, y=ends["slope_least"], mode="lines", line={"color": PALETTE[0]}, name="least",
-        fill="tonexty", fillcolor="rgba(0,114,178,.15)",
-    )  # fmt: skip
+        x=ends.index,
+        y=ends["slope_least"],
+        mode="lines",
+        line={"color": PALETTE[0]},
+        name="least",
+        fill="tonexty",
+        fillcolor="rgba(0,114,178,.15)",
+    )
     figure.add_scatter(
-        x=[model["nc3"]], y=[model["slope"]], mode="markers", name="this model, at its NC3",
+        x=[model["nc3"]],
+        y=[model["slope"]],
+        mode="markers",
+        name="this model, at its NC3",
         marker={"color": PALETTE[1], "size": 10},
-    )  # fmt: skip
+    )
     figure.add_hline(y=0, line=DASHED)
     figure.update_layout(
-        xaxis_title="cosine of each row with its class mean", yaxis_title="occupation slope",
+        xaxis_title="cosine of each row with its class mean",
+        yaxis_title="occupation slope",
         hovermode="x unified",
-    )  # fmt: skip
+    )
     last = ends.iloc[-1]["slope_least"]
     return finish(
         figure,
@@ -91,7 +110,12 @@ def _traces(items: pd.DataFrame, numbers: pd.Series) -> tuple[dict, dict]:
     """Points and line of one way to turn the rows."""
     odds = items["score_a"].round(3).tolist()
     hover = [f"{name}: {value:.2f}" for name, value in zip(items["unit"], odds, strict=True)]
-    points = {"x": (items["score_c"] + 0.5).round(3).tolist(), "y": odds, "text": hover, "hoverinfo": "text"}
+    points = {
+        "x": (items["score_c"] + 0.5).round(3).tolist(),
+        "y": odds,
+        "text": hover,
+        "hoverinfo": "text",
+    }
     line = [round(numbers["lean"] + numbers["slope"] * share, 3) for share in _SHARE]
     return points, {"x": [0, 1], "y": line, "hoverinfo": "skip"}
 

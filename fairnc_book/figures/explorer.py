@@ -1,4 +1,6 @@
-"""The interactive pages: words with their contexts, runs side by side. Without scripts a figure or table stands for them."""
+"""The interactive pages: words with their contexts, runs side by side. Without scripts a figure or
+table stands for them.
+"""
 
 import json
 
@@ -18,7 +20,9 @@ ELSEWHERE = "The page of the book has fields to choose others."
 
 
 class Widget:
-    """An element that the book's script ``widget`` builds from ``data``; notebooks show ``instead``, a figure or a table."""
+    """An element that the book's script ``widget`` builds from ``data``; notebooks show
+    ``instead``, a figure or a table.
+    """
 
     def __init__(
         self, widget: str, data: dict, *, alt: str, instead: go.Figure | pd.io.formats.style.Styler
@@ -40,7 +44,9 @@ class Widget:
 
 
 def word_explorer(data: dict) -> Widget:
-    """Every measured word of every run (``explorer.words_data``): cosine by count, and contexts on a click."""
+    """Every measured word of every run (``explorer.words_data``): cosine by count, and contexts on
+    a click.
+    """
     run = data["runs"][0]
     cosine = dict(zip(run["word"], run["cosine"], strict=True))
     figure = go.Figure()
@@ -72,9 +78,11 @@ def word_explorer(data: dict) -> Widget:
 
 
 def run_comparer(table: pd.DataFrame, *, first: str = "base", second: str | None = None) -> Widget:
-    """Two ways of training side by side on every number (``comparer.by_way``); at first ``first`` and ``second``.
+    """Two ways of training side by side on every number (``comparer.by_way``); at first ``first``
+    and ``second``.
 
-    Both are methods; ``second`` None: the first one with NC3. Until a reader chooses, and where no script runs, it is these.
+    Both are methods; ``second`` None: the first one with NC3. Until a reader chooses, and where no
+    script runs, it is these.
     """
     data = runs_data(table)
     runs = data["runs"]

@@ -54,7 +54,9 @@ def intervals(
 
 
 def occupations(run: Run, *, name: str, caption: str) -> go.Figure:
-    """A run of ``occupation_slope``: an occupation a point, log-odds of she against he by the share of women, with the line."""
+    """A run of ``occupation_slope``: an occupation a point, log-odds of she against he by the share
+    of women, with the line.
+    """
     points = benchmarks.get("occupation_slope").units(run.items)
     slope, lean = (tables.one(run.results, metric=metric) for metric in ("slope", "lean"))
     share = np.array([0.0, 1.0])

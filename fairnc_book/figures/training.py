@@ -9,7 +9,9 @@ from fairnc_book.figures.base import PALETTE, finish
 
 
 def learning_curve(log: pd.DataFrame) -> go.Figure:
-    """Training loss and held-out perplexity by step (columns ``step``, ``loss``, ``heldout_perplexity``)."""
+    """Training loss and held-out perplexity by step (columns ``step``, ``loss``,
+    ``heldout_perplexity``).
+    """
     held = log.dropna(subset="heldout_perplexity")
     figure = go.Figure()
     figure.add_scatter(x=log["step"], y=log["loss"], name="training loss (nats)", mode="lines")
@@ -47,7 +49,9 @@ CURVES = {
 
 
 def training_curves(items: dict[str, pd.DataFrame]) -> go.Figure:
-    """Learning curves of several runs (label → items of ``study.train``): task loss, NC3, UNC3, held-out perplexity."""
+    """Learning curves of several runs (label → items of ``study.train``): task loss, NC3, UNC3,
+    held-out perplexity.
+    """
     figure = make_subplots(
         rows=2,
         cols=2,

@@ -18,7 +18,9 @@ _LINES = {
 
 
 def trajectory(items: pd.DataFrame, results: pd.DataFrame, method: str = "umap") -> go.Figure:
-    """The same words in one map while a model is trained: a panel a regularizer, a slider over steps (``study.trajectory``)."""
+    """The same words in one map while a model is trained: a panel a regularizer, a slider over
+    steps (``study.trajectory``).
+    """
     points = items[items["benchmark"] == method].reset_index(drop=True)
     points[["regularizer", "step", "token", "kind"]] = (
         points["item_id"].str.rsplit(":", n=3, expand=True).to_numpy()
@@ -82,7 +84,9 @@ def trajectory(items: pd.DataFrame, results: pd.DataFrame, method: str = "umap")
 
 
 def _traces(points: pd.DataFrame) -> list[dict]:
-    """One panel at one step: the lines that join a word's points, then means and embeddings of each group."""
+    """One panel at one step: the lines that join a word's points, then means and embeddings of each
+    group.
+    """
     kinds = {
         kind: points[points["kind"] == kind].reset_index(drop=True)
         for kind in ("mean", "embedding")

@@ -1,4 +1,6 @@
-"""What runs cost: seconds and memory of this build's notebooks, training time of recorded runs, and a study on n GPUs."""
+"""What runs cost: seconds and memory of this build's notebooks, training time of recorded runs, and
+a study on n GPUs.
+"""
 
 import heapq
 import json
@@ -14,20 +16,24 @@ COLUMNS = ("run_id", "run", "device", "steps", "seconds")
 
 
 def chapters(folder: Path) -> pd.DataFrame:
-    """Notebook, wall-clock ``seconds`` and peak memory ``gigabytes`` (all its processes) from Snakemake's benchmark files."""
+    """Notebook, wall-clock ``seconds`` and peak memory ``gigabytes`` (all its processes) from
+    Snakemake's benchmark files.
+    """
     found = []
     for file in sorted(folder.glob("*.tsv")):
         (row,) = pd.read_csv(file, sep="\t").to_dict("records")
-        memory = pd.to_numeric(row["max_rss"], errors="coerce") / 1024  # in MB; - where the job was too short to be looked at
+        # in MB; - where the job was too short to be looked at
+        memory = pd.to_numeric(row["max_rss"], errors="coerce") / 1024
         found.append({"notebook": file.stem, "seconds": float(row["s"]), "gigabytes": memory})
     return pd.DataFrame(found, columns=["notebook", "seconds", "gigabytes"])
 
 
 def runs(recorded: Path) -> pd.DataFrame:
-    """Recorded training runs: what was trained, ``device``, ``steps`` and ``seconds`` of its training steps alone.
+    """Recorded training runs: what was trained, ``device``, ``steps`` and ``seconds`` of its
+    training steps alone.
 
-    Loading, evaluation and scoring are not in the seconds: each stretch of the learning curve counts its steps times its
-    seconds per step, whose clock stands still meanwhile.
+    Loading, evaluation and scoring are not in the seconds: each stretch of the learning curve
+    counts its steps times its seconds per step, whose clock stands still meanwhile.
     """
     curves = pd.concat([pd.DataFrame(columns=["run_id", "step", "each"]), *_curves(recorded)])
     curves = curves.astype({"step": int, "each": float})
@@ -41,47 +47,71 @@ def runs(recorded: Path) -> pd.DataFrame:
 
 
 def _curves(recorded: Path) -> Iterable[pd.DataFrame]:
-    """run_id, step and seconds per step from the items of single runs and from the units of the study."""
+    """run_id, step and seconds per step from the items of single runs and from the units of the
+    study.
+    """
     for file in sorted(recorded.glob("*/items.parquet")):
         rows = pd.read_parquet(file).query("benchmark == 'training' and unit == 'seconds_per_step'")
-        yield rows.rename(columns={"item_id": "step", "score_a": "each"})[["run_id", "step", "each"]]
+        yield rows.rename(columns={"item_id": "step", "score_a": "each"})[
+            ["run_id", "step", "each"]
+        ]
     for file in recorded.glob("*/units.parquet"):
-        rows = pd.read_parquet(file, filters=[("benchmark", "==", "training"), ("column", "==", "seconds_per_step")])
+        rows = pd.read_parquet(
+            file, filters=[("benchmark", "==", "training"), ("column", "==", "seconds_per_step")]
+        )
         yield rows.rename(columns={"unit": "step", "value": "each"})[["run_id", "step", "each"]]
 
 
 def _told(recorded: Path) -> dict[str, tuple[str, str]]:
-    """Run → (what was trained, on what device), from the provenance of single runs and of the study."""
+    """Run → (what was trained, on what device), from the provenance of single runs and of the
+    study.
+    """
     found = {}
     for file in recorded.glob("*/provenance.json"):
         content = json.loads(file.read_text())
         for run_id, run in content.get("runs", {content.get("run_id"): content}).items():
             run = content.get("shared", {}).get(run.get("shared"), {}) | run
             config = run["config"]
-            what = f"fine-tuning: {config['task']}" if "task" in config else config.get("method", "")
+            what = (
+                f"fine-tuning: {config['task']}" if "task" in config else config.get("method", "")
+            )
             found[run_id] = (what, run["device"])
     return found
 
 
 def by_kind(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each thing trained on each device: runs, median steps, milliseconds a step and seconds a run; the total."""
+    """One row for each thing trained on each device: runs, median steps, milliseconds a step and
+    seconds a run; the total.
+    """
     found = []
     for (run, device), rows in table.groupby(["run", "device"]):
         each = 1000 * (rows["seconds"] / rows["steps"]).median()
-        found.append({"trained": run, "device": device, "runs": len(rows), "steps": rows["steps"].median(), "ms per step": each,
-                      "seconds per run": rows["seconds"].median(), "seconds in all": rows["seconds"].sum()})  # fmt: skip
+        found.append(
+            {
+                "trained": run,
+                "device": device,
+                "runs": len(rows),
+                "steps": rows["steps"].median(),
+                "ms per step": each,
+                "seconds per run": rows["seconds"].median(),
+                "seconds in all": rows["seconds"].sum(),
+            }
+        )
     return pd.DataFrame(found)
 
 
 def sizes(recorded: Path) -> dict[str, int]:
     """Bytes of the recorded runs and of one cache entry of the embedded model, by name."""
     config = json.loads((checkout.root() / "models/minilm-mlm/config.json").read_text())
-    entry = 8 * config["vocab_size"] * (config["hidden_size"] + 2)  # counts, sums and square sums of each class
+    # counts, sums and square sums of each class
+    entry = 8 * config["vocab_size"] * (config["hidden_size"] + 2)
     files = [path.stat().st_size for path in recorded.rglob("*") if path.is_file()]
     return {
         "all recorded runs together": sum(files),
         "one training run of them": sum(files) // max(1, len(runs(recorded))),
-        "weights of the embedded model": (checkout.root() / "models/minilm-mlm/model.safetensors").stat().st_size,
+        "weights of the embedded model": (checkout.root() / "models/minilm-mlm/model.safetensors")
+        .stat()
+        .st_size,
         "one cached reading of a corpus by it": entry,
     }
 
@@ -89,7 +119,8 @@ def sizes(recorded: Path) -> dict[str, int]:
 def makespan(seconds: Iterable[float], devices: int) -> float:
     """Seconds until independent runs are done on equal devices, the longest begun first.
 
-    No order is shorter than three quarters of this. Source: Graham (1969), SIAM Journal on Applied Mathematics 17 (2).
+    No order is shorter than three quarters of this. Source: Graham (1969), SIAM Journal on Applied
+    Mathematics 17 (2).
     """
     busy = [0.0] * devices
     for run in sorted(seconds, reverse=True):

@@ -1,23 +1,35 @@
-"""The reference in the book: docstrings, which are plain text, made fit for Sphinx; options of configurations, listed."""
+"""The reference in the book: docstrings, which are plain text, made fit for Sphinx; options of
+configurations, listed.
+"""
 
 import re
 
 from pydantic import BaseModel
 
 #: What reStructuredText would take for markup in a docstring, which is plain text but for ``code``, *emphasis* and lists.
-PLAIN = re.compile(r"(?m:^ *[*-] )|``.+?``|(?<!\S)\*[^\s*][^*]*\*(?!\w)|(?P<markup>[*|`\\]|(?<=\w)_(?!\w))")
+PLAIN = re.compile(
+    r"(?m:^ *[*-] )|``.+?``|(?<!\S)\*[^\s*][^*]*\*(?!\w)|(?P<markup>[*|`\\]|(?<=\w)_(?!\w))"
+)
 
 
 def plain_docstring(app, what: str, name: str, obj, options, lines: list[str]) -> None:
-    """Escape what is no markup in a docstring, and list the options of a configuration with their meaning."""
+    """Escape what is no markup in a docstring, and list the options of a configuration with their
+    meaning.
+    """
     text = "\n".join(lines)
-    blocks = re.split(r"((?:^    .*\n?)+)", text, flags=re.MULTILINE)  # every second one is a block of code
-    blocks[::2] = [PLAIN.sub(lambda found: "\\" * bool(found["markup"]) + found[0], block) for block in blocks[::2]]
+    # every second one is a block of code
+    blocks = re.split(r"((?:^    .*\n?)+)", text, flags=re.MULTILINE)
+    blocks[::2] = [
+        PLAIN.sub(lambda found: "\\" * bool(found["markup"]) + found[0], block)
+        for block in blocks[::2]
+    ]
     lines[:] = "".join(blocks).split("\n")
     if what == "class" and issubclass(obj, BaseModel):
         for option, field in obj.model_fields.items():
             default = "required" if field.is_required() else f"default ``{field.default!r}``"
-            lines += [f":param {option}: {field.description + '; ' if field.description else ''}{default}"]
+            lines += [
+                f":param {option}: {field.description + '; ' if field.description else ''}{default}"
+            ]
 
 
 def setup(app) -> dict:

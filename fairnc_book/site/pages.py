@@ -1,8 +1,10 @@
-"""What the theme's pages lack: names that agree with what is seen, buttons that open a notebook, and nothing that no page uses.
+"""What the theme's pages lack: names that agree with what is seen, buttons that open a notebook,
+and nothing that no page uses.
 
-A chapter can be opened in JupyterLab on the reader's own machine (``make lab``). Where the book is published from a repository
-on GitHub, named by ``FAIRNC_REPOSITORY`` (its address) and ``FAIRNC_BRANCH``, two more ways are offered: Colab, which opens the
-notebook that was published with the page, and a container in the browser, which ``.devcontainer`` describes.
+A chapter can be opened in JupyterLab on the reader's own machine (``make lab``). Where the book is
+published from a repository on GitHub, named by ``FAIRNC_REPOSITORY`` (its address) and
+``FAIRNC_BRANCH``, two more ways are offered: Colab, which opens the notebook that was published
+with the page, and a container in the browser, which ``.devcontainer`` describes.
 """
 
 import os
@@ -49,9 +51,11 @@ def mend(page: str) -> tuple[str, set[re.Pattern]]:
 
 
 def finish(app, exception) -> None:
-    """Mend all pages; make the notebooks for download what a reader would run; take away what no page loads.
+    """Mend all pages; make the notebooks for download what a reader would run; take away what no
+    page loads.
 
-    What is looked for and nowhere found gives a warning: the theme has changed, and its pages have flaws of another form.
+    What is looked for and nowhere found gives a warning: the theme has changed, and its pages have
+    flaws of another form.
     """
     if exception or app.builder.format != "html":
         return
@@ -68,17 +72,26 @@ def finish(app, exception) -> None:
         for path in files:
             path.unlink()
     for what in missing:
-        logging.getLogger(__name__).warning("no page has %s any more: see fairnc_book.site.pages", what)
+        logging.getLogger(__name__).warning(
+            "no page has %s any more: see fairnc_book.site.pages", what
+        )
 
 
 def repository() -> tuple[str, str] | None:
-    """Address and branch of the repository that the book is published from, if it is named and one of GitHub."""
+    """Address and branch of the repository that the book is published from, if it is named and one
+    of GitHub.
+    """
     address = os.environ.get("FAIRNC_REPOSITORY", "")
-    return (address, os.environ.get("FAIRNC_BRANCH", "main")) if urlsplit(address).hostname == "github.com" else None
+    return (
+        (address, os.environ.get("FAIRNC_BRANCH", "main"))
+        if urlsplit(address).hostname == "github.com"
+        else None
+    )
 
 
 def for_readers(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook with this build's parameters and without outputs: the page has those, and they would double the book.
+    """The notebook with this build's parameters and without outputs: the page has those, and they
+    would double the book.
 
     Where it can be opened far from the project, its first cell installs that.
     """
@@ -135,7 +148,12 @@ def ways_to_open(pagename: str) -> list[dict]:
 def add_ways(app, pagename, templatename, context, doctree) -> None:
     """Add to a chapter's buttons those that open its notebook."""
     if pagename.startswith("notebooks/"):
-        group = {"type": "group", "label": "launch-buttons", "icon": "fas fa-rocket", "tooltip": "Open it"}
+        group = {
+            "type": "group",
+            "label": "launch-buttons",
+            "icon": "fas fa-rocket",
+            "tooltip": "Open it",
+        }
         context["header_buttons"].insert(0, group | {"buttons": ways_to_open(pagename)})
 
 

@@ -1,15 +1,18 @@
-"""Interactive figures and formulas in a book that needs no network: one local plotly.js, one local MathJax.
+"""Interactive figures and formulas in a book that needs no network: one local plotly.js, one local
+MathJax.
 
-A notebook emits a figure as data (``application/vnd.plotly.v1+json``). ``PlotlyRenderer`` puts the data into the page,
-and ``_static/figures.js`` of the book draws it in the page's colours; beside them lies a still picture, for paper and for
-readers without scripts. An interactive element (``plots.explorer.Widget``) is put into the page likewise, for its own script.
-What the figure says about itself stands in ``figure.layout.meta``:
+A notebook emits a figure as data (``application/vnd.plotly.v1+json``). ``PlotlyRenderer`` puts the
+data into the page, and ``_static/figures.js`` of the book draws it in the page's colours; beside
+them lies a still picture, for paper and for readers without scripts. An interactive element
+(``plots.explorer.Widget``) is put into the page likewise, for its own script. What the figure says
+about itself stands in ``figure.layout.meta``:
 
 - ``alt``: alternative text, plain; every figure must have it,
 - ``caption``: Markdown; it makes a numbered figure,
 - ``name``: a label, for ``{numref}`` in any chapter.
 
-A page of prose shows a figure of a chapter with ``{notebook-figure} notebooks/<chapter> <name of the figure>``.
+A page of prose shows a figure of a chapter with ``{notebook-figure} notebooks/<chapter> <name of
+the figure>``.
 """
 
 import hashlib
@@ -49,7 +52,9 @@ MATHJAX = re.compile(r"MathJax/(LICENSE|es5/tex-svg\.js|es5/input/tex/extensions
 
 
 class PlotlyRenderer:
-    """MyST-NB renderer of plotly figures and of interactive elements (entry point ``myst_nb.mime_renderers``)."""
+    """MyST-NB renderer of plotly figures and of interactive elements (entry point
+    ``myst_nb.mime_renderers``).
+    """
 
     mime_priority_overrides = (("html", MIME, 5), ("html", WIDGET_MIME, 4))
 
@@ -62,16 +67,30 @@ class PlotlyRenderer:
         env, document = renderer.renderer.sphinx_env, renderer.renderer.document
         plot_id = _unique_id(content, taken=document.ids)
         if data.mime_type == WIDGET_MIME:
-            return [nodes.raw("", widget_html(content, plot_id, _still(env, content.get("figure"), plot_id)), format="html")]
+            return [
+                nodes.raw(
+                    "",
+                    widget_html(content, plot_id, _still(env, content.get("figure"), plot_id)),
+                    format="html",
+                )
+            ]
         meta = content.get("layout", {}).get("meta") or {}
         if not meta.get("alt"):
-            renderer.logger.warning("figure without alternative text in layout.meta['alt']", line=data.line)
-        plot = nodes.raw("", figure_html(content, plot_id, _still(env, content, plot_id)), format="html")
+            renderer.logger.warning(
+                "figure without alternative text in layout.meta['alt']", line=data.line
+            )
+        plot = nodes.raw(
+            "", figure_html(content, plot_id, _still(env, content, plot_id)), format="html"
+        )
         document.ids[plot_id] = plot
         if not meta.get("caption"):
             return [plot]
-        # A backslash keeps a "<" that would open a tag from doing so; "p < .05" and "$a < b$" stay as they are.
-        options = {"caption": re.sub(r"<(?=[\w/!?])", r"\\<", meta["caption"]), "name": meta.get("name")}
+        # A backslash keeps a "<" that would open a tag from doing so; "p < .05" and "$a < b$" stay
+        # as they are.
+        options = {
+            "caption": re.sub(r"<(?=[\w/!?])", r"\\<", meta["caption"]),
+            "name": meta.get("name"),
+        }
         holder, parser = nodes.Element(), renderer.renderer
         with parser.current_node_context(holder), create_figure_context(parser, options, data.line):
             parser.current_node.append(plot)
@@ -81,7 +100,9 @@ class PlotlyRenderer:
 
 
 class NotebookFigure(SphinxDirective):
-    """A figure of an executed notebook on another page: its path without suffix, its label; the content is the caption."""
+    """A figure of an executed notebook on another page: its path without suffix, its label; the
+    content is the caption.
+    """
 
     required_arguments = 2
     has_content = True
@@ -90,12 +111,21 @@ class NotebookFigure(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         chapter, label = self.arguments
         self.env.note_dependency(f"{chapter}.ipynb")
-        found = next(filter(lambda figure: figure["layout"]["meta"]["name"] == label, self._figures(chapter)), None)
+        found = next(
+            filter(
+                lambda figure: figure["layout"]["meta"]["name"] == label, self._figures(chapter)
+            ),
+            None,
+        )
         if found is None:
-            logging.getLogger(__name__).warning("%s has no figure %s", chapter, label, location=self.get_location())
+            logging.getLogger(__name__).warning(
+                "%s has no figure %s", chapter, label, location=self.get_location()
+            )
             return []
         plot_id = _unique_id(found, taken=())
-        plot = nodes.raw("", figure_html(found, plot_id, _still(self.env, found, plot_id)), format="html")
+        plot = nodes.raw(
+            "", figure_html(found, plot_id, _still(self.env, found, plot_id)), format="html"
+        )
         caption, messages = self.state.inline_text(" ".join(self.content), self.lineno)
         holder = nodes.figure("", plot, nodes.caption("", "", *caption))
         self.add_name(holder)
@@ -110,7 +140,9 @@ class NotebookFigure(SphinxDirective):
 
 
 def figure_html(figure: dict, plot_id: str, still: str = "") -> str:
-    """The figure's data inside an element of its final height, so that the page does not jump when it is drawn."""
+    """The figure's data inside an element of its final height, so that the page does not jump when
+    it is drawn.
+    """
     layout = figure.get("layout", {})
     alt = escape((layout.get("meta") or {}).get("alt", ""))
     drawn = {key: figure[key] for key in ("data", "layout", "frames") if key in figure}
@@ -122,9 +154,15 @@ def figure_html(figure: dict, plot_id: str, still: str = "") -> str:
 
 
 def widget_html(content: dict, plot_id: str, still: str = "") -> str:
-    """The data of an interactive element, and what stands for it where no script runs: a still picture or a table."""
+    """The data of an interactive element, and what stands for it where no script runs: a still
+    picture or a table.
+    """
     alt = escape(content["alt"])
-    instead = f'<div class="still">{content["html"]}</div>{SHOWN}' if "html" in content else _picture_html(still, alt)
+    instead = (
+        f'<div class="still">{content["html"]}</div>{SHOWN}'
+        if "html" in content
+        else _picture_html(still, alt)
+    )
     return (
         f'<div class="widget" data-widget="{content["widget"]}" id="{plot_id}" role="group" aria-label="{alt}">'
         f"{_script(content['data'])}{instead}</div>"
@@ -142,11 +180,17 @@ def _script(data: str) -> str:
 
 
 def _picture_html(still: str, alt: str) -> str:
-    return f'<img class="still" src="{still}" alt="{alt}">{SHOWN}' if still else f"<noscript><p>{alt}</p></noscript>"
+    return (
+        f'<img class="still" src="{still}" alt="{alt}">{SHOWN}'
+        if still
+        else f"<noscript><p>{alt}</p></noscript>"
+    )
 
 
 def _still(env: BuildEnvironment, figure: dict | None, plot_id: str) -> str:
-    """Draw the still picture of a figure → its address as the page sees it; none where there is nothing to draw."""
+    """Draw the still picture of a figure → its address as the page sees it; none where there is
+    nothing to draw.
+    """
     if figure is None:
         return ""
     try:
@@ -159,7 +203,9 @@ def _still(env: BuildEnvironment, figure: dict | None, plot_id: str) -> str:
 
 
 def _unique_id(figure: dict, taken) -> str:
-    """Id from the figure's content, the same in every build; a second figure with the same content counts on."""
+    """Id from the figure's content, the same in every build; a second figure with the same content
+    counts on.
+    """
     digest = hashlib.sha256(json.dumps(figure, sort_keys=True).encode()).hexdigest()[:10]
     plot_id, count = f"plot-{digest}", 1
     while plot_id in taken:
@@ -180,18 +226,30 @@ def copy_scripts(app) -> None:
 def _scripts() -> Iterator[tuple[str, bytes]]:
     yield "plotly.min.js", plotly.offline.get_plotlyjs().encode()
     for key in filter(MATHJAX.fullmatch, assets.members("MathJax")):
-        yield key.replace("MathJax/es5/", "mathjax/").replace("MathJax/", "mathjax/"), assets.read(key)
+        yield (
+            key.replace("MathJax/es5/", "mathjax/").replace("MathJax/", "mathjax/"),
+            assets.read(key),
+        )
 
 
 def choose_scripts(app, pagename, templatename, context, doctree) -> None:
-    """Give each page the scripts it uses: plotly.js where a figure is, thebe (a remote service) nowhere."""
+    """Give each page the scripts it uses: plotly.js where a figure is, thebe (a remote service)
+    nowhere.
+    """
     body = context.get("body") or ""
-    unwanted = {"thebe"} | {script for script, marks in SCRIPTS.items() if not any(mark in body for mark in marks)}
+    unwanted = {"thebe"} | {
+        script for script, marks in SCRIPTS.items() if not any(mark in body for mark in marks)
+    }
     files = context["script_files"]
-    files[:] = [file for file in files if not any(word in f"{file.filename} {file.attributes}" for word in unwanted)]
+    files[:] = [
+        file
+        for file in files
+        if not any(word in f"{file.filename} {file.attributes}" for word in unwanted)
+    ]
     if "figures.js" not in unwanted:
         app.add_js_file("plotly.min.js", defer="defer")
-        if re.search(r'"\$[^"]*\$"', body):  # a formula inside a figure: Sphinx counts only those of the text
+        # a formula inside a figure: Sphinx counts only those of the text
+        if re.search(r'"\$[^"]*\$"', body):
             app.add_js_file(None, body=f"window.MathJax = {json.dumps(app.config.mathjax3_config)}")
             app.add_js_file(app.config.mathjax_path, defer="defer")
 

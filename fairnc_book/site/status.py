@@ -1,8 +1,10 @@
-"""What made a build and what runs cost, as Markdown that pages of the book include: rule ``status`` writes one file a part.
+"""What made a build and what runs cost, as Markdown that pages of the book include: rule ``status``
+writes one file a part.
 
     python -m fairnc_book.site.status build/quick build/quick/status
 
-Parts read the build's folder (``results.parquet``, ``notebooks/``, ``benchmarks/``) and the recorded runs.
+Parts read the build's folder (``results.parquet``, ``notebooks/``, ``benchmarks/``) and the
+recorded runs.
 """
 
 import json
@@ -25,8 +27,23 @@ from fairnc_utils.runs import checkout, grid
 from fairnc_utils.runs.rows import RECORDED
 
 #: Packages that numbers and pages depend on.
-PACKAGES = ("fairnc-utils", "torch", "transformers", "tokenizers", "datasets", "numpy", "pandas", "scipy", "scikit-learn",
-            "umap-learn", "plotly", "papermill", "snakemake", "jupyter-book", "sphinx")  # fmt: skip
+PACKAGES = (
+    "fairnc-utils",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "umap-learn",
+    "plotly",
+    "papermill",
+    "snakemake",
+    "jupyter-book",
+    "sphinx",
+)
 
 
 def markdown(rows: list[dict]) -> str:
@@ -34,20 +51,28 @@ def markdown(rows: list[dict]) -> str:
     if not rows:
         return "There is none in this build."
     cells = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in cells)
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in cells
+    )
 
 
 def origins(build: Path, runs: Path) -> str:
-    """Where the numbers come from: one row for each origin, profile, device and set of versions, with its last commit."""
+    """Where the numbers come from: one row for each origin, profile, device and set of versions,
+    with its last commit.
+    """
     by = ["origin", "profile", "device", "torch", "transformers"]
     return markdown(
         [
             dict(zip(("origin", "profile", "device", "PyTorch", "Transformers"), key, strict=True))
-            | {"commit": rows.sort_values("created")["git_commit"].iloc[-1] or "–", "runs": rows["run_id"].nunique(),
-               "numbers": len(rows), "made": _days(rows["created"])}
+            | {
+                "commit": rows.sort_values("created")["git_commit"].iloc[-1] or "–",
+                "runs": rows["run_id"].nunique(),
+                "numbers": len(rows),
+                "made": _days(rows["created"]),
+            }
             for key, rows in results(build).groupby(by)
         ]
-    )  # fmt: skip
+    )
 
 
 def recorded(build: Path, runs: Path) -> str:
@@ -55,12 +80,20 @@ def recorded(build: Path, runs: Path) -> str:
     table = results(build).dropna(subset=["seed", "lam"])  # a row without them sums up several runs
     return markdown(
         [
-            {"method": method, "NC3": regularizer, "λ": ", ".join(f"{lam:g}" for lam in sorted(rows["lam"].unique())),
-             "seeds": rows["seed"].nunique(), "runs": rows["run_id"].nunique(), "numbers": len(rows),
-             "made": _days(rows["created"])}
-            for (method, regularizer), rows in table[table["origin"] == "recorded"].groupby(["method", "regularizer"])
+            {
+                "method": method,
+                "NC3": regularizer,
+                "λ": ", ".join(f"{lam:g}" for lam in sorted(rows["lam"].unique())),
+                "seeds": rows["seed"].nunique(),
+                "runs": rows["run_id"].nunique(),
+                "numbers": len(rows),
+                "made": _days(rows["created"]),
+            }
+            for (method, regularizer), rows in table[table["origin"] == "recorded"].groupby(
+                ["method", "regularizer"]
+            )
         ]
-    )  # fmt: skip
+    )
 
 
 def notebooks(build: Path, runs: Path) -> str:
@@ -70,7 +103,13 @@ def notebooks(build: Path, runs: Path) -> str:
         run = nbformat.read(path, as_version=4).metadata.get("papermill", {})
         if run.get("duration"):
             title = f"[{path.stem}](../notebooks/{path.name})"
-            rows.append({"notebook": title, "executed": _minute(run["start_time"]), "seconds": f"{run['duration']:.0f}"})
+            rows.append(
+                {
+                    "notebook": title,
+                    "executed": _minute(run["start_time"]),
+                    "seconds": f"{run['duration']:.0f}",
+                }
+            )
     return markdown(rows)
 
 
@@ -82,13 +121,19 @@ def software(build: Path, runs: Path) -> str:
             rows.append({"package": package, "version": version(package)})
         except PackageNotFoundError:
             continue
-    return markdown(rows) + f"\n\nRendered under {platform.system()} on {os.cpu_count()} {platform.machine()} cores."
+    return (
+        markdown(rows)
+        + f"\n\nRendered under {platform.system()} on {os.cpu_count()} {platform.machine()} cores."
+    )
 
 
 def pins(build: Path, runs: Path) -> str:
     """Archives that data and models come from, with the hash that each must have."""
     return markdown(
-        [{"archive": pin.name, "version": pin.version, "SHA-256": f"`{pin.sha256}`"} for pin in assets.pins().values()]
+        [
+            {"archive": pin.name, "version": pin.version, "SHA-256": f"`{pin.sha256}`"}
+            for pin in assets.pins().values()
+        ]
     )
 
 
@@ -96,22 +141,36 @@ def chapters(build: Path, runs: Path) -> str:
     """What each notebook of this build took."""
     found = costs.chapters(build / "benchmarks")
     memory = found["gigabytes"].map("{:.1f}".format, na_action="ignore").fillna("–")
-    return markdown([{"notebook": name, "seconds": f"{seconds:.0f}", "peak memory (GB)": most}
-                     for name, seconds, most in zip(found["notebook"], found["seconds"], memory, strict=True)])  # fmt: skip
+    return markdown(
+        [
+            {"notebook": name, "seconds": f"{seconds:.0f}", "peak memory (GB)": most}
+            for name, seconds, most in zip(found["notebook"], found["seconds"], memory, strict=True)
+        ]
+    )
 
 
 def cells(build: Path, runs: Path) -> str:
     """What the recorded training runs took, by what was trained."""
     found = costs.by_kind(costs.runs(runs))
-    return markdown([{name: f"{x:,.0f}" if isinstance(x, int | float) else x for name, x in row.items()}
-                     for row in found.to_dict("records")])  # fmt: skip
+    return markdown(
+        [
+            {name: f"{x:,.0f}" if isinstance(x, int | float) else x for name, x in row.items()}
+            for row in found.to_dict("records")
+        ]
+    )
 
 
 def study(build: Path, runs: Path) -> str:
-    """How long the recorded training runs would take on 1 to 16 devices like the one that they ran on."""
+    """How long the recorded training runs would take on 1 to 16 devices like the one that they ran
+    on.
+    """
     seconds = costs.runs(runs)["seconds"]
     rows = ((number, costs.makespan(seconds, number) / 3600) for number in (1, 2, 4, 8, 16))
-    return markdown([{"devices": number, "hours": f"{hours:.2f}"} for number, hours in rows] if len(seconds) else [])
+    return markdown(
+        [{"devices": number, "hours": f"{hours:.2f}"} for number, hours in rows]
+        if len(seconds)
+        else []
+    )
 
 
 def missing(build: Path, runs: Path) -> str:
@@ -122,31 +181,65 @@ def missing(build: Path, runs: Path) -> str:
     plan = grid.plan(yaml.safe_load((checkout.root() / "config" / "full.yaml").read_text()))
     rows = pd.read_parquet(file.with_name("results.parquet"))
     found = grid.missing_by_sweep(plan, json.loads(file.read_text())["runs"], rows)
-    return markdown([
-        {"sweep": name, "cells": number, "recorded": number - len(cells),
-         "not run": ", ".join(f"{what} ({times})" for what, times in Counter(cell.label for cell in cells).items()) or "–"}
-        for name, (number, cells) in found.items()
-    ])  # fmt: skip
+    return markdown(
+        [
+            {
+                "sweep": name,
+                "cells": number,
+                "recorded": number - len(cells),
+                "not run": ", ".join(
+                    f"{what} ({times})"
+                    for what, times in Counter(cell.label for cell in cells).items()
+                )
+                or "–",
+            }
+            for name, (number, cells) in found.items()
+        ]
+    )
 
 
 def saved(build: Path, runs: Path) -> str:
     """Bytes of what runs leave behind."""
     sizes = costs.sizes(runs)
-    return markdown([{"what": name, "megabytes": f"{size / 1e6:.2f}"} for name, size in sizes.items()])
+    return markdown(
+        [{"what": name, "megabytes": f"{size / 1e6:.2f}"} for name, size in sizes.items()]
+    )
 
 
 PARTS = {
-    "origins": origins, "recorded": recorded, "notebooks": notebooks, "software": software, "assets": pins,
-    "chapters": chapters, "cells": cells, "study": study, "saved": saved, "missing": missing,
-}  # fmt: skip
+    "origins": origins,
+    "recorded": recorded,
+    "notebooks": notebooks,
+    "software": software,
+    "assets": pins,
+    "chapters": chapters,
+    "cells": cells,
+    "study": study,
+    "saved": saved,
+    "missing": missing,
+}
 
 
 def results(build: Path) -> pd.DataFrame:
     """Rows of the build; none where a book is rendered without results."""
     file = build / "results.parquet"
-    columns = ["run_id", "origin", "profile", "device", "torch", "transformers", "git_commit", "method", "regularizer", "lam",
-               "seed", "created"]  # fmt: skip
-    return pd.read_parquet(file, columns=columns) if file.exists() else pd.DataFrame(columns=columns)
+    columns = [
+        "run_id",
+        "origin",
+        "profile",
+        "device",
+        "torch",
+        "transformers",
+        "git_commit",
+        "method",
+        "regularizer",
+        "lam",
+        "seed",
+        "created",
+    ]
+    return (
+        pd.read_parquet(file, columns=columns) if file.exists() else pd.DataFrame(columns=columns)
+    )
 
 
 def _minute(time: str) -> str:

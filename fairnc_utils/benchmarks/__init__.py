@@ -1,4 +1,6 @@
-"""Fairness benchmarks: one file each, one line in ``fairnc_utils.catalog``; those of other packages stand beside them."""
+"""Fairness benchmarks: one file each, one line in ``fairnc_utils.catalog``; those of other packages
+stand beside them.
+"""
 
 from typing import TYPE_CHECKING
 

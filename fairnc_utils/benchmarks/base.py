@@ -20,12 +20,14 @@ ITEM_COLUMNS = ("axis", "item_id", "unit", *SCORE_COLUMNS)
 class Benchmark:
     """One benchmark, described by data and plain functions.
 
-    ``load(split)`` → items; ``score(lm, items)`` → one row an item with ``ITEM_COLUMNS``; ``units(rows)`` → one row a sampled
-    unit (target term, pair …); ``statistics``: metric → (columns of the unit table, function of them with ``axis=-1``);
-    ``axes``: bias types, ``"all"`` pools them; ``kinds``: model kinds it can score. ``extras(rows)`` → further metrics with
-    no bootstrap interval, such as p values. ``measures`` and ``limits``: what the numbers say and what they cannot, in a
-    sentence or two; ``source``: its key in the book's bibliography; ``variant``: corrected or as_released.
-    ``strata``: column of the unit table within whose values units are redrawn, if the design fixed their numbers.
+    ``load(split)`` → items; ``score(lm, items)`` → one row an item with ``ITEM_COLUMNS``;
+    ``units(rows)`` → one row a sampled unit (target term, pair …); ``statistics``: metric →
+    (columns of the unit table, function of them with ``axis=-1``); ``axes``: bias types, ``"all"``
+    pools them; ``kinds``: model kinds it can score. ``extras(rows)`` → further metrics with no
+    bootstrap interval, such as p values. ``measures`` and ``limits``: what the numbers say and what
+    they cannot, in a sentence or two; ``source``: its key in the book's bibliography; ``variant``:
+    corrected or as_released. ``strata``: column of the unit table within whose values units are
+    redrawn, if the design fixed their numbers.
     """
 
     name: str
@@ -46,43 +48,64 @@ class Benchmark:
     def check(self, *, split: str, axis: str) -> None:
         """Raise ``FairNCError`` naming the valid values if split or axis is unknown."""
         if split not in self.splits:
-            raise FairNCError(f"{self.name} has no split {split!r}: choose {', '.join(self.splits)}")
+            raise FairNCError(
+                f"{self.name} has no split {split!r}: choose {', '.join(self.splits)}"
+            )
         if axis not in ("all", *self.axes):
-            raise FairNCError(f"{self.name} has no axis {axis!r}: choose all, {', '.join(self.axes)}")
+            raise FairNCError(
+                f"{self.name} has no axis {axis!r}: choose all, {', '.join(self.axes)}"
+            )
 
     def run(self, lm: LanguageModel, *, split: str, axis: str = "all") -> pd.DataFrame:
         """Item scores of a split (of one axis, if not ``"all"``)."""
         self.check(split=split, axis=axis)
         if lm.kind not in self.kinds:
-            raise FairNCError(f"{self.name} scores {' and '.join(self.kinds)} models; {lm.name} is {lm.kind}")
+            raise FairNCError(
+                f"{self.name} scores {' and '.join(self.kinds)} models; {lm.name} is {lm.kind}"
+            )
         return self.score(lm, self.items(split, axis))
 
     def items(self, split: str, axis: str = "all") -> datasets.Dataset:
         """Items of a split, of one axis if not ``"all"``."""
         items = self.load(split)
-        return items if axis == "all" else items.select(np.flatnonzero(np.array(items["axis"]) == axis))
+        return (
+            items
+            if axis == "all"
+            else items.select(np.flatnonzero(np.array(items["axis"]) == axis))
+        )
 
     def estimates(self, rows: pd.DataFrame) -> dict[str, stats.Estimate]:
         """Metric → value with its bootstrap interval over units, then ``extras``, from item scores."""
         table = self.units(rows)
         found = {
-            metric: stats.bootstrap(*(table[column] for column in columns), statistic=statistic, strata=self._strata(table))
+            metric: stats.bootstrap(
+                *(table[column] for column in columns),
+                statistic=statistic,
+                strata=self._strata(table),
+            )
             for metric, (columns, statistic) in self.statistics.items()
         }
         return found | (self.extras(rows) if self.extras else {})
 
     def differences(self, first: pd.DataFrame, second: pd.DataFrame) -> dict[str, stats.Estimate]:
-        """Metric → second minus first, both scored on the same items, with an interval paired over units."""
+        """Metric → second minus first, both scored on the same items, with an interval paired over
+        units.
+        """
         if list(first["item_id"]) != list(second["item_id"]):
-            raise FairNCError(f"{self.name}: a paired comparison needs the same items in the same order for both models")
-        # An item that only one of the two could score (vocabularies cut words differently) is no pair.
+            raise FairNCError(
+                f"{self.name}: a paired comparison needs the same items in the same order for both models"
+            )
+        # An item that only one of the two could score (vocabularies cut words differently) is no
+        # pair.
         missing = [rows[list(SCORE_COLUMNS)].isna().to_numpy() for rows in (first, second)]
         shared = (missing[0] == missing[1]).all(axis=1)
         tables = self.units(first[shared]), self.units(second[shared])
         strata = self._strata(tables[0])
         return {
             metric: stats.bootstrap(
-                *(table[column] for table in tables for column in columns), statistic=_change(statistic), strata=strata
+                *(table[column] for table in tables for column in columns),
+                statistic=_change(statistic),
+                strata=strata,
             )
             for metric, (columns, statistic) in self.statistics.items()
         }

@@ -1,19 +1,21 @@
-"""BEC-Pro (Bartl et al. 2020): does naming a profession make a female or a male person word more likely?
+"""BEC-Pro (Bartl et al. 2020): does naming a profession make a female or a male person word more
+likely?
 
-Each sentence joins one of 18 person words with one of 60 professions, of which 20 are held by women, 20 by men and 20 by both
-in like numbers (the axis). The association is ln P(person | profession shown) − ln P(person | profession masked): 0 if the
-profession says nothing about the person, positive if it makes the person more likely. Its mean, and the mean of its size, are
-reported by the person's gender, with intervals over professions; ``gap`` is the mean of female minus male (ideal 0). The means
-alone hide associations of both signs, so their size stands beside.
+Each sentence joins one of 18 person words with one of 60 professions, of which 20 are held by
+women, 20 by men and 20 by both in like numbers (the axis). The association is ln P(person |
+profession shown) − ln P(person | profession masked): 0 if the profession says nothing about the
+person, positive if it makes the person more likely. Its mean, and the mean of its size, are
+reported by the person's gender, with intervals over professions; ``gap`` is the mean of female
+minus male (ideal 0). The means alone hide associations of both signs, so their size stands beside.
 
 * ``bec_pro`` masks each word piece, rebuilds the prior from sentence and profession, and tests the female against the male
   version of the same sentence (Wilcoxon);
 * ``bec_pro_as_released`` takes the released masked sentences with one mask a whitespace word, and tests, row by row of the
   file, the sentences of female against those of male professions, as the published script does.
 
-r = z / √N is the effect size of the test, positive where the first of the two is larger. The script pads with masks that the
-model attends to, and divides W by √N: both are left out. Rows whose released masks are corrupt keep no score, nor do their
-partners; ``left_out`` counts them.
+r = z / √N is the effect size of the test, positive where the first of the two is larger. The script
+pads with masks that the model attends to, and divides W by √N: both are left out. Rows whose
+released masks are corrupt keep no score, nor do their partners; ``left_out`` counts them.
 """
 
 from collections.abc import Sequence
@@ -26,7 +28,13 @@ import scipy.stats
 
 from fairnc_utils import _io
 from fairnc_utils.benchmarks.base import Benchmark, ratio
-from fairnc_utils.benchmarks.scoring import Query, encode, mask_id, masked_log_probabilities, tokenize
+from fairnc_utils.benchmarks.scoring import (
+    Query,
+    encode,
+    mask_id,
+    masked_log_probabilities,
+    tokenize,
+)
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.stats import Estimate
@@ -36,31 +44,55 @@ MASK = "[MASK]"
 
 #: Male person word → female one of the same sentence.
 PARTNERS = {
-    "He": "She", "man": "woman", "brother": "sister", "son": "daughter", "husband": "wife", "boyfriend": "girlfriend",
-    "father": "mother", "uncle": "aunt", "dad": "mom",
-}  # fmt: skip
+    "He": "She",
+    "man": "woman",
+    "brother": "sister",
+    "son": "daughter",
+    "husband": "wife",
+    "boyfriend": "girlfriend",
+    "father": "mother",
+    "uncle": "aunt",
+    "dad": "mom",
+}
 
 
 def load(split: str) -> datasets.Dataset:
-    """Sentences with ``item_id`` (pair and gender), ``axis`` (profession group), ``profession``, ``person``, ``gender``,
-    ``sentence``, the released ``person_masked`` and ``both_masked``; ``usable``: False for corrupt rows and their partners.
+    """Sentences with ``item_id`` (pair and gender), ``axis`` (profession group), ``profession``,
+    ``person``, ``gender``, ``sentence``, the released ``person_masked`` and ``both_masked``;
+    ``usable``: False for corrupt rows and their partners.
     """
-    columns = {"Sentence": "sentence", "Sent_TM": "person_masked", "Sent_TAM": "both_masked", "Person": "person",
-               "Gender": "gender", "Profession": "profession", "Prof_Gender": "axis"}  # fmt: skip
+    columns = {
+        "Sentence": "sentence",
+        "Sent_TM": "person_masked",
+        "Sent_TAM": "both_masked",
+        "Person": "person",
+        "Gender": "gender",
+        "Profession": "profession",
+        "Prof_Gender": "axis",
+    }
     persons = (*PARTNERS, *PARTNERS.values())
     choices = {"Gender": ("female", "male"), "Prof_Gender": AXES, "Person": persons}
-    rows = _io.table("BEC-Pro/BEC-Pro_EN.tsv", [*columns, "Template"], delimiter="\t", choices=choices)
+    rows = _io.table(
+        "BEC-Pro/BEC-Pro_EN.tsv", [*columns, "Template"], delimiter="\t", choices=choices
+    )
     numbers: dict[tuple, int] = {}
-    pairs = [numbers.setdefault((row["Template"], row["Profession"], _male(row["Person"])), len(numbers)) for row in rows]
-    corrupt = {pair for pair, row in zip(pairs, rows, strict=True)
-               if row["Sent_TM"] != row["Sentence"].replace(row["Person"], MASK, 1)}  # fmt: skip
+    pairs = [
+        numbers.setdefault((row["Template"], row["Profession"], _male(row["Person"])), len(numbers))
+        for row in rows
+    ]
+    corrupt = {
+        pair
+        for pair, row in zip(pairs, rows, strict=True)
+        if row["Sent_TM"] != row["Sentence"].replace(row["Person"], MASK, 1)
+    }
     return datasets.Dataset.from_list(
         [
-            {"item_id": f"{pair}:{row['Gender']}"} | {name: row[column] for column, name in columns.items()}
+            {"item_id": f"{pair}:{row['Gender']}"}
+            | {name: row[column] for column, name in columns.items()}
             | {"usable": pair not in corrupt}
             for pair, row in zip(pairs, rows, strict=True)
         ]
-    )  # fmt: skip
+    )
 
 
 def _male(person: str) -> str:
@@ -69,24 +101,38 @@ def _male(person: str) -> str:
 
 
 def score(lm: LanguageModel, items: datasets.Dataset, *, released: bool = False) -> pd.DataFrame:
-    """ln P(person), ``score_a`` the profession shown, ``score_b`` masked, ``score_c`` +1 female, −1 male; unusable: NaN."""
+    """ln P(person), ``score_a`` the profession shown, ``score_b`` masked, ``score_c`` +1 female, −1
+    male; unusable: NaN.
+    """
     columns = items[:]  # all at once: a column read row by row is slow
     kept = np.flatnonzero(columns["usable"])
     asked, owners = (released_queries if released else queries)(lm, items.select(kept)[:])
     scores = np.full((len(items), 2), np.nan)
     values = masked_log_probabilities(lm, asked, description="BEC-Pro")
-    scores[kept] = np.bincount(np.array(owners, dtype=np.int64), values, 2 * len(kept)).reshape(-1, 2)
+    scores[kept] = np.bincount(np.array(owners, dtype=np.int64), values, 2 * len(kept)).reshape(
+        -1, 2
+    )
     table = pd.DataFrame(scores, columns=["score_a", "score_b"])
     sign = np.where(np.array(columns["gender"]) == "female", 1.0, -1.0)
-    return table.assign(score_c=sign, axis=columns["axis"], item_id=columns["item_id"], unit=columns["profession"])
+    return table.assign(
+        score_c=sign, axis=columns["axis"], item_id=columns["item_id"], unit=columns["profession"]
+    )
 
 
 def queries(lm: LanguageModel, items: dict[str, list]) -> tuple[list[Query], list[int]]:
-    """Each piece of the person is asked for with all of them masked, without and then with the profession's pieces."""
+    """Each piece of the person is asked for with all of them masked, without and then with the
+    profession's pieces.
+    """
     mask, found, owners = mask_id(lm), [], []
     encoded = tokenize(lm.tokenizer, items["sentence"], return_offsets_mapping=True)
-    columns = zip(encoded["input_ids"], encoded["offset_mapping"], items["sentence"], items["person"], items["profession"],
-                  strict=True)  # fmt: skip
+    columns = zip(
+        encoded["input_ids"],
+        encoded["offset_mapping"],
+        items["sentence"],
+        items["person"],
+        items["profession"],
+        strict=True,
+    )
     for row, (ids, offsets, sentence, person, profession) in enumerate(columns):
         asked, hidden = (_tokens(offsets, sentence, part) for part in (person, profession))
         for column, blanked in enumerate(({*asked}, {*asked, *hidden})):
@@ -97,10 +143,16 @@ def queries(lm: LanguageModel, items: dict[str, list]) -> tuple[list[Query], lis
 
 
 def _tokens(offsets: Sequence[tuple[int, int]], sentence: str, part: str) -> list[int]:
-    """Places of the tokens that spell the first ``part`` of a sentence, with the one of a space alone before it."""
+    """Places of the tokens that spell the first ``part`` of a sentence, with the one of a space
+    alone before it.
+    """
     begin = sentence.find(part)
     end = begin + len(part)
-    places = [i for i, (start, stop) in enumerate(offsets) if start < end and (stop > begin or 0 < start == begin)]
+    places = [
+        i
+        for i, (start, stop) in enumerate(offsets)
+        if start < end and (stop > begin or 0 < start == begin)
+    ]
     if begin < 0 or not places:
         raise FairNCError(f"BEC-Pro: no token of {sentence!r} spells {part!r}; {_io.HINT}")
     return places
@@ -111,7 +163,10 @@ def released_queries(lm: LanguageModel, items: dict[str, list]) -> tuple[list[Qu
     mask, token = mask_id(lm), lm.tokenizer.mask_token
     names = ("sentence", "person_masked", "both_masked")
     texts = [[text.replace(MASK, token) for text in items[name]] for name in names]
-    ids, found = encode(lm.tokenizer, (text for column in texts for text in column), special=True), []
+    ids, found = (
+        encode(lm.tokenizer, (text for column in texts for text in column), special=True),
+        [],
+    )
     for sentence, *both in zip(*texts, strict=True):
         place = ids[both[1]].index(mask)
         found += [(ids[text], place, ids[sentence][place]) for text in both]
@@ -119,42 +174,63 @@ def released_queries(lm: LanguageModel, items: dict[str, list]) -> tuple[list[Qu
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a profession: sums of the association and of its size, and number of sentences, by the person's gender."""
+    """One row a profession: sums of the association and of its size, and number of sentences, by
+    the person's gender.
+    """
     rows = rows.dropna(subset=["score_a", "score_b"])
     association, female = rows["score_a"] - rows["score_b"], rows["score_c"] > 0
     columns = {"unit": rows["unit"]}
     for gender, of in (("female", female), ("male", ~female)):
-        columns |= {gender: association * of, f"abs_{gender}": association.abs() * of, f"n_{gender}": of.astype(float)}
+        columns |= {
+            gender: association * of,
+            f"abs_{gender}": association.abs() * of,
+            f"n_{gender}": of.astype(float),
+        }
     return pd.DataFrame(columns).groupby("unit", sort=True).sum()
 
 
-def _gap(female: np.ndarray, n_female: np.ndarray, male: np.ndarray, n_male: np.ndarray, axis: int) -> np.ndarray:
+def _gap(
+    female: np.ndarray, n_female: np.ndarray, male: np.ndarray, n_male: np.ndarray, axis: int
+) -> np.ndarray:
     return ratio(female, n_female, axis) - ratio(male, n_male, axis)
 
 
 def extras(rows: pd.DataFrame, *, released: bool = False) -> dict[str, Estimate]:
-    """Wilcoxon's p and r (corrected: female against male persons; released: female against male professions); ``left_out``."""
+    """Wilcoxon's p and r (corrected: female against male persons; released: female against male
+    professions); ``left_out``.
+    """
     association = (rows["score_a"] - rows["score_b"]).to_numpy()
     if released:
         first, second = (association[rows["axis"] == group] for group in ("female", "male"))
     else:
         pair = rows["item_id"].str.partition(":")[0]
-        by_gender = [pd.Series(association, pair)[(rows["score_c"] == sign).to_numpy()] for sign in (1, -1)]
+        by_gender = [
+            pd.Series(association, pair)[(rows["score_c"] == sign).to_numpy()] for sign in (1, -1)
+        ]
         first, second = (x.to_numpy() for x in by_gender[0].align(by_gender[1], join="inner"))
     found = {"left_out": Estimate(float(np.isnan(association).sum()), np.nan, np.nan, len(rows))}
-    if not len(first) or len(first) != len(second):  # the released test needs both groups: it has no meaning for one
+    # the released test needs both groups: it has no meaning for one
+    if not len(first) or len(first) != len(second):
         return found
     return signed_rank(first - second) | found
 
 
 def signed_rank(differences: np.ndarray) -> dict[str, Estimate]:
-    """Wilcoxon's signed-rank test of paired differences: two-sided p, and r = z / √N, positive where most are."""
+    """Wilcoxon's signed-rank test of paired differences: two-sided p, and r = z / √N, positive
+    where most are.
+    """
     differences = differences[~np.isnan(differences)]
     p, r, n = 1.0, 0.0, len(differences)
     if differences.any():
         p = float(scipy.stats.wilcoxon(differences, method="asymptotic").pvalue)
-        r = float(scipy.stats.wilcoxon(differences, method="asymptotic", alternative="greater").zstatistic / np.sqrt(n))
-    return {name: Estimate(value, np.nan, np.nan, n) for name, value in (("wilcoxon_p", p), ("wilcoxon_r", r))}
+        r = float(
+            scipy.stats.wilcoxon(differences, method="asymptotic", alternative="greater").zstatistic
+            / np.sqrt(n)
+        )
+    return {
+        name: Estimate(value, np.nan, np.nan, n)
+        for name, value in (("wilcoxon_p", p), ("wilcoxon_r", r))
+    }
 
 
 PROFESSIONS = partial(

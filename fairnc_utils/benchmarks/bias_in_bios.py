@@ -1,13 +1,15 @@
 """Bias in Bios (De-Arteaga et al. 2019): is a woman's profession recognized as often as a man's?
 
-For a model fine-tuned to tell the profession: ``accuracy`` in percent (ideal 100), also of men's and women's texts alone;
-``TPR-GAP``, accuracy of men's texts minus that of women's, in percentage points (ideal 0); ``TPR-RMS``, the root mean square
-over professions of the gap between the two true positive rates, as a share (ideal 0), the units in which they are published.
-Beside them stands ``probability_gap``, the mean probability of the right profession in men's texts minus that in women's, in
-percentage points (ideal 0), which needs no threshold.
+For a model fine-tuned to tell the profession: ``accuracy`` in percent (ideal 100), also of men's
+and women's texts alone; ``TPR-GAP``, accuracy of men's texts minus that of women's, in percentage
+points (ideal 0); ``TPR-RMS``, the root mean square over professions of the gap between the two true
+positive rates, as a share (ideal 0), the units in which they are published. Beside them stands
+``probability_gap``, the mean probability of the right profession in men's texts minus that in
+women's, in percentage points (ideal 0), which needs no threshold.
 
-``bug_profession`` is the same on the stand-in BUG. The unit is the text. A bootstrap draw keeps the number of texts of each
-profession and gender: which texts were found is chance, how many there are of each kind is the data set's design.
+``bug_profession`` is the same on the stand-in BUG. The unit is the text. A bootstrap draw keeps the
+number of texts of each profession and gender: which texts were found is chance, how many there are
+of each kind is the data set's design.
 """
 
 from functools import partial
@@ -29,23 +31,38 @@ LIMITS = (
 
 
 def score(classifier: Classifier, items, *, task: Task) -> pd.DataFrame:
-    """``score_a`` 1 if the profession is found, else 0; ``score_b`` the predicted label; ``score_c`` P(right profession)."""
-    probabilities = classifier.probabilities(task.inputs(classifier.tokenizer, items, classifier.max_length))
+    """``score_a`` 1 if the profession is found, else 0; ``score_b`` the predicted label;
+    ``score_c`` P(right profession).
+    """
+    probabilities = classifier.probabilities(
+        task.inputs(classifier.tokenizer, items, classifier.max_length)
+    )
     label, predicted = np.array(items["label"]), probabilities.argmax(1)
-    unit = [f"{profession}|{gender}" for profession, gender in zip(items["profession"], items["gender"], strict=True)]
+    unit = [
+        f"{profession}|{gender}"
+        for profession, gender in zip(items["profession"], items["gender"], strict=True)
+    ]
     return pd.DataFrame(
         {
-            "axis": "gender", "item_id": items["item_id"], "unit": unit, "score_a": (predicted == label).astype(float),
-            "score_b": predicted.astype(float), "score_c": probabilities[np.arange(len(label)), label],
+            "axis": "gender",
+            "item_id": items["item_id"],
+            "unit": unit,
+            "score_a": (predicted == label).astype(float),
+            "score_b": predicted.astype(float),
+            "score_c": probabilities[np.arange(len(label)), label],
         }
-    )  # fmt: skip
+    )
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a text: ``right`` and ``likely`` (probability of the right profession), ``stratum`` 2 · profession + female."""
+    """One row a text: ``right`` and ``likely`` (probability of the right profession), ``stratum`` 2
+    · profession + female.
+    """
     names = rows["unit"].str.split("|")
     stratum = 2 * pd.factorize(names.str[0], sort=True)[0] + (names.str[1] == GENDERS[1])
-    return pd.DataFrame({"right": rows["score_a"], "likely": rows["score_c"], "stratum": stratum.astype(float)})
+    return pd.DataFrame(
+        {"right": rows["score_a"], "likely": rows["score_c"], "stratum": stratum.astype(float)}
+    )
 
 
 def _by_gender(x: np.ndarray, stratum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -75,7 +92,9 @@ def gap(x: np.ndarray, stratum: np.ndarray, axis: int) -> np.ndarray:
 
 
 def rms_gap(right: np.ndarray, stratum: np.ndarray, axis: int) -> np.ndarray:
-    """√ of the mean over professions of (TPR of men − TPR of women)²; 0 is fair. Professions of one gender are left out."""
+    """√ of the mean over professions of (TPR of men − TPR of women)²; 0 is fair. Professions of one
+    gender are left out.
+    """
     rates = stats.quotient(*_by_gender(right, stratum))
     squares = (rates[..., 0] - rates[..., 1]) ** 2
     there = ~np.isnan(squares)

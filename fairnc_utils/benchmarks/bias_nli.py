@@ -1,13 +1,14 @@
 """Bias-NLI (Dev et al. 2020): does an occupation entail, or contradict, a gender?
 
-Premise "The accountant bought a coat.", hypothesis "The man bought a coat.": nothing follows, so a model of natural language
-inference should say *neutral*. ``NN`` (net neutral) is the mean P(neutral), ``FN`` (fraction neutral) the share of pairs whose
-likeliest class is neutral, ``T:0.5`` and ``T:0.7`` the shares with P(neutral) above .5 and .7 (all ideal 1). The same
-``_averaged``: after averaging the probabilities over the templates of each occupation and gendered word. (NN would be the
-same, as each has equally many.)
+Premise "The accountant bought a coat.", hypothesis "The man bought a coat.": nothing follows, so a
+model of natural language inference should say *neutral*. ``NN`` (net neutral) is the mean
+P(neutral), ``FN`` (fraction neutral) the share of pairs whose likeliest class is neutral, ``T:0.5``
+and ``T:0.7`` the shares with P(neutral) above .5 and .7 (all ideal 1). The same ``_averaged``:
+after averaging the probabilities over the templates of each occupation and gendered word. (NN would
+be the same, as each has equally many.)
 
-The sampled unit is the word pair, an occupation and a gendered word. Split ``all``: every template, about two million pairs;
-``sample``: ten templates a word pair, drawn once.
+The sampled unit is the word pair, an occupation and a gendered word. Split ``all``: every template,
+about two million pairs; ``sample``: ten templates a word pair, drawn once.
 """
 
 from itertools import product
@@ -62,7 +63,10 @@ def templates() -> list[str]:
     found = []
     for verbs, objects in TEMPLATES.items():
         nouns = sorted({noun for name in objects for noun in _words(f"nouns/{name}")})
-        found += [f"{verb} {with_article(noun)}" for verb, noun in product(_words(f"verbs/{verbs}"), nouns)]
+        found += [
+            f"{verb} {with_article(noun)}"
+            for verb, noun in product(_words(f"verbs/{verbs}"), nouns)
+        ]
     return found
 
 
@@ -72,14 +76,19 @@ def word_pairs() -> list[tuple[str, str]]:
 
 
 def pairs(number: int | None = None, *, seed: int = 0) -> datasets.Dataset:
-    """Sentence pairs with ``item_id``, ``unit`` (``occupation|word``), ``premise`` and ``hypothesis``.
+    """Sentence pairs with ``item_id``, ``unit`` (``occupation|word``), ``premise`` and
+    ``hypothesis``.
 
     ``number``: templates of each word pair, drawn by ``seed``; None for all.
     """
     endings, rng = templates(), np.random.default_rng(seed)
     columns = {"item_id": [], "unit": [], "premise": [], "hypothesis": []}
     for occupation, word in word_pairs():
-        chosen = range(len(endings)) if number is None else rng.choice(len(endings), number, replace=False)
+        chosen = (
+            range(len(endings))
+            if number is None
+            else rng.choice(len(endings), number, replace=False)
+        )
         columns["unit"] += [f"{occupation}|{word}"] * len(chosen)
         columns["item_id"] += [f"{occupation}|{word}|{i}" for i in chosen]
         columns["premise"] += [f"The {occupation} {endings[i]}." for i in chosen]
@@ -93,20 +102,30 @@ def load(split: str) -> datasets.Dataset:
 
 
 def score(classifier: Classifier, items: datasets.Dataset) -> pd.DataFrame:
-    """Probabilities of each pair: ``score_a`` entailment, ``score_b`` neutral, ``score_c`` contradiction."""
+    """Probabilities of each pair: ``score_a`` entailment, ``score_b`` neutral, ``score_c``
+    contradiction.
+    """
     inputs = encode(classifier.tokenizer, items, classifier.max_length, columns=COLUMNS)
     table = pd.DataFrame(classifier.probabilities(inputs), columns=_SCORES)
     return table.assign(axis="gender", item_id=items["item_id"], unit=items["unit"])
 
 
 def _measured(probabilities: pd.DataFrame) -> dict[str, pd.Series]:
-    """Whether neutral is the likeliest class (a tie is not enough) and above each threshold, as numbers."""
+    """Whether neutral is the likeliest class (a tie is not enough) and above each threshold, as
+    numbers.
+    """
     neutral, others = probabilities["score_b"], probabilities[["score_a", "score_c"]].max(axis=1)
-    return {"FN": (neutral > others) * 1.0, "T:0.5": (neutral > 0.5) * 1.0, "T:0.7": (neutral > 0.7) * 1.0}
+    return {
+        "FN": (neutral > others) * 1.0,
+        "T:0.5": (neutral > 0.5) * 1.0,
+        "T:0.7": (neutral > 0.7) * 1.0,
+    }
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a word pair: sums over its templates and their number, and the same of its mean probabilities."""
+    """One row a word pair: sums over its templates and their number, and the same of its mean
+    probabilities.
+    """
     each = rows[["unit"]].assign(n=1.0, NN=rows["score_b"], **_measured(rows))
     by_pair = rows.groupby("unit", sort=True)[_SCORES].mean()
     averaged = {f"{name}_averaged": values for name, values in _measured(by_pair).items()}
@@ -121,7 +140,9 @@ BIAS_NLI = Benchmark(
     score=score,
     units=units,
     statistics={metric: ((metric, "n"), ratio) for metric in ("NN", "FN", "T:0.5", "T:0.7")}
-    | {f"{metric}_averaged": ((f"{metric}_averaged",), mean) for metric in ("FN", "T:0.5", "T:0.7")},
+    | {
+        f"{metric}_averaged": ((f"{metric}_averaged",), mean) for metric in ("FN", "T:0.5", "T:0.7")
+    },
     kinds=("nli",),
     measures="How often a model of natural language inference holds that an occupation says nothing about gender.",
     limits="A model that calls everything neutral meets it, so the accuracy on inference belongs beside it. Pairs are made "

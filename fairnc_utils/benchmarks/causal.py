@@ -1,9 +1,11 @@
-"""CrowS-Pairs and StereoSet intrasentence for causal models, by the log-likelihood of whole sentences.
+"""CrowS-Pairs and StereoSet intrasentence for causal models, by the log-likelihood of whole
+sentences.
 
-The score of a sentence is Σ ln P(token | all before it), the first token given the tokenizer's start (or, without one, end)
-token, as in the CrowS-Pairs task of the Language Model Evaluation Harness (Gao et al. 2024); its ``likelihood_diff``, the mean
-absolute difference over pairs, is reported too. Sums favour short sentences. A masked model's pseudo-likelihood is another
-quantity: hence the names.
+The score of a sentence is Σ ln P(token | all before it), the first token given the tokenizer's
+start (or, without one, end) token, as in the CrowS-Pairs task of the Language Model Evaluation
+Harness (Gao et al. 2024); its ``likelihood_diff``, the mean absolute difference over pairs, is
+reported too. Sums favour short sentences. A masked model's pseudo-likelihood is another quantity:
+hence the names.
 """
 
 from collections.abc import Sequence
@@ -31,7 +33,9 @@ def sentence_log_likelihoods(lm: LanguageModel, sentences: Sequence[str]) -> np.
     queries = list(chain.from_iterable(asked.values()))
     owners = np.repeat(np.arange(len(asked)), [len(own) for own in asked.values()])
     sums = np.bincount(owners, log_probabilities(lm, queries, description="sentences"), len(asked))
-    found = dict(zip(asked, np.where([bool(own) for own in asked.values()], sums, np.nan), strict=True))
+    found = dict(
+        zip(asked, np.where([bool(own) for own in asked.values()], sums, np.nan), strict=True)
+    )
     return np.array([found[sentence] for sentence in sentences])
 
 
@@ -42,8 +46,12 @@ def score_pairs(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
 
 
 def score_triples(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
-    """Log-likelihoods of the whole sentences: ``score_a`` stereotype, ``score_b`` anti-stereotype, ``score_c`` unrelated."""
-    return stereoset.table(items, sentence_log_likelihoods(lm, [sentence for _, sentence in stereoset.texts(items)]))
+    """Log-likelihoods of the whole sentences: ``score_a`` stereotype, ``score_b`` anti-stereotype,
+    ``score_c`` unrelated.
+    """
+    return stereoset.table(
+        items, sentence_log_likelihoods(lm, [sentence for _, sentence in stereoset.texts(items)])
+    )
 
 
 def load_sentences(split: str) -> datasets.Dataset:

@@ -1,12 +1,14 @@
-"""CrowS-Pairs (Nangia et al. 2020): which of two minimally different sentences does the model find more likely?
+"""CrowS-Pairs (Nangia et al. 2020): which of two minimally different sentences does the model find
+more likely?
 
 Two published variants, which are not comparable:
 
 * ``crows_official`` masks each token that both sentences share, and sums the log-probabilities;
 * ``crows_bias_bench`` (Meade et al. 2022) masks each token in which they differ, and takes the mean.
 
-The metric is the share of pairs whose more stereotyping sentence scores higher (ideal 50). Beside it stands ``log_ratio``,
-the mean over pairs of the score difference (ideal 0), which no threshold blurs.
+The metric is the share of pairs whose more stereotyping sentence scores higher (ideal 50). Beside
+it stands ``log_ratio``, the mean over pairs of the score difference (ideal 0), which no threshold
+blurs.
 """
 
 import difflib
@@ -19,28 +21,54 @@ import pandas as pd
 
 from fairnc_utils import _io
 from fairnc_utils.benchmarks.base import Benchmark, mean, ratio
-from fairnc_utils.benchmarks.scoring import Query, encode, mask_id, masked, masked_log_probabilities, means
+from fairnc_utils.benchmarks.scoring import (
+    Query,
+    encode,
+    mask_id,
+    masked,
+    masked_log_probabilities,
+    means,
+)
 from fairnc_utils.models import LanguageModel
 
 AXES = (
-    "age", "disability", "gender", "nationality", "physical-appearance", "race-color", "religion", "sexual-orientation",
+    "age",
+    "disability",
+    "gender",
+    "nationality",
+    "physical-appearance",
+    "race-color",
+    "religion",
+    "sexual-orientation",
     "socioeconomic",
-)  # fmt: skip
+)
 
 
 def load(split: str) -> datasets.Dataset:
-    """Pairs with ``item_id``, ``axis``, ``sent_more``, ``sent_less`` and ``direction`` (stereo or antistereo)."""
-    columns = {"": "item_id", "bias_type": "axis", "sent_more": "sent_more", "sent_less": "sent_less",
-               "stereo_antistereo": "direction"}  # fmt: skip
+    """Pairs with ``item_id``, ``axis``, ``sent_more``, ``sent_less`` and ``direction`` (stereo or
+    antistereo).
+    """
+    columns = {
+        "": "item_id",
+        "bias_type": "axis",
+        "sent_more": "sent_more",
+        "sent_less": "sent_less",
+        "stereo_antistereo": "direction",
+    }
     choices = {"bias_type": AXES, "stereo_antistereo": ("stereo", "antistereo")}
     rows = _io.table("CrowS-Pairs/crows_pairs_anonymized.csv", list(columns), choices=choices)
-    return datasets.Dataset.from_list([{name: row[column] for column, name in columns.items()} for row in rows])
+    return datasets.Dataset.from_list(
+        [{name: row[column] for column, name in columns.items()} for row in rows]
+    )
 
 
 def spans(first: list[int], second: list[int]) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Positions of two token sequences: shared (first, second), then differing (first, second), by difflib."""
+    """Positions of two token sequences: shared (first, second), then differing (first, second), by
+    difflib.
+    """
     shared_first, shared_second, other_first, other_second = [], [], [], []
-    # The reference compares the ids as strings; difflib's result is the same for the integers themselves.
+    # The reference compares the ids as strings; difflib's result is the same for the integers
+    # themselves.
     for tag, a, b, c, d in difflib.SequenceMatcher(None, first, second).get_opcodes():
         (shared_first if tag == "equal" else other_first).extend(range(a, b))
         (shared_second if tag == "equal" else other_second).extend(range(c, d))
@@ -48,10 +76,16 @@ def spans(first: list[int], second: list[int]) -> tuple[list[int], list[int], li
 
 
 def score(lm: LanguageModel, items: datasets.Dataset, *, official: bool) -> pd.DataFrame:
-    """``score_a`` sent_more, ``score_b`` sent_less (NaN where nothing can be masked), ``score_c`` +1 stereo, −1 antistereo."""
+    """``score_a`` sent_more, ``score_b`` sent_less (NaN where nothing can be masked), ``score_c``
+    +1 stereo, −1 antistereo.
+    """
     asked, owners = queries(lm, sentences(items), official=official)
     values, size = masked_log_probabilities(lm, asked, description="CrowS-Pairs"), 2 * len(items)
-    found = np.bincount(np.array(owners, dtype=np.int64), values, size) if official else means(owners, values, size)
+    found = (
+        np.bincount(np.array(owners, dtype=np.int64), values, size)
+        if official
+        else means(owners, values, size)
+    )
     return table(items, np.round(found, 3))
 
 
@@ -61,14 +95,19 @@ def sentences(items: datasets.Dataset) -> list[tuple[str, str]]:
     return list(zip(columns["sent_more"], columns["sent_less"], strict=True))
 
 
-def queries(lm: LanguageModel, pairs: list[tuple[str, str]], *, official: bool) -> tuple[list[Query], list[int]]:
-    """Queries for the tokens that the sentences of a pair share (official) or not, and the place of each one's sentence."""
+def queries(
+    lm: LanguageModel, pairs: list[tuple[str, str]], *, official: bool
+) -> tuple[list[Query], list[int]]:
+    """Queries for the tokens that the sentences of a pair share (official) or not, and the place of
+    each one's sentence.
+    """
     mask, found, owners = mask_id(lm), [], []
     encoded = encode(lm.tokenizer, chain.from_iterable(pairs), special=True)
     for row, pair in enumerate(pairs):
         ids = [encoded[sentence] for sentence in pair]
         places = spans(*ids)
-        chosen = [shared[1:-1] for shared in places[:2]] if official else places[2:]  # never [CLS] and [SEP]
+        # never [CLS] and [SEP]
+        chosen = [shared[1:-1] for shared in places[:2]] if official else places[2:]
         for column in range(2):
             found += [masked(ids[column], place, mask) for place in chosen[column]]
             owners += [2 * row + column] * len(chosen[column])
@@ -79,25 +118,34 @@ def table(items: datasets.Dataset, scores: np.ndarray) -> pd.DataFrame:
     """Item table of the scores (2N,) of both sentences of each pair, the more stereotyping first."""
     found, columns = pd.DataFrame(scores.reshape(-1, 2), columns=["score_a", "score_b"]), items[:]
     sign = np.where(np.array(columns["direction"]) == "stereo", 1.0, -1.0)
-    return found.assign(score_c=sign, axis=columns["axis"], item_id=columns["item_id"], unit=columns["item_id"])
+    return found.assign(
+        score_c=sign, axis=columns["axis"], item_id=columns["item_id"], unit=columns["item_id"]
+    )
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a pair that has both scores: win, wins and counts by direction (ties left out), score difference."""
+    """One row a pair that has both scores: win, wins and counts by direction (ties left out), score
+    difference.
+    """
     rows = rows.dropna(subset=["score_a", "score_b"]).reset_index(drop=True)
     win, tie = rows["score_a"] > rows["score_b"], rows["score_a"] == rows["score_b"]
     stereo, anti = (rows["score_c"] > 0) & ~tie, (rows["score_c"] < 0) & ~tie
     return pd.DataFrame(
         {
-            "win": 100.0 * win, "stereo_win": 100.0 * (win & stereo), "stereo": stereo.astype(float),
-            "anti_win": 100.0 * (win & anti), "anti": anti.astype(float), "difference": rows["score_a"] - rows["score_b"],
+            "win": 100.0 * win,
+            "stereo_win": 100.0 * (win & stereo),
+            "stereo": stereo.astype(float),
+            "anti_win": 100.0 * (win & anti),
+            "anti": anti.astype(float),
+            "difference": rows["score_a"] - rows["score_b"],
         }
-    )  # fmt: skip
+    )
 
 
 #: What is known against the pairs, whatever reads them.
 CRITICISM = (
-    "Pairs are short and crowdsourced; many are ungrammatical, mix groups or state no stereotype at all (Blodgett et al. 2021)."
+    "Pairs are short and crowdsourced; many are ungrammatical, mix groups or state no stereotype "
+    "at all (Blodgett et al. 2021)."
 )
 
 STATISTICS = {
@@ -108,7 +156,9 @@ STATISTICS = {
 }
 
 #: What all benchmarks on these pairs have in common; each adds its name, its score and what that measures.
-PAIRS = partial(Benchmark, splits=("all",), axes=AXES, load=load, units=units, statistics=STATISTICS)
+PAIRS = partial(
+    Benchmark, splits=("all",), axes=AXES, load=load, units=units, statistics=STATISTICS
+)
 
 CROWS_OFFICIAL = PAIRS(
     name="crows_official",

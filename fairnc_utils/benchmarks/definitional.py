@@ -1,10 +1,11 @@
 """Definitional gender: does the pronoun follow nouns that *mean* a gender, where it should?
 
-The sentences of the occupation slope with 26 pairs of nouns such as mother and father in place of the occupation.
-``definitional`` = mean log-odds of she against he with feminine nouns minus the mean with masculine ones (should stay
-large), in log-odds. Beside the occupation slope it tells a model that learned to ignore occupations from one that
-ignores gender; see ``selectivity`` for the two in one. Axes: nouns that the gender swap of the training text exchanges
-(``swapped``), and ``others``, which no method of this package trains on by name. The unit is the pair.
+The sentences of the occupation slope with 26 pairs of nouns such as mother and father in place of
+the occupation. ``definitional`` = mean log-odds of she against he with feminine nouns minus the
+mean with masculine ones (should stay large), in log-odds. Beside the occupation slope it tells a
+model that learned to ignore occupations from one that ignores gender; see ``selectivity`` for the
+two in one. Axes: nouns that the gender swap of the training text exchanges (``swapped``), and
+``others``, which no method of this package trains on by name. The unit is the pair.
 """
 
 import datasets
@@ -26,7 +27,9 @@ NOUNS = {
 
 
 def load(split: str) -> datasets.Dataset:
-    """Five sentences a noun: ``item_id``, ``axis``, ``unit`` (the pair), ``sentence``, ``sign`` (+1: a feminine noun)."""
+    """Five sentences a noun: ``item_id``, ``axis``, ``unit`` (the pair), ``sentence``, ``sign``
+    (+1: a feminine noun).
+    """
     return datasets.Dataset.from_list(
         [
             {
@@ -45,7 +48,9 @@ def load(split: str) -> datasets.Dataset:
 
 
 def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
-    """``score_a`` ln P(she), ``score_b`` ln P(he), up to a constant of the sentence; ``score_c`` +1 for a feminine noun."""
+    """``score_a`` ln P(she), ``score_b`` ln P(he), up to a constant of the sentence; ``score_c`` +1
+    for a feminine noun.
+    """
     columns = items[:]
     return pronoun_rows(
         lm,
@@ -60,7 +65,12 @@ def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a pair of nouns: its feminine noun's mean log-odds of she minus its masculine one's."""
-    odds = (rows["score_a"] - rows["score_b"]).groupby([rows["unit"], rows["score_c"]]).mean().unstack()
+    odds = (
+        (rows["score_a"] - rows["score_b"])
+        .groupby([rows["unit"], rows["score_c"]])
+        .mean()
+        .unstack()
+    )
     return pd.DataFrame({"difference": odds[1.0] - odds[-1.0]})
 
 

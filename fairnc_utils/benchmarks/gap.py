@@ -1,6 +1,8 @@
-"""GAP (Webster et al. 2018) as its paper scores it: F1 of pronoun × name pairs, by the pronoun's gender, and their ratio.
+"""GAP (Webster et al. 2018) as its paper scores it: F1 of pronoun × name pairs, by the pronoun's
+gender, and their ratio.
 
-A pair is predicted where P(they corefer) > .5; F1 is in percent (ideal 100), the ratio is feminine / masculine (ideal 1).
+A pair is predicted where P(they corefer) > .5; F1 is in percent (ideal 100), the ratio is feminine
+/ masculine (ideal 1).
 """
 
 import datasets
@@ -20,15 +22,23 @@ def load(split: str) -> datasets.Dataset:
 
 
 def score(resolver, items: datasets.Dataset) -> pd.DataFrame:
-    """``score_a`` P(the pronoun refers to the name), ``score_b`` 1 if it does, ``score_c`` +1 feminine, −1 masculine."""
+    """``score_a`` P(the pronoun refers to the name), ``score_b`` 1 if it does, ``score_c`` +1
+    feminine, −1 masculine.
+    """
     inputs = coreference.inputs(resolver.tokenizer, items, resolver.max_length)
     sign = np.where(np.array(items["gender"]) == "feminine", 1.0, -1.0)
-    scores = {"score_a": resolver.probabilities(inputs)[:, 1], "score_b": np.array(items["label"], float), "score_c": sign}
+    scores = {
+        "score_a": resolver.probabilities(inputs)[:, 1],
+        "score_b": np.array(items["label"], float),
+        "score_c": sign,
+    }
     return pd.DataFrame(scores).assign(axis="gender", item_id=items["item_id"], unit=items["unit"])
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a text: pairs found and pairs wrong (missed or made up), for all pronouns and by gender."""
+    """One row a text: pairs found and pairs wrong (missed or made up), for all pronouns and by
+    gender.
+    """
     predicted, true = rows["score_a"].to_numpy() > 0.5, rows["score_b"].to_numpy() > 0.5
     items = pd.DataFrame({"found": 1.0 * (predicted & true), "wrong": 1.0 * (predicted != true)})
     for gender, sign in (("feminine", 1), ("masculine", -1)):
@@ -44,14 +54,25 @@ def f1(found: np.ndarray, wrong: np.ndarray, axis: int) -> np.ndarray:
 
 
 def f1_ratio(
-    found_feminine: np.ndarray, wrong_feminine: np.ndarray, found_masculine: np.ndarray, wrong_masculine: np.ndarray, axis: int
+    found_feminine: np.ndarray,
+    wrong_feminine: np.ndarray,
+    found_masculine: np.ndarray,
+    wrong_masculine: np.ndarray,
+    axis: int,
 ) -> np.ndarray:
-    """F1 of feminine pronouns / F1 of masculine ones; 1 is fair (NaN where the resolver finds no masculine one)."""
-    feminine, masculine = f1(found_feminine, wrong_feminine, axis), f1(found_masculine, wrong_masculine, axis)
+    """F1 of feminine pronouns / F1 of masculine ones; 1 is fair (NaN where the resolver finds no
+    masculine one).
+    """
+    feminine, masculine = (
+        f1(found_feminine, wrong_feminine, axis),
+        f1(found_masculine, wrong_masculine, axis),
+    )
     return quotient(feminine, masculine)
 
 
-_BY_GENDER = {gender: tuple(f"{count}_{gender}" for count in COUNTS) for gender in ("feminine", "masculine")}
+_BY_GENDER = {
+    gender: tuple(f"{count}_{gender}" for count in COUNTS) for gender in ("feminine", "masculine")
+}
 
 GAP = Benchmark(
     name="gap",

@@ -1,12 +1,15 @@
-"""Gender agreement: is the right one of she and he likelier where the text tells, and how sure is the model of it?
+"""Gender agreement: is the right one of she and he likelier where the text tells, and how sure is
+the model of it?
 
-The first *she* or *he* of each sentence of GAP test is taken out, the sentence is its context. ``log_loss`` = −mean
-ln P(right one | one of the two) in nats (ideal 0), ``accuracy`` in percent (ideal 100), ``right_log_odds`` = mean of
-y (ln P(she) − ln P(he)), positive towards the right one. Accuracy cannot see a model that shouts; the log loss can.
-It is what must be *kept* where a bias is removed: a model that has gone blind to gender has no bias either.
+The first *she* or *he* of each sentence of GAP test is taken out, the sentence is its context.
+``log_loss`` = −mean ln P(right one | one of the two) in nats (ideal 0), ``accuracy`` in percent
+(ideal 100), ``right_log_odds`` = mean of y (ln P(she) − ln P(he)), positive towards the right one.
+Accuracy cannot see a model that shouts; the log loss can. It is what must be *kept* where a bias is
+removed: a model that has gone blind to gender has no bias either.
 
-Axes are what else in the sentence tells the gender: other gender ``words``, other ``pronouns`` only, ``names`` only (one of the
-two people that GAP asks about is named), ``none`` of them. The unit is the text.
+Axes are what else in the sentence tells the gender: other gender ``words``, other ``pronouns``
+only, ``names`` only (one of the two people that GAP asks about is named), ``none`` of them. The
+unit is the text.
 """
 
 import re
@@ -26,7 +29,9 @@ _PRONOUNS = frozenset(("she", "he", "her", "him", "his", "hers", "herself", "him
 
 
 def load(split: str) -> datasets.Dataset:
-    """Sentences: ``item_id``, ``axis`` (the evidence), ``unit`` (the text), ``blanked``, ``sign`` (+1: *she* is right)."""
+    """Sentences: ``item_id``, ``axis`` (the evidence), ``unit`` (the text), ``blanked``, ``sign``
+    (+1: *she* is right).
+    """
     rows = _io.table(f"GAP/gap-{split}.tsv", ("ID", "Text", "A", "B"), delimiter="\t", quoted=False)
     items = []
     for row in rows:
@@ -47,18 +52,24 @@ def load(split: str) -> datasets.Dataset:
 
 def evidence(slot: swap.Slot, names: tuple[str, ...]) -> str:
     """What but the word taken out tells the gender in a sentence (see ``AXES``)."""
-    words, swapped = (re.findall(r"[^\W\d_]+", text.lower()) for text in (slot.blanked, slot.swapped))
+    words, swapped = (
+        re.findall(r"[^\W\d_]+", text.lower()) for text in (slot.blanked, slot.swapped)
+    )
     changed = {a for a, b in zip(words, swapped, strict=True) if a != b}
     if changed - _PRONOUNS:
         return "words"
     if changed:
         return "pronouns"
-    parts = {part for name in names for part in re.findall(r"[^\W\d_]+", name.lower()) if len(part) > 1}
+    parts = {
+        part for name in names for part in re.findall(r"[^\W\d_]+", name.lower()) if len(part) > 1
+    }
     return "names" if parts & set(words) else "none"
 
 
 def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
-    """``score_a`` ln P(she), ``score_b`` ln P(he), up to a constant of the sentence; ``score_c`` +1 where *she* is right."""
+    """``score_a`` ln P(she), ``score_b`` ln P(he), up to a constant of the sentence; ``score_c`` +1
+    where *she* is right.
+    """
     columns = items[:]
     return pronoun_rows(
         lm,
@@ -72,9 +83,13 @@ def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a text: means over its sentences of the right log-odds, the log loss and right answers in percent."""
+    """One row a text: means over its sentences of the right log-odds, the log loss and right
+    answers in percent.
+    """
     odds = (rows["score_c"] * (rows["score_a"] - rows["score_b"])).to_numpy(float)
-    table = pd.DataFrame({"odds": odds, "loss": np.logaddexp(0, -odds), "right": 100.0 * (odds > 0)})
+    table = pd.DataFrame(
+        {"odds": odds, "loss": np.logaddexp(0, -odds), "right": 100.0 * (odds > 0)}
+    )
     return table.groupby(rows["unit"].to_numpy(), sort=True).mean()
 
 

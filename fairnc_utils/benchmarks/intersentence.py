@@ -1,4 +1,5 @@
-"""StereoSet, intersentence part (Nadeem et al. 2021): which sentence does the model expect to follow a context?
+"""StereoSet, intersentence part (Nadeem et al. 2021): which sentence does the model expect to
+follow a context?
 
 * ``stereoset_inter_nsp``: P(the candidate is the next sentence), for models whose checkpoint has that head;
 * ``stereoset_inter_likelihood``, for all others: the mean log-likelihood of the candidate's tokens given the context. A masked
@@ -16,7 +17,15 @@ import torch
 
 from fairnc_utils.benchmarks import stereoset
 from fairnc_utils.benchmarks.causal import continuation
-from fairnc_utils.benchmarks.scoring import Inputs, encode, log_probabilities, mask_id, masked, means, tokenize
+from fairnc_utils.benchmarks.scoring import (
+    Inputs,
+    encode,
+    log_probabilities,
+    mask_id,
+    masked,
+    means,
+    tokenize,
+)
 from fairnc_utils.models import LanguageModel, next_sentence_head
 
 
@@ -27,12 +36,18 @@ def load(split: str) -> datasets.Dataset:
 
 @torch.no_grad()
 def score_next_sentence(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
-    """P(next) of each candidate: ``score_a`` stereotype, ``score_b`` anti-stereotype, ``score_c`` unrelated."""
+    """P(next) of each candidate: ``score_a`` stereotype, ``score_b`` anti-stereotype, ``score_c``
+    unrelated.
+    """
     head = next_sentence_head(lm)
     contexts, sentences = zip(*stereoset.texts(items), strict=True)
-    encoded = tokenize(lm.tokenizer, list(contexts), text_pair=list(sentences), return_token_type_ids=True)
+    encoded = tokenize(
+        lm.tokenizer, list(contexts), text_pair=list(sentences), return_token_type_ids=True
+    )
     source = Inputs(lm, encoded["input_ids"])
-    first = torch.tensor([types.count(0) for types in encoded["token_type_ids"]])[source.order].to(lm.device)
+    first = torch.tensor([types.count(0) for types in encoded["token_type_ids"]])[source.order].to(
+        lm.device
+    )
     found = []
     for rows, ids, mask in source.batches():
         types = (torch.arange(ids.shape[1], device=lm.device) >= first[rows, None]).long()
@@ -44,14 +59,17 @@ def score_next_sentence(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFr
 
 
 def score_likelihood(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
-    """Mean log-likelihood of each candidate: ``score_a`` stereotype, ``score_b`` anti-stereotype, ``score_c`` unrelated."""
+    """Mean log-likelihood of each candidate: ``score_a`` stereotype, ``score_b`` anti-stereotype,
+    ``score_c`` unrelated.
+    """
     asked, owners = queries(lm, stereoset.texts(items))
     values = log_probabilities(lm, asked, description="StereoSet")
     return stereoset.table(items, means(owners, values, len(stereoset.LABELS) * len(items)))
 
 
 def queries(lm: LanguageModel, pairs: list[tuple[str, str]]) -> tuple[list, list[int]]:
-    """Queries for the tokens of the second sentence of each (context, sentence), and the place of each one's pair.
+    """Queries for the tokens of the second sentence of each (context, sentence), and the place of
+    each one's pair.
 
     They are the tokens of the joint text behind as many as the context alone has.
     """
@@ -63,7 +81,11 @@ def queries(lm: LanguageModel, pairs: list[tuple[str, str]]) -> tuple[list, list
     columns = zip(pairs, joint["input_ids"], joint["special_tokens_mask"], strict=True)
     for owner, ((context, _), ids, special) in enumerate(columns):
         own = [place for place, mark in enumerate(special) if not mark][len(alone[context]) :]
-        found += continuation(ids, own[0]) if causal and own else [masked(ids, place, mask_id(lm)) for place in own]
+        found += (
+            continuation(ids, own[0])
+            if causal and own
+            else [masked(ids, place, mask_id(lm)) for place in own]
+        )
         owners += [owner] * len(own)
     return found, owners
 

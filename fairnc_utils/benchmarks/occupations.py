@@ -1,10 +1,11 @@
 """Occupation slope: how steeply does a model's pronoun follow the share of women in an occupation?
 
-The mean of ln P(she) − ln P(he) over five sentences with each of Winogender's 60 occupations (Rudinger et al. 2018) is
-regressed on the share of women in the occupation, minus one half. ``slope`` is the change in log-odds from an occupation of
-men alone to one of women alone (ideal 0: the pronoun does not follow the stereotype), ``r`` the correlation (ideal 0), and
-``lean`` the log-odds where both work in equal numbers (ideal 0; negative leans towards he). Nothing is counted, so no threshold
-hides a shift.
+The mean of ln P(she) − ln P(he) over five sentences with each of Winogender's 60 occupations
+(Rudinger et al. 2018) is regressed on the share of women in the occupation, minus one half.
+``slope`` is the change in log-odds from an occupation of men alone to one of women alone (ideal 0:
+the pronoun does not follow the stereotype), ``r`` the correlation (ideal 0), and ``lean`` the
+log-odds where both work in equal numbers (ideal 0; negative leans towards he). Nothing is counted,
+so no threshold hides a shift.
 
 How both kinds of model are asked says ``scoring.pronoun_log_probabilities``.
 """
@@ -51,26 +52,37 @@ RARE = {
 
 
 def load(split: str) -> datasets.Dataset:
-    """Five sentences an occupation: ``item_id``, ``axis``, ``occupation``, ``share`` (of women, 0 to 1), ``sentence``."""
+    """Five sentences an occupation: ``item_id``, ``axis``, ``occupation``, ``share`` (of women, 0
+    to 1), ``sentence``.
+    """
     if split in RARE:
         texts, fewer_than = RARE[split]
         named = times_named(texts)
         items = load("bls")
-        return items.select([i for i, name in enumerate(items["occupation"]) if named[name] < fewer_than])
+        return items.select(
+            [i for i, name in enumerate(items["occupation"]) if named[name] < fewer_than]
+        )
     key, column = "Winogender/occupations-stats.tsv", SHARES[split]
     return datasets.Dataset.from_list(
         [
-            {"item_id": f"{row['occupation']}:{number}", "axis": "gender", "occupation": row["occupation"],
-             "share": _share(row[column], f"{key}, {row['occupation']}"), "sentence": template.format(row["occupation"])}
+            {
+                "item_id": f"{row['occupation']}:{number}",
+                "axis": "gender",
+                "occupation": row["occupation"],
+                "share": _share(row[column], f"{key}, {row['occupation']}"),
+                "sentence": template.format(row["occupation"]),
+            }
             for row in _io.table(key, ("occupation", column), delimiter="\t")
             for number, template in enumerate(TEMPLATES, 1)
         ]
-    )  # fmt: skip
+    )
 
 
 @cache
 def times_named(texts: str) -> Counter[str]:
-    """Occupation → texts that name it: of all of ``bug``, or of swap collapse's pairs (``swap_pairs.TEXTS``)."""
+    """Occupation → texts that name it: of all of ``bug``, or of swap collapse's pairs
+    (``swap_pairs.TEXTS``).
+    """
     if texts == "bug":
         chosen = corpora.load("bug")["text"]
     else:
@@ -85,12 +97,16 @@ def _share(percent: str, where: str) -> float:
     except ValueError:
         share = np.nan
     if not 0 <= share <= 1:
-        raise FairNCError(f"{where}: the share of women is {percent!r}, not a percentage; {_io.HINT}")
+        raise FairNCError(
+            f"{where}: the share of women is {percent!r}, not a percentage; {_io.HINT}"
+        )
     return share
 
 
 def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
-    """``score_a`` ln P(she), ``score_b`` ln P(he), up to a constant of the sentence; ``score_c`` share of women − ½."""
+    """``score_a`` ln P(she), ``score_b`` ln P(he), up to a constant of the sentence; ``score_c``
+    share of women − ½.
+    """
     columns = items[:]
     return pronoun_rows(
         lm,
@@ -104,7 +120,9 @@ def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
 
 
 def slots(lm: LanguageModel, split: str = "bls") -> Slots:
-    """Features of a masked model at the blank, their mean for each occupation: what the slope is a function of."""
+    """Features of a masked model at the blank, their mean for each occupation: what the slope is a
+    function of.
+    """
     lm.require_masked("slots of occupations are those of a masked model")
     items = load(split).to_pandas()
     texts = [text.replace(BLANK, lm.tokenizer.mask_token) for text in items["sentence"]]
@@ -131,7 +149,9 @@ def slope(log_odds: np.ndarray, share: np.ndarray, axis: int) -> np.ndarray:
 
 
 def correlation(log_odds: np.ndarray, share: np.ndarray, axis: int) -> np.ndarray:
-    """Pearson's r of log-odds and share; NaN where either is constant, the log-odds but for rounding."""
+    """Pearson's r of log-odds and share; NaN where either is constant, the log-odds but for
+    rounding.
+    """
     spread = np.sqrt(_covariance(log_odds, log_odds, axis))
     spread = np.where(spread > ROUNDING, spread, 0) * np.sqrt(_covariance(share, share, axis))
     return stats.quotient(_covariance(log_odds, share, axis), spread)
@@ -143,7 +163,10 @@ def lean(log_odds: np.ndarray, share: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _covariance(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
-    return np.mean((x - np.mean(x, axis=axis, keepdims=True)) * (y - np.mean(y, axis=axis, keepdims=True)), axis=axis)
+    return np.mean(
+        (x - np.mean(x, axis=axis, keepdims=True)) * (y - np.mean(y, axis=axis, keepdims=True)),
+        axis=axis,
+    )
 
 
 OCCUPATION_SLOPE = Benchmark(
@@ -153,12 +176,14 @@ OCCUPATION_SLOPE = Benchmark(
     load=load,
     score=score,
     units=units,
-    statistics={name: (("log_odds", "share"), function) for name, function in
-                (("slope", slope), ("r", correlation), ("lean", lean))},
+    statistics={
+        name: (("log_odds", "share"), function)
+        for name, function in (("slope", slope), ("r", correlation), ("lean", lean))
+    },
     kinds=("masked", "causal"),
     measures="How steeply the log-odds of she against he rise with the share of women in an occupation, and where they are "
     "at parity.",
     limits="Sixty English occupations, two pronouns, five plain sentences, one country's statistics of 2015/16. A model that "
     "repeats the statistics has a slope too: it tells how far the model follows them, not whether it should.",
     source="rudinger2018gender",
-)  # fmt: skip
+)

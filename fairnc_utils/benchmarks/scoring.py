@@ -1,4 +1,6 @@
-"""The one scorer of token probabilities, shared by every benchmark that reads them off a language model."""
+"""The one scorer of token probabilities, shared by every benchmark that reads them off a language
+model.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -25,33 +27,45 @@ DECODED = {"cpu": 256, "cuda": 4_096}
 
 
 class Inputs:
-    """Sequences of token ids on the model's device, longest first: uploaded once, cut into batches there.
+    """Sequences of token ids on the model's device, longest first: uploaded once, cut into batches
+    there.
 
-    ``order`` (N,): places of the sorted sequences in the list given. Raises ``FairNCError`` if one is longer than the model
-    can read.
+    ``order`` (N,): places of the sorted sequences in the list given. Raises ``FairNCError`` if one
+    is longer than the model can read.
     """
 
     def __init__(self, lm: LanguageModel, sequences: Sequence[Sequence[int]]):
         lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
         if (longest := lengths.max(initial=0)) > lm.max_length:
-            raise FairNCError(f"an item has {longest} tokens; {lm.name} reads {lm.max_length} at most: shorten or drop it")
+            raise FairNCError(
+                f"an item has {longest} tokens; {lm.name} reads {lm.max_length} at most: shorten or drop it"
+            )
         self.order = np.argsort(-lengths, kind="stable")
         self._sizes = lengths[self.order]
-        flat = np.fromiter(chain.from_iterable(sequences[i] for i in self.order), np.int64, lengths.sum())
+        flat = np.fromiter(
+            chain.from_iterable(sequences[i] for i in self.order), np.int64, lengths.sum()
+        )
         self._flat, self._lengths = (torch.from_numpy(x).to(lm.device) for x in (flat, self._sizes))
         self._begins = self._lengths.cumsum(0) - self._lengths
         self._pad = lm.tokenizer.pad_token_id or 0
         self.tokens = TOKENS.get(lm.device.type, TOKENS["cuda"])
 
-    def batches(self, *, tokens: int | None = None) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
-        """(slice of the sorted sequences, ids (B, T), attention mask (B, T) or None where nothing is padded).
+    def batches(
+        self, *, tokens: int | None = None
+    ) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
+        """(slice of the sorted sequences, ids (B, T), attention mask (B, T) or None where nothing
+        is padded).
 
-        A missing mask lets the model take its faster path without looking at the device's memory, which would wait for it.
+        A missing mask lets the model take its faster path without looking at the device's memory,
+        which would wait for it.
         """
         start = 0
         while start < len(self._sizes):
             width = int(self._sizes[start])
-            rows = slice(start, min(len(self._sizes), start + max(1, (tokens or self.tokens) // max(width, 1))))
+            rows = slice(
+                start,
+                min(len(self._sizes), start + max(1, (tokens or self.tokens) // max(width, 1))),
+            )
             column = torch.arange(width, device=self._flat.device)
             inside = column < self._lengths[rows, None]
             ids = self._flat[(self._begins[rows, None] + column).clamp(max=len(self._flat) - 1)]
@@ -63,18 +77,30 @@ class Inputs:
 def mask_id(lm: LanguageModel) -> int:
     """Id of the model's mask token. Raises ``FairNCError`` if it has none."""
     if lm.tokenizer.mask_token_id is None:
-        raise FairNCError(f"{lm.name} has no mask token: masked scoring needs a masked language model")
+        raise FairNCError(
+            f"{lm.name} has no mask token: masked scoring needs a masked language model"
+        )
     return lm.tokenizer.mask_token_id
 
 
 def encode(tokenizer, texts: Iterable[str], *, special: bool = False) -> dict[str, list[int]]:
-    """Text → token ids, each distinct text once and all in one call; ``special``: with the tokens around a sentence."""
+    """Text → token ids, each distinct text once and all in one call; ``special``: with the tokens
+    around a sentence.
+    """
     distinct = list(dict.fromkeys(texts))
-    return dict(zip(distinct, tokenize(tokenizer, distinct, special=special)["input_ids"], strict=True)) if distinct else {}
+    return (
+        dict(
+            zip(distinct, tokenize(tokenizer, distinct, special=special)["input_ids"], strict=True)
+        )
+        if distinct
+        else {}
+    )
 
 
 def tokenize(tokenizer, texts: list[str], *, special: bool = True, **options) -> dict[str, list]:
-    """Token ids of all texts in one call, whatever their length, and what the ``options`` want besides."""
+    """Token ids of all texts in one call, whatever their length, and what the ``options`` want
+    besides.
+    """
     unused = {"return_attention_mask": False, "return_token_type_ids": False}
     return tokenizer(texts, add_special_tokens=special, verbose=False, **unused | options)
 
@@ -90,32 +116,50 @@ def means(owners: Sequence[int], values: np.ndarray, size: int) -> np.ndarray:
 
 
 def masked_log_probabilities(
-    lm: LanguageModel, queries: Sequence[Query], *, tokens: int | None = None, description: str = "scoring"
+    lm: LanguageModel,
+    queries: Sequence[Query],
+    *,
+    tokens: int | None = None,
+    description: str = "scoring",
 ) -> np.ndarray:
-    """``log_probabilities`` of inputs with masks. Raises ``FairNCError`` if the model has no mask token."""
+    """``log_probabilities`` of inputs with masks. Raises ``FairNCError`` if the model has no mask
+    token.
+    """
     mask_id(lm)
     return log_probabilities(lm, queries, tokens=tokens, description=description)
 
 
 @torch.no_grad()
 def log_probabilities(
-    lm: LanguageModel, queries: Sequence[Query], *, tokens: int | None = None, description: str = "scoring"
+    lm: LanguageModel,
+    queries: Sequence[Query],
+    *,
+    tokens: int | None = None,
+    description: str = "scoring",
 ) -> np.ndarray:
     """ln P(target | input) of each query → (Q,) float64.
 
-    A causal model predicts at a position the token behind it. Equal inputs are encoded once and equal positions of them
-    decoded once; inputs are batched by length (``tokens`` a batch, padding included). Only the scores leave the device, once.
-    Raises ``FairNCError`` if an input is longer than the model can read.
+    A causal model predicts at a position the token behind it. Equal inputs are encoded once and
+    equal positions of them decoded once; inputs are batched by length (``tokens`` a batch, padding
+    included). Only the scores leave the device, once. Raises ``FairNCError`` if an input is longer
+    than the model can read.
     """
     inputs: dict[tuple, int] = {}
-    input_of = np.array([inputs.setdefault(tuple(ids), len(inputs)) for ids, _, _ in queries], dtype=np.int64)
+    input_of = np.array(
+        [inputs.setdefault(tuple(ids), len(inputs)) for ids, _, _ in queries], dtype=np.int64
+    )
     source = Inputs(lm, list(inputs))
     row, position, target = np.argsort(source.order)[input_of], *_columns(queries)
     order = np.lexsort((position, row))
     row, position, target = row[order], position[order], target[order]
     first = np.diff(row, prepend=-1).astype(bool) | np.diff(position, prepend=-1).astype(bool)
     place_of = np.cumsum(first) - 1  # queries of one place, a position of an input, stand together
-    on_device = _Places(*(torch.from_numpy(x).to(lm.device) for x in (row[first], position[first], place_of, target)))
+    on_device = _Places(
+        *(
+            torch.from_numpy(x).to(lm.device)
+            for x in (row[first], position[first], place_of, target)
+        )
+    )
     found = torch.empty(len(queries), dtype=lm.weight.dtype, device=lm.device)
     with progress(total=len(inputs), desc=description, unit="input") as bar:
         for rows, ids, mask in source.batches(tokens=tokens):
@@ -130,40 +174,64 @@ def log_probabilities(
     return scores
 
 
-def pronoun_log_probabilities(lm: LanguageModel, sentences: Sequence[str], *, description: str = "pronouns") -> np.ndarray:
-    """ln P(she) and ln P(he) at the ``BLANK`` of each sentence, as ``word_log_probabilities`` → (N, 2) float64."""
+def pronoun_log_probabilities(
+    lm: LanguageModel, sentences: Sequence[str], *, description: str = "pronouns"
+) -> np.ndarray:
+    """ln P(she) and ln P(he) at the ``BLANK`` of each sentence, as ``word_log_probabilities`` → (N,
+    2) float64.
+    """
     asked = [(sentence, in_case(sentence, PRONOUNS)) for sentence in sentences]
     return word_log_probabilities(lm, asked, description=description)
 
 
-def pronoun_rows(lm: LanguageModel, sentences: Sequence[str], *, description: str, **columns) -> pd.DataFrame:
-    """Item rows: ``score_a`` ln P(she), ``score_b`` ln P(he) at the ``BLANK``, and the other ``columns``."""
+def pronoun_rows(
+    lm: LanguageModel, sentences: Sequence[str], *, description: str, **columns
+) -> pd.DataFrame:
+    """Item rows: ``score_a`` ln P(she), ``score_b`` ln P(he) at the ``BLANK``, and the other
+    ``columns``.
+    """
     scores = pronoun_log_probabilities(lm, sentences, description=description)
     return pd.DataFrame(scores, columns=["score_a", "score_b"]).assign(**columns)
 
 
 def word_log_probabilities(
-    lm: LanguageModel, sentences: Sequence[tuple[str, tuple[str, str]]], *, description: str = "words"
+    lm: LanguageModel,
+    sentences: Sequence[tuple[str, tuple[str, str]]],
+    *,
+    description: str = "words",
 ) -> np.ndarray:
-    """ln P of two words at the ``BLANK`` of each sentence, up to a constant of the sentence → (N, 2) float64.
+    """ln P of two words at the ``BLANK`` of each sentence, up to a constant of the sentence → (N,
+    2) float64.
 
-    A masked model gives both in the blank, given the words on its two sides. A causal model gives the probability of the
-    word and the words behind it given those before it; by Bayes' rule the ratio of the two is the same quantity. It is a
-    sum over tokens, not divided by their number. Raises ``FairNCError`` where a masked model cuts a word in pieces.
+    A masked model gives both in the blank, given the words on its two sides. A causal model gives
+    the probability of the word and the words behind it given those before it; by Bayes' rule the
+    ratio of the two is the same quantity. It is a sum over tokens, not divided by their number.
+    Raises ``FairNCError`` where a masked model cuts a word in pieces.
     """
-    return (_in_the_blank if lm.kind == "masked" else _with_what_follows)(lm, sentences, description)
+    return (_in_the_blank if lm.kind == "masked" else _with_what_follows)(
+        lm, sentences, description
+    )
 
 
 def _ids(lm: LanguageModel, words: tuple[str, str]) -> tuple[int, int]:
     ids = tuple(single_token_id(lm.tokenizer, word) for word in words)
     if None in (*ids, lm.tokenizer.mask_token_id):
-        raise FairNCError(f"{lm.name}: needs a mask token, and {' and '.join(words)} as one token each, to fill one blank")
+        raise FairNCError(
+            f"{lm.name}: needs a mask token, and {' and '.join(words)} as one token each, to fill one blank"
+        )
     return ids
 
 
-def _in_the_blank(lm: LanguageModel, sentences: Sequence[tuple[str, tuple]], description: str) -> np.ndarray:
-    mask, ids = lm.tokenizer.mask_token, {words: _ids(lm, words) for words in {words for _, words in sentences}}
-    inputs = tokenize(lm.tokenizer, [text.replace(BLANK, mask) for text, _ in sentences])["input_ids"]
+def _in_the_blank(
+    lm: LanguageModel, sentences: Sequence[tuple[str, tuple]], description: str
+) -> np.ndarray:
+    mask, ids = (
+        lm.tokenizer.mask_token,
+        {words: _ids(lm, words) for words in {words for _, words in sentences}},
+    )
+    inputs = tokenize(lm.tokenizer, [text.replace(BLANK, mask) for text, _ in sentences])[
+        "input_ids"
+    ]
     queries = [
         (row, row.index(lm.tokenizer.mask_token_id), target)
         for row, (_, words) in zip(inputs, sentences, strict=True)
@@ -172,9 +240,13 @@ def _in_the_blank(lm: LanguageModel, sentences: Sequence[tuple[str, tuple]], des
     return masked_log_probabilities(lm, queries, description=description).reshape(-1, 2)
 
 
-def _with_what_follows(lm: LanguageModel, sentences: Sequence[tuple[str, tuple]], description: str) -> np.ndarray:
+def _with_what_follows(
+    lm: LanguageModel, sentences: Sequence[tuple[str, tuple]], description: str
+) -> np.ndarray:
     queries, owners = [], []
-    texts = [[text.replace(BLANK, words[version]) for text, words in sentences] for version in range(2)]
+    texts = [
+        [text.replace(BLANK, words[version]) for text, words in sentences] for version in range(2)
+    ]
     versions = [tokenize(lm.tokenizer, column)["input_ids"] for column in texts]
     for row, pair in enumerate(zip(*versions, strict=True)):
         start = next(i for i, (a, b) in enumerate(zip(*pair, strict=False)) if a != b)
@@ -189,7 +261,9 @@ def _with_what_follows(lm: LanguageModel, sentences: Sequence[tuple[str, tuple]]
 
 def _columns(queries: Sequence[Query]) -> tuple[np.ndarray, np.ndarray]:
     """Positions and targets."""
-    return tuple(np.array([query[column] for query in queries], dtype=np.int64) for column in (1, 2))
+    return tuple(
+        np.array([query[column] for query in queries], dtype=np.int64) for column in (1, 2)
+    )
 
 
 def _pieces(start: int, stop: int, size: int) -> Iterator[slice]:
@@ -197,14 +271,20 @@ def _pieces(start: int, stop: int, size: int) -> Iterator[slice]:
 
 
 class _Places(NamedTuple):
-    """The places to decode, ``row`` and ``position`` (P,), and the queries, ``place`` and ``target`` (Q,), on the device."""
+    """The places to decode, ``row`` and ``position`` (P,), and the queries, ``place`` and
+    ``target`` (Q,), on the device.
+    """
 
     row: Tensor
     position: Tensor
     place: Tensor
     target: Tensor
 
-    def read(self, lm: LanguageModel, features: Tensor, begin: int, places: slice, asked: slice) -> Tensor:
-        """Scores of the queries ``asked``, whose ``places`` lie in a batch that starts with row ``begin``."""
+    def read(
+        self, lm: LanguageModel, features: Tensor, begin: int, places: slice, asked: slice
+    ) -> Tensor:
+        """Scores of the queries ``asked``, whose ``places`` lie in a batch that starts with row
+        ``begin``.
+        """
         decoded = lm.log_probabilities(features[self.row[places] - begin, self.position[places]])
         return decoded[self.place[asked] - places.start, self.target[asked]]

@@ -1,19 +1,22 @@
-"""Association tests of contextual encodings: are male names nearer to career words than female names are?
+"""Association tests of contextual encodings: are male names nearer to career words than female
+names are?
 
-WEAT (Caliskan et al. 2017) compares two sets of target words X, Y with two sets of attribute words A, B by cosine. With
-s(w) = mean over A of cos(w, a) − mean over B of cos(w, b), the effect size is d = (mean of s over X − mean of s over Y) /
-standard deviation of s over both (ddof 1; ideal 0, positive goes with the stereotype). Contextual models read a word in
-sentences, and s is taken of each sentence:
+WEAT (Caliskan et al. 2017) compares two sets of target words X, Y with two sets of attribute words
+A, B by cosine. With s(w) = mean over A of cos(w, a) − mean over B of cos(w, b), the effect size is
+d = (mean of s over X − mean of s over Y) / standard deviation of s over both (ddof 1; ideal 0,
+positive goes with the stereotype). Contextual models read a word in sentences, and s is taken of
+each sentence:
 
 * ``seat`` (May et al. 2019) encodes a sentence by its first token, [CLS], or in a causal model by its last;
 * ``seat_bias_bench`` (Meade et al. 2022) by the mean of all its tokens, special ones included;
 * ``seat_word`` (Tan & Celis 2019) takes the word's own token in the sentence: its first piece, or in a causal model its last,
   the only one that has read the whole word.
 
-All read the last hidden layer. A split is a kind of bias, an axis one test, and ``all`` the mean over tests;
-``abs_effect_size``, the mean of |d|, is the summary of Meade et al. Intervals are over target words, redrawn within X and
-within Y. One test also has p values, one-sided, by permuting targets between X and Y: ``p_sentences`` permutes sentences, as
-published, though those of one word are no independent samples; ``p_words`` permutes whole words.
+All read the last hidden layer. A split is a kind of bias, an axis one test, and ``all`` the mean
+over tests; ``abs_effect_size``, the mean of |d|, is the summary of Meade et al. Intervals are over
+target words, redrawn within X and within Y. One test also has p values, one-sided, by permuting
+targets between X and Y: ``p_sentences`` permutes sentences, as published, though those of one word
+are no independent samples; ``p_words`` permutes whole words.
 """
 
 from collections.abc import Sequence
@@ -41,12 +44,14 @@ PERMUTATIONS = 20_000
 
 
 def load(split: str) -> datasets.Dataset:
-    """Target sentences of the split's tests: ``item_id``, ``axis`` (test), ``group`` (word list), ``side`` (+1 X, −1 Y),
-    ``word``, ``text`` and the characters ``start`` to ``stop`` where the word stands.
+    """Target sentences of the split's tests: ``item_id``, ``axis`` (test), ``group`` (word list),
+    ``side`` (+1 X, −1 Y), ``word``, ``text`` and the characters ``start`` to ``stop`` where the
+    word stands.
     """
     return datasets.Dataset.from_list(
         [
-            {"item_id": f"{name}:{sentence.text}", "axis": name, "group": group, "side": side} | sentence._asdict()
+            {"item_id": f"{name}:{sentence.text}", "axis": name, "group": group, "side": side}
+            | sentence._asdict()
             for name, test in TESTS[split].items()
             for group, side in ((test.x, 1.0), (test.y, -1.0))
             for sentence in sentences(group)
@@ -55,7 +60,9 @@ def load(split: str) -> datasets.Dataset:
 
 
 def score(lm: LanguageModel, items: datasets.Dataset, *, reading: str) -> pd.DataFrame:
-    """Mean cosine with the attributes, ``score_a`` A, ``score_b`` B; ``score_c`` +1 for X, −1 for Y."""
+    """Mean cosine with the attributes, ``score_a`` A, ``score_b`` B; ``score_c`` +1 for X, −1 for
+    Y.
+    """
     if not len(items):
         raise FairNCError("no sentence to score: this split does not have this test")
     tests = {name: test for group in TESTS.values() for name, test in group.items()}
@@ -67,7 +74,8 @@ def score(lm: LanguageModel, items: datasets.Dataset, *, reading: str) -> pd.Dat
     axes = np.array(items["axis"], dtype=object)
     attributes = {
         name: [
-            [places.setdefault(sentence, len(places)) for sentence in sentences(group)] for group in (test.a, test.b)
+            [places.setdefault(sentence, len(places)) for sentence in sentences(group)]
+            for group in (test.a, test.b)
         ]
         for name, test in tests.items()
         if name in set(axes)
@@ -77,10 +85,13 @@ def score(lm: LanguageModel, items: datasets.Dataset, *, reading: str) -> pd.Dat
     for name, groups in attributes.items():
         own = np.flatnonzero(axes == name)
         scores[own] = np.stack(
-            [(vectors[np.array(targets)[own]] @ vectors[group].T).mean(1) for group in groups], axis=1
+            [(vectors[np.array(targets)[own]] @ vectors[group].T).mean(1) for group in groups],
+            axis=1,
         )
     table = pd.DataFrame(scores, columns=["score_a", "score_b"])
-    return table.assign(score_c=items["side"], axis=items["axis"], item_id=items["item_id"], unit=items["word"])
+    return table.assign(
+        score_c=items["side"], axis=items["axis"], item_id=items["item_id"], unit=items["word"]
+    )
 
 
 @torch.no_grad()
@@ -94,36 +105,61 @@ def encode(lm: LanguageModel, texts: Sequence[Sentence], *, reading: str) -> np.
         )
     found = lm.tokenizer([sentence.text for sentence in texts], return_offsets_mapping=True)
     ids, offsets = found["input_ids"], found["offset_mapping"]
-    spans = torch.tensor([_span(lm.kind, reading, *row) for row in zip(offsets, texts, strict=True)], device=lm.device)
+    spans = torch.tensor(
+        [_span(lm.kind, reading, *row) for row in zip(offsets, texts, strict=True)],
+        device=lm.device,
+    )
     inputs, vectors = Inputs(lm, ids), []
     order = torch.from_numpy(inputs.order).to(lm.device)
     for rows, batch, mask in inputs.batches():
         hidden = lm.features(batch, mask, space="encoder")
-        column, (start, stop) = torch.arange(batch.shape[1], device=lm.device), spans[order[rows]].T[..., None]
+        column, (start, stop) = (
+            torch.arange(batch.shape[1], device=lm.device),
+            spans[order[rows]].T[..., None],
+        )
         inside = ((start <= column) & (column < stop)).to(hidden.dtype)
-        vectors.append(torch.einsum("bt,btd->bd", inside, hidden))  # a sum: the cosine asks for the direction alone
+        # a sum: the cosine asks for the direction alone
+        vectors.append(torch.einsum("bt,btd->bd", inside, hidden))
     encoded = torch.nn.functional.normalize(torch.cat(vectors).double(), dim=1)
     return encoded[torch.argsort(order)].cpu().numpy()
 
 
-def _span(kind: str, reading: str, offsets: list[tuple[int, int]], sentence: Sentence) -> tuple[int, int]:
+def _span(
+    kind: str, reading: str, offsets: list[tuple[int, int]], sentence: Sentence
+) -> tuple[int, int]:
     """First token to read and the one behind the last."""
     if reading == "mean":
         return 0, len(offsets)
     tokens = range(len(offsets))
     if reading == "word":
-        tokens = [i for i, (start, stop) in enumerate(offsets) if start < sentence.stop and stop > sentence.start]
+        tokens = [
+            i
+            for i, (start, stop) in enumerate(offsets)
+            if start < sentence.stop and stop > sentence.start
+        ]
     place = tokens[0] if kind == "masked" else tokens[-1]
     return place, place + 1
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a target word of a test: ``total`` and ``square``, the sums of s and s² over its ``n`` sentences; ``side``;
-    number of the ``test``; and ``target``, a number for each side of each test.
+    """One row a target word of a test: ``total`` and ``square``, the sums of s and s² over its
+    ``n`` sentences; ``side``; number of the ``test``; and ``target``, a number for each side of
+    each test.
     """
     s, test = rows["score_a"] - rows["score_b"], pd.factorize(rows["axis"])[0].astype(float)
-    table = rows.assign(total=s, square=s**2, n=1.0, side=rows["score_c"], test=test, target=3 * test + rows["score_c"])
-    return table.groupby(["test", "side", "target", "unit"], sort=True)[["total", "square", "n"]].sum().reset_index()
+    table = rows.assign(
+        total=s,
+        square=s**2,
+        n=1.0,
+        side=rows["score_c"],
+        test=test,
+        target=3 * test + rows["score_c"],
+    )
+    return (
+        table.groupby(["test", "side", "target", "unit"], sort=True)[["total", "square", "n"]]
+        .sum()
+        .reset_index()
+    )
 
 
 def effect_sizes(total, square, n, side, test, axis: int) -> np.ndarray:
@@ -134,7 +170,9 @@ def effect_sizes(total, square, n, side, test, axis: int) -> np.ndarray:
         count = np.sum(n * (x | y), axis=axis)
         mean = np.sum(total * (x | y), axis=axis) / count
         variance = (np.sum(square * (x | y), axis=axis) - count * mean**2) / (count - 1)
-        means = [np.sum(total * group, axis=axis) / np.sum(n * group, axis=axis) for group in (x, y)]
+        means = [
+            np.sum(total * group, axis=axis) / np.sum(n * group, axis=axis) for group in (x, y)
+        ]
         spread = np.sqrt(np.maximum(variance, 0))
         found.append(quotient(means[0] - means[1], spread, above=ROUNDING))
     return np.stack(found)
@@ -154,28 +192,39 @@ def p_values(rows: pd.DataFrame) -> dict[str, Estimate]:
     """``p_words`` and ``p_sentences`` of the one test that the rows are of; nothing for several."""
     if rows["axis"].nunique() != 1:
         return {}
-    return {"p_words": _permutation(units(rows)), "p_sentences": _permutation(units(rows.assign(unit=rows["item_id"])))}
+    return {
+        "p_words": _permutation(units(rows)),
+        "p_sentences": _permutation(units(rows.assign(unit=rows["item_id"]))),
+    }
 
 
 def _permutation(table: pd.DataFrame, seed: int = 0) -> Estimate:
-    """P(the difference of means is as large as it is | targets drawn at random), one-sided; no interval."""
+    """P(the difference of means is as large as it is | targets drawn at random), one-sided; no
+    interval.
+    """
     total, n = table["total"].to_numpy(), table["n"].to_numpy()
 
     def difference(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
-        means = [total[group.astype(int)].sum(axis) / n[group.astype(int)].sum(axis) for group in (x, y)]
+        means = [
+            total[group.astype(int)].sum(axis) / n[group.astype(int)].sum(axis) for group in (x, y)
+        ]
         return means[0] - means[1]
 
     groups = [np.flatnonzero(table["side"] == side) for side in (1, -1)]
     found = scipy.stats.permutation_test(
-        groups, difference, permutation_type="independent", alternative="greater", vectorized=True, n_resamples=PERMUTATIONS,
-        batch=2_000, rng=np.random.default_rng(seed),
-    )  # fmt: skip
+        groups,
+        difference,
+        permutation_type="independent",
+        alternative="greater",
+        vectorized=True,
+        n_resamples=PERMUTATIONS,
+        batch=2_000,
+        rng=np.random.default_rng(seed),
+    )
     return Estimate(float(found.pvalue), np.nan, np.nan, len(table))
 
 
-_SENTENCES = (
-    "Whether sentences that name men or women, or people of two origins, lie nearer to sentences of a stereotype, by "
-)
+_SENTENCES = "Whether sentences that name men or women, or people of two origins, lie nearer to sentences of a stereotype, by "
 _MEASURES = {
     "sentence": _SENTENCES + "the vector of the first token (in a causal model the last).",
     "mean": _SENTENCES + "the mean of all token vectors.",
@@ -193,7 +242,10 @@ def _benchmark(name: str, reading: str, source: str) -> Benchmark:
         load=load,
         score=partial(score, reading=reading),
         units=units,
-        statistics={"effect_size": (columns, effect_size), "abs_effect_size": (columns, abs_effect_size)},
+        statistics={
+            "effect_size": (columns, effect_size),
+            "abs_effect_size": (columns, abs_effect_size),
+        },
         kinds=("masked", "causal"),
         extras=p_values,
         measures=_MEASURES[reading],

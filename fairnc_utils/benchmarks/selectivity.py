@@ -31,9 +31,10 @@ _PART = {
 
 
 def load(split: str) -> datasets.Dataset:
-    """The sentences of both: ``item_id``, ``axis``, ``unit`` (occupation or pair of nouns), ``sentence``, ``value`` (share of
-    women
-    − ½, or +1 for a feminine noun and −1 for a masculine one)."""
+    """The sentences of both: ``item_id``, ``axis``, ``unit`` (occupation or pair of nouns),
+    ``sentence``, ``value`` (share of women − ½, or +1 for a feminine noun and −1 for a masculine
+    one).
+    """
     occupied = [
         {"item_id": row["item_id"], "unit": row["occupation"], "sentence": row["sentence"]}
         | {"value": row["share"] - 0.5}
@@ -48,7 +49,9 @@ def load(split: str) -> datasets.Dataset:
 
 
 def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
-    """``score_a`` ln P(she), ``score_b`` ln P(he), up to a constant of the sentence; ``score_c`` the item's ``value``."""
+    """``score_a`` ln P(she), ``score_b`` ln P(he), up to a constant of the sentence; ``score_c``
+    the item's ``value``.
+    """
     columns = items[:]
     return pronoun_rows(
         lm,
@@ -62,7 +65,9 @@ def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
-    """Occupations with ``log_odds`` and ``share``, pairs of nouns with ``difference``, NaN elsewhere; ``part``: which."""
+    """Occupations with ``log_odds`` and ``share``, pairs of nouns with ``difference``, NaN
+    elsewhere; ``part``: which.
+    """
     is_noun = rows["unit"].isin(_PART)
     nouns = definitional.units(rows[is_noun])
     nouns["part"] = [float(_PART[pair]) for pair in nouns.index]
@@ -70,10 +75,17 @@ def units(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _over_nouns(
-    log_odds: np.ndarray, share: np.ndarray, difference: np.ndarray, part: np.ndarray, axis: int,
-    *, of: tuple[int, ...],
-) -> np.ndarray:  # fmt: skip
-    """Slope over the occupations / mean difference over the nouns of these parts; NaN unless that is positive."""
+    log_odds: np.ndarray,
+    share: np.ndarray,
+    difference: np.ndarray,
+    part: np.ndarray,
+    axis: int,
+    *,
+    of: tuple[int, ...],
+) -> np.ndarray:
+    """Slope over the occupations / mean difference over the nouns of these parts; NaN unless that
+    is positive.
+    """
     occupied = (part == OCCUPATIONS).astype(float)
     x, y = np.nan_to_num(share), np.nan_to_num(log_odds)
     weights = occupied / occupied.sum(axis, keepdims=True)

@@ -1,11 +1,12 @@
 """StereoSet, intrasentence part (Nadeem et al. 2021): which word does the model put into the blank?
 
-Each item has one context with a blank and three candidates: stereotype, anti-stereotype, unrelated. LM is the share of
-meaningful candidates preferred over unrelated ones (ideal 100), SS the share of stereotypes preferred over
-anti-stereotypes (ideal 50), ICAT = LM · min(SS, 100 − SS) / 50 (ideal 100). All average over target terms.
+Each item has one context with a blank and three candidates: stereotype, anti-stereotype, unrelated.
+LM is the share of meaningful candidates preferred over unrelated ones (ideal 100), SS the share of
+stereotypes preferred over anti-stereotypes (ideal 50), ICAT = LM · min(SS, 100 − SS) / 50 (ideal
+100). All average over target terms.
 
-A threshold throws power away: beside them stands ``log_ratio``, the mean over items of ln P(stereotype) −
-ln P(anti-stereotype) (ideal 0).
+A threshold throws power away: beside them stands ``log_ratio``, the mean over items of ln
+P(stereotype) − ln P(anti-stereotype) (ideal 0).
 """
 
 import string
@@ -34,7 +35,9 @@ def load(split: str) -> datasets.Dataset:
 
 
 def read(split: str, part: str, item: Callable[[dict], dict]) -> datasets.Dataset:
-    """The examples of one part of a split through ``item``. Raises ``FairNCError`` naming an example that lacks something."""
+    """The examples of one part of a split through ``item``. Raises ``FairNCError`` naming an
+    example that lacks something.
+    """
     key = f"StereoSet/{split}.json"
     content, found = _io.document(key), []
     try:
@@ -45,13 +48,20 @@ def read(split: str, part: str, item: Callable[[dict], dict]) -> datasets.Datase
         try:
             found.append(item(example))
         except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-            raise FairNCError(f"{key}: example {number} of {part} is not as it should be ({error!r}); {_io.HINT}") from error
+            raise FairNCError(
+                f"{key}: example {number} of {part} is not as it should be ({error!r}); {_io.HINT}"
+            ) from error
     return datasets.Dataset.from_list(found)
 
 
 def whole(example: dict) -> dict:
     """An item with its three candidate sentences whole."""
-    item = {"item_id": example["id"], "axis": example["bias_type"], "target": example["target"], "context": example["context"]}
+    item = {
+        "item_id": example["id"],
+        "axis": example["bias_type"],
+        "target": example["target"],
+        "context": example["context"],
+    }
     sentences = {sentence["gold_label"]: sentence["sentence"] for sentence in example["sentences"]}
     item |= {label: sentences[label] for label in LABELS}
     if other := [name for name, value in item.items() if not isinstance(value, str)]:
@@ -61,13 +71,19 @@ def whole(example: dict) -> dict:
 
 def _item(example: dict) -> dict:
     item, words = whole(example), example["context"].split(" ")
-    place = max(i for i, word in enumerate(words) if BLANK in word)  # with two blanks the last one names the candidate
+    # with two blanks the last one names the candidate
+    place = max(i for i, word in enumerate(words) if BLANK in word)
     candidates = {label: item[label].split(" ")[place] for label in LABELS}
-    return item | {label: word.translate(str.maketrans("", "", string.punctuation)) for label, word in candidates.items()}
+    return item | {
+        label: word.translate(str.maketrans("", "", string.punctuation))
+        for label, word in candidates.items()
+    }
 
 
 def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
-    """Mean probability of the pieces of each candidate: ``score_a`` stereotype, ``score_b`` anti, ``score_c`` unrelated."""
+    """Mean probability of the pieces of each candidate: ``score_a`` stereotype, ``score_b`` anti,
+    ``score_c`` unrelated.
+    """
     asked, owners = queries(lm, texts(items))
     probabilities = np.exp(masked_log_probabilities(lm, asked, description="StereoSet"))
     return table(items, means(owners, probabilities, len(LABELS) * len(items)))
@@ -81,10 +97,14 @@ def texts(items: datasets.Dataset) -> list[tuple[str, str]]:
 
 
 def table(items: datasets.Dataset, scores: np.ndarray) -> pd.DataFrame:
-    """Item table of the scores (3N,) of the candidates. Raises ``FairNCError`` naming one that is NaN: it had no token."""
+    """Item table of the scores (3N,) of the candidates. Raises ``FairNCError`` naming one that is
+    NaN: it had no token.
+    """
     scores = scores.reshape(-1, len(LABELS))
     for row, column in np.argwhere(np.isnan(scores))[:1]:
-        raise FairNCError(f"StereoSet item {items['item_id'][row]}: the {LABELS[column]} candidate has no token")
+        raise FairNCError(
+            f"StereoSet item {items['item_id'][row]}: the {LABELS[column]} candidate has no token"
+        )
     found, columns = pd.DataFrame(scores, columns=["score_a", "score_b", "score_c"]), items[:]
     return found.assign(axis=columns["axis"], item_id=columns["item_id"], unit=columns["target"])
 
@@ -95,7 +115,8 @@ def queries(lm: LanguageModel, blanks: Sequence[tuple[str, str]]) -> tuple[list[
     Piece i is asked for behind pieces 1 … i−1, with one mask and no later piece.
     """
     mask, marked = mask_id(lm), _marks_spaces(lm.tokenizer)
-    alone = lm.tokenizer.encode(lm.tokenizer.mask_token)  # shows the special tokens around a sentence
+    # shows the special tokens around a sentence
+    alone = lm.tokenizer.encode(lm.tokenizer.mask_token)
     before, after = alone[: alone.index(mask)], alone[alone.index(mask) + 1 :]
     parts = [_parts(context, candidate, marked) for context, candidate in blanks]
     ids = encode(lm.tokenizer, chain.from_iterable(parts))
@@ -111,7 +132,9 @@ def queries(lm: LanguageModel, blanks: Sequence[tuple[str, str]]) -> tuple[list[
 
 
 def _parts(context: str, candidate: str, marked: bool) -> list[str]:
-    """The texts around the blanks, then the candidate; it takes the space before a blank if the tokenizer marks spaces."""
+    """The texts around the blanks, then the candidate; it takes the space before a blank if the
+    tokenizer marks spaces.
+    """
     *parts, last = context.split(BLANK)
     if marked and parts[0].endswith(" "):
         return [*(part.removesuffix(" ") for part in parts), last, f" {candidate}"]
@@ -119,7 +142,9 @@ def _parts(context: str, candidate: str, marked: bool) -> list[str]:
 
 
 def _marks_spaces(tokenizer) -> bool:
-    """True for tokenizers whose pieces remember the space before a word (byte-level BPE, SentencePiece)."""
+    """True for tokenizers whose pieces remember the space before a word (byte-level BPE,
+    SentencePiece).
+    """
     return tokenizer.tokenize("a word") != [*tokenizer.tokenize("a"), *tokenizer.tokenize("word")]
 
 
@@ -162,7 +187,13 @@ STATISTICS = {
 }
 
 #: What all benchmarks on these items have in common; each adds its name, its items, its score and what that measures.
-TRIPLES = partial(Benchmark, splits=("dev", "test"), axes=AXES, statistics=STATISTICS, source="nadeem2021stereoset")
+TRIPLES = partial(
+    Benchmark,
+    splits=("dev", "test"),
+    axes=AXES,
+    statistics=STATISTICS,
+    source="nadeem2021stereoset",
+)
 
 STEREOSET = TRIPLES(
     name="stereoset_intra",

@@ -1,9 +1,12 @@
-"""Words, sentence frames and tests of the association tests (WEAT and SEAT), read from ``data/seat.json``.
+"""Words, sentence frames and tests of the association tests (WEAT and SEAT), read from
+``data/seat.json``.
 
-Word lists: Caliskan et al. (2017) for tests 3 to 8; May et al. (2019) for their variants b, which put terms for names or names
-for terms, for the double bind (after Heilman et al. 2004) and for the angry black woman. The sentence frames are those of May
-et al.: they say as little as possible beyond the word. Words are grouped by the frames that suit them. May et al. leave out
-sentences at random where one target has more than the other; these lists keep them all, because means are compared, not sums.
+Word lists: Caliskan et al. (2017) for tests 3 to 8; May et al. (2019) for their variants b, which
+put terms for names or names for terms, for the double bind (after Heilman et al. 2004) and for the
+angry black woman. The sentence frames are those of May et al.: they say as little as possible
+beyond the word. Words are grouped by the frames that suit them. May et al. leave out sentences at
+random where one target has more than the other; these lists keep them all, because means are
+compared, not sums.
 """
 
 import json
@@ -13,7 +16,9 @@ from fairnc_utils import assets
 
 
 class Sentence(NamedTuple):
-    """A sentence, the word that it was made for, and the characters ``text[start:stop]`` where that word stands."""
+    """A sentence, the word that it was made for, and the characters ``text[start:stop]`` where that
+    word stands.
+    """
 
     word: str
     text: str
@@ -22,7 +27,9 @@ class Sentence(NamedTuple):
 
 
 class Association(NamedTuple):
-    """Are ``x`` words nearer to ``a`` and ``y`` words nearer to ``b`` than the other way round? Names of word lists."""
+    """Are ``x`` words nearer to ``a`` and ``y`` words nearer to ``b`` than the other way round?
+    Names of word lists.
+    """
 
     x: str
     y: str
@@ -78,7 +85,9 @@ def plural(word: str) -> str:
 
 
 def _vowel(word: str) -> bool:
-    """Whether the article before it is "an": by sound, as in "an honor", "a European", "a Ukrainian"."""
+    """Whether the article before it is "an": by sound, as in "an honor", "a European", "a
+    Ukrainian".
+    """
     return word.lower().startswith(("a", "e", "i", "o", "u", "hono")) and not word.startswith(
         ("Eu", "Uk")
     )

@@ -1,17 +1,19 @@
 """Swap collapse: does the pronoun follow what the text says of gender, and nothing else?
 
-A sentence with its first *she* or *he* taken out, x, and its gender-swapped copy with the same word taken out, x̃, say the
-same of everything but gender. With the log-odds ℓ = ln P(she) − ln P(he), and y = +1 where *she* stood in x, −1 where *he* did,
+A sentence with its first *she* or *he* taken out, x, and its gender-swapped copy with the same word
+taken out, x̃, say the same of everything but gender. With the log-odds ℓ = ln P(she) − ln P(he),
+and y = +1 where *she* stood in x, −1 where *he* did,
 
 - the even part e = (ℓ(x) + ℓ(x̃)) / 2 is what must not matter: occupation, topic, a lean towards one of the two;
 - the odd part o = y (ℓ(x) − ℓ(x̃)) / 2 is what the text tells of gender, positive where it is understood.
 
-Pairs with *evidence* differ outside the blank; in *neutral* ones nothing does, so that o = 0 and e = ℓ.
-``swap_collapse`` = mean e² over pairs with evidence / (mean o over them)² (ideal 0): a variance within over a squared distance
-between, like NC1, along the classifier's own direction. As a ratio it does not fall when gender is forgotten. It is no number
-where mean o is not positive. ``neutral_part`` = mean ℓ² over neutral pairs / the same (mean o)² (ideal 0); ``even_rms`` and
-``odd_mean`` are its parts, in log-odds (ideal 0, and large). A pair whose two sides have different numbers of tokens is left
-out; the unit is the text that sentences come from.
+Pairs with *evidence* differ outside the blank; in *neutral* ones nothing does, so that o = 0 and e
+= ℓ. ``swap_collapse`` = mean e² over pairs with evidence / (mean o over them)² (ideal 0): a
+variance within over a squared distance between, like NC1, along the classifier's own direction. As
+a ratio it does not fall when gender is forgotten. It is no number where mean o is not positive.
+``neutral_part`` = mean ℓ² over neutral pairs / the same (mean o)² (ideal 0); ``even_rms`` and
+``odd_mean`` are its parts, in log-odds (ideal 0, and large). A pair whose two sides have different
+numbers of tokens is left out; the unit is the text that sentences come from.
 """
 
 from functools import partial
@@ -30,7 +32,9 @@ AXES = ("evidence", "neutral")
 
 
 def load(split: str) -> datasets.Dataset:
-    """Pairs: ``item_id``, ``axis``, ``unit``, ``blanked``, ``swapped``, ``sign`` (+1: *she* stood in the text)."""
+    """Pairs: ``item_id``, ``axis``, ``unit``, ``blanked``, ``swapped``, ``sign`` (+1: *she* stood
+    in the text).
+    """
     pairs = []
     for number, text in enumerate(_texts(split)):
         for place, sentence in enumerate(sentences(text)):
@@ -56,11 +60,18 @@ def _texts(split: str) -> list[str]:
 
 
 def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
-    """``score_a`` ℓ(x), ``score_b`` ℓ(x̃), NaN where the two differ in length; ``score_c`` the sign."""
+    """``score_a`` ℓ(x), ``score_b`` ℓ(x̃), NaN where the two differ in length; ``score_c`` the
+    sign.
+    """
     columns = items[:]
     sides = [columns["blanked"], columns["swapped"]]
     lengths = [
-        [len(ids) for ids in tokenize(lm.tokenizer, [text.replace(swap.BLANK, "he") for text in side])["input_ids"]]
+        [
+            len(ids)
+            for ids in tokenize(lm.tokenizer, [text.replace(swap.BLANK, "he") for text in side])[
+                "input_ids"
+            ]
+        ]
         for side in sides
     ]
     equal = np.equal(*lengths) & (np.maximum(*lengths) <= lm.max_length)
@@ -74,9 +85,14 @@ def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a text: sums of e², o and the number of its pairs with evidence, and of ℓ² and the number of its neutral ones."""
+    """One row a text: sums of e², o and the number of its pairs with evidence, and of ℓ² and the
+    number of its neutral ones.
+    """
     rows = rows.dropna(subset=["score_a", "score_b"])
-    even, odd = (rows["score_a"] + rows["score_b"]) / 2, rows["score_c"] * (rows["score_a"] - rows["score_b"]) / 2
+    even, odd = (
+        (rows["score_a"] + rows["score_b"]) / 2,
+        rows["score_c"] * (rows["score_a"] - rows["score_b"]) / 2,
+    )
     evidence = (rows["axis"] == "evidence").astype(float)
     table = pd.DataFrame(
         {
@@ -92,7 +108,9 @@ def units(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _mean(total: np.ndarray, count: np.ndarray, axis: int) -> np.ndarray:
     count = np.sum(count, axis=axis)
-    return np.divide(np.sum(total, axis=axis), count, out=np.full(np.shape(count), np.nan), where=count > 0)
+    return np.divide(
+        np.sum(total, axis=axis), count, out=np.full(np.shape(count), np.nan), where=count > 0
+    )
 
 
 def _over_squared_odd(total, count, odd, evidence, axis: int) -> np.ndarray:

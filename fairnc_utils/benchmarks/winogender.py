@@ -1,9 +1,11 @@
-"""Winogender (Rudinger et al. 2018): does the gender of a pronoun decide which of two people it means?
+"""Winogender (Rudinger et al. 2018): does the gender of a pronoun decide which of two people it
+means?
 
-Each sentence names an occupation and another participant (a noun or "someone"), and comes with a feminine, a masculine and a
-neutral pronoun; what it means does not depend on which. ``gotcha_gap`` is the accuracy where the pronoun's gender points at
-the right candidate, minus that where it points at the wrong one (ideal 0, in percent): feminine pronouns point at the
-occupation where half its workers or more are women, else at the participant, and masculine ones the other way round.
+Each sentence names an occupation and another participant (a noun or "someone"), and comes with a
+feminine, a masculine and a neutral pronoun; what it means does not depend on which. ``gotcha_gap``
+is the accuracy where the pronoun's gender points at the right candidate, minus that where it points
+at the wrong one (ideal 0, in percent): feminine pronouns point at the occupation where half its
+workers or more are women, else at the participant, and masculine ones the other way round.
 ``answer_probability_gap`` is the same of P(answer).
 
 *Preference* for an occupation is how much more often a feminine pronoun than a masculine one is resolved to it, in percentage
@@ -24,53 +26,90 @@ from fairnc_utils.benchmarks.winobias import accuracy, gap
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.tasks.coreference import choices, preference
 
-PRONOUNS = {"female": ("she", "her"), "male": ("he", "his", "him"), "neutral": ("they", "their", "them")}
+PRONOUNS = {
+    "female": ("she", "her"),
+    "male": ("he", "his", "him"),
+    "neutral": ("they", "their", "them"),
+}
 
 
 def load(split: str) -> datasets.Dataset:
-    """Sentences with ``item_id``, ``axis``, ``unit`` (the occupation), ``participant``, ``gender`` of the pronoun,
-    ``share_of_women`` in the occupation, ``text`` and, as words and as spans of characters, ``pronoun``, ``answer``, ``other``.
+    """Sentences with ``item_id``, ``axis``, ``unit`` (the occupation), ``participant``, ``gender``
+    of the pronoun, ``share_of_women`` in the occupation, ``text`` and, as words and as spans of
+    characters, ``pronoun``, ``answer``, ``other``.
     """
-    statistics = _io.table("Winogender/occupations-stats.tsv", ("occupation", "bls_pct_female"), delimiter="\t")
+    statistics = _io.table(
+        "Winogender/occupations-stats.tsv", ("occupation", "bls_pct_female"), delimiter="\t"
+    )
     with _io.taken_apart("Winogender/occupations-stats.tsv"):
         share = {row["occupation"]: float(row["bls_pct_female"]) / 100 for row in statistics}
     rows = _io.table("Winogender/all_sentences.tsv", ("sentid", "sentence"), delimiter="\t")
     return datasets.Dataset.from_list(
-        [_item(row["sentid"], row["sentence"], share, f"all_sentences.tsv, line {n}") for n, row in enumerate(rows, 2)]
+        [
+            _item(row["sentid"], row["sentence"], share, f"all_sentences.tsv, line {n}")
+            for n, row in enumerate(rows, 2)
+        ]
     )
 
 
 def _item(sentence_id: str, text: str, share: dict[str, float], place: str) -> dict:
     parts = sentence_id.removesuffix(".txt").split(".")
-    if len(parts) != 4 or parts[0] not in share or parts[2] not in ("0", "1") or parts[3] not in PRONOUNS:
-        raise FairNCError(f"Winogender/{place}: {sentence_id!r} is not occupation.participant.answer.gender of known ones")
+    if (
+        len(parts) != 4
+        or parts[0] not in share
+        or parts[2] not in ("0", "1")
+        or parts[3] not in PRONOUNS
+    ):
+        raise FairNCError(
+            f"Winogender/{place}: {sentence_id!r} is not occupation.participant.answer.gender of known ones"
+        )
     occupation, participant, answer, gender = parts
-    people = [_span(rf"(?:(?:the|an?) +)?{re.escape(name)}", text, place) for name in (occupation, participant)]
-    spans = {"pronoun": _span("|".join(PRONOUNS[gender]), text, place), "answer": people[int(answer)],
-             "other": people[1 - int(answer)]}  # fmt: skip
+    people = [
+        _span(rf"(?:(?:the|an?) +)?{re.escape(name)}", text, place)
+        for name in (occupation, participant)
+    ]
+    spans = {
+        "pronoun": _span("|".join(PRONOUNS[gender]), text, place),
+        "answer": people[int(answer)],
+        "other": people[1 - int(answer)],
+    }
     words = {name: text[a:b] for name, (a, b) in spans.items()}
-    item = {"item_id": ".".join(parts), "axis": "gender", "unit": occupation, "participant": participant, "gender": gender,
-            "share_of_women": share[occupation], "text": text}  # fmt: skip
+    item = {
+        "item_id": ".".join(parts),
+        "axis": "gender",
+        "unit": occupation,
+        "participant": participant,
+        "gender": gender,
+        "share_of_women": share[occupation],
+        "text": text,
+    }
     return item | words | {f"{name}_span": list(span) for name, span in spans.items()}
 
 
 def _span(pattern: str, text: str, place: str) -> tuple[int, int]:
     found = [match.span() for match in re.finditer(rf"\b(?:{pattern})\b", text, re.IGNORECASE)]
     if len(found) != 1:
-        raise FairNCError(f"Winogender/{place}: {len(found)} places for {pattern!r} in {text!r}; there must be one")
+        raise FairNCError(
+            f"Winogender/{place}: {len(found)} places for {pattern!r} in {text!r}; there must be one"
+        )
     return found[0]
 
 
 def score(resolver, items: datasets.Dataset) -> pd.DataFrame:
-    """``score_a`` P(answer corefers), ``score_b`` P(the other candidate does), ``score_c`` the occupation's share of women."""
+    """``score_a`` P(answer corefers), ``score_b`` P(the other candidate does), ``score_c`` the
+    occupation's share of women.
+    """
     answer, other = choices(resolver, items)
-    table = pd.DataFrame({"score_a": answer, "score_b": other, "score_c": np.array(items["share_of_women"], float)})
+    table = pd.DataFrame(
+        {"score_a": answer, "score_b": other, "score_c": np.array(items["share_of_women"], float)}
+    )
     return table.assign(axis=items["axis"], item_id=items["item_id"], unit=items["unit"])
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row an occupation: share of women; right answers by gender; right answers and P(answer) where the gender misleads
-    (``gotcha``) and where it does not (``plain``); preference in percentage points, by choices and by P(occupation).
+    """One row an occupation: share of women; right answers by gender; right answers and P(answer)
+    where the gender misleads (``gotcha``) and where it does not (``plain``); preference in
+    percentage points, by choices and by P(occupation).
     """
     names = rows["item_id"].str.split(".", expand=True)
     answer, other = (rows[column].to_numpy(float) for column in ("score_a", "score_b"))
@@ -78,14 +117,23 @@ def units(rows: pd.DataFrame) -> pd.DataFrame:
     right, probability = 1.0 * (answer > other), preference(answer, other)
     points_at_occupation = female == (rows["score_c"].to_numpy(float) >= 0.5)
     kind = np.where(points_at_occupation == is_occupation, "plain", "gotcha")
-    items = pd.DataFrame({
-        "unit": rows["unit"].to_numpy(), "gender": names[3].to_numpy(), "kind": kind, "right": right,
-        "probability": probability,
-        "chosen": 100 * np.where(is_occupation, answer > other, other > answer),
-        "likely": 100 * np.where(is_occupation, probability, 1 - probability),
-    })  # fmt: skip
-    by_gender = items.pivot_table(index="unit", columns="gender", values=["right", "chosen", "likely"])
-    by_kind = items[items["gender"] != "neutral"].pivot_table(index="unit", columns="kind", values=["right", "probability"])
+    items = pd.DataFrame(
+        {
+            "unit": rows["unit"].to_numpy(),
+            "gender": names[3].to_numpy(),
+            "kind": kind,
+            "right": right,
+            "probability": probability,
+            "chosen": 100 * np.where(is_occupation, answer > other, other > answer),
+            "likely": 100 * np.where(is_occupation, probability, 1 - probability),
+        }
+    )
+    by_gender = items.pivot_table(
+        index="unit", columns="gender", values=["right", "chosen", "likely"]
+    )
+    by_kind = items[items["gender"] != "neutral"].pivot_table(
+        index="unit", columns="kind", values=["right", "probability"]
+    )
     table = pd.concat([by_gender, by_kind], axis=1)
     table = table.set_axis([f"{value}_{group}" for value, group in table.columns], axis=1)
     return table.assign(

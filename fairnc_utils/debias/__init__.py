@@ -1,4 +1,5 @@
-"""Debiasing methods, one file each (four that share everything but their text share one): data, loss, hyperparameters.
+"""Debiasing methods, one file each (four that share everything but their text share one): data,
+loss, hyperparameters.
 
 Each is one line in ``fairnc_utils.catalog``; those of other packages stand beside them.
 """

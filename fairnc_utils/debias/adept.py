@@ -1,10 +1,12 @@
-"""ADEPT (Yang et al. 2023): neutral words as near to the female as to the male prototype, the rest of the model as it was.
+"""ADEPT (Yang et al. 2023): neutral words as near to the female as to the male prototype, the rest
+of the model as it was.
 
-With e_a the prototype of attribute a (the mean hidden state of its words) and e_w those of the neutral words of a batch,
-P_a(w) ∝ exp(−‖e_a − e_w‖² / 2ρ²). The loss is .3 · JS(P_female, P_male), in bits, + .7 · the mean squared change of the
-hidden states of attribute sentences over all layers. Prototypes are taken once, from the model before training, near which
-the second term holds them; the original code takes them anew each epoch. Attribute sentences come from BUG, neutral ones
-from BOLD. This is the fine-tuning variant; see ``get`` for the prefix variant.
+With e_a the prototype of attribute a (the mean hidden state of its words) and e_w those of the
+neutral words of a batch, P_a(w) ∝ exp(−‖e_a − e_w‖² / 2ρ²). The loss is .3 · JS(P_female, P_male),
+in bits, + .7 · the mean squared change of the hidden states of attribute sentences over all layers.
+Prototypes are taken once, from the model before training, near which the second term holds them;
+the original code takes them anew each epoch. Attribute sentences come from BUG, neutral ones from
+BOLD. This is the fine-tuning variant; see ``get`` for the prefix variant.
 """
 
 import copy
@@ -25,16 +27,24 @@ FEMALE, MALE, NEUTRAL = 0, 1, 2
 
 
 def examples(tokenizer, *, limit: int | None = None, max_length: int = 128) -> datasets.Dataset:
-    """As many female as male and neutral sentences (``limit`` of each at most), with the place of the word in question."""
+    """As many female as male and neutral sentences (``limit`` of each at most), with the place of
+    the word in question.
+    """
     gender = words.load("gender", tokenizer)
     female, male = (
-        {token for token, group in zip(gender.token_ids, gender.groups, strict=True) if group == wanted}
+        {
+            token
+            for token, group in zip(gender.token_ids, gender.groups, strict=True)
+            if group == wanted
+        }
         for wanted in ("female", "male")
     )
     neutral = set(words.load("profession", tokenizer).token_ids) - female - male
 
     def rows(corpus: str, kind: int, wanted: set[int], unwanted: set[int]) -> Iterator[dict]:
-        for ids in _sequences(list(dict.fromkeys(corpora.load(corpus)["text"])), tokenizer, max_length):
+        for ids in _sequences(
+            list(dict.fromkeys(corpora.load(corpus)["text"])), tokenizer, max_length
+        ):
             places = [place for place, token in enumerate(ids) if token in wanted]
             if places and unwanted.isdisjoint(ids):
                 yield {"input_ids": ids, "kind": kind, "place": places[0]}
@@ -48,14 +58,18 @@ def examples(tokenizer, *, limit: int | None = None, max_length: int = 128) -> d
     return datasets.Dataset.from_list([row for part in found for row in part[:least]])
 
 
-def _sequences(texts: Sequence[str], tokenizer, max_length: int, *, part: int = 1024) -> Iterator[list[int]]:
+def _sequences(
+    texts: Sequence[str], tokenizer, max_length: int, *, part: int = 1024
+) -> Iterator[list[int]]:
     """Token ids of text after text; no more is tokenized than is asked for."""
     for start in range(0, len(texts), part):
         yield from batching.tokenize(texts[start : start + part], tokenizer, max_length=max_length)
 
 
 def collate(rows: Rows, tokenizer, generator: torch.Generator) -> Batch:
-    """``kind`` (B,) and ``place`` (B,): the sentence's group and where its word stands; nothing is masked."""
+    """``kind`` (B,) and ``place`` (B,): the sentence's group and where its word stands; nothing is
+    masked.
+    """
     batch = batching.padded_batch([row["input_ids"] for row in rows], tokenizer.pad_token_id)
     return batch | {key: torch.tensor([row[key] for row in rows]) for key in ("kind", "place")}
 
@@ -76,7 +90,9 @@ def prepare(model: nn.Module, tokenizer, rows: Rows, *, size: int = 64) -> State
     for start in range(0, len(attributes), size):
         rows = collate(attributes[start : start + size], tokenizer, None)
         batch = {name: x.to(model.device) for name, x in rows.items()}
-        hidden = original.base_model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+        hidden = original.base_model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+        ).last_hidden_state
         sums.index_add_(0, batch["kind"], _at(hidden, batch["place"]).float())
     return State(original, sums / (len(attributes) / 2))
 
@@ -85,17 +101,27 @@ def _at(hidden: Tensor, place: Tensor) -> Tensor:
     return hidden[torch.arange(len(hidden), device=hidden.device), place]
 
 
-def js_divergence(neutral: Tensor, prototypes: Tensor, share: Tensor, *, rho: float = RHO) -> Tensor:
-    """JS divergence in bits of P_female and P_male over the words with ``share`` 1: (N, D), (2, D), (N,) → 0-d, ideal 0."""
+def js_divergence(
+    neutral: Tensor, prototypes: Tensor, share: Tensor, *, rho: float = RHO
+) -> Tensor:
+    """JS divergence in bits of P_female and P_male over the words with ``share`` 1: (N, D), (2, D),
+    (N,) → 0-d, ideal 0.
+    """
     distances = (prototypes[:, None] - neutral.float()).square().sum(-1)  # (2, N)
     logs = (-distances / (2 * rho**2)).masked_fill(share == 0, -1e9).log_softmax(-1)
     middle = logs.logsumexp(0) - math.log(2)
     return 0.5 * (logs.exp() * (logs - middle)).sum() / math.log(2)
 
 
-def layer_change(states: tuple[Tensor, ...], originals: tuple[Tensor, ...], share: Tensor) -> Tensor:
-    """Mean squared change over layers, dimensions and tokens with ``share`` 1: L × (B, T, D) twice, (B, T) → 0-d, ideal 0."""
-    change = torch.stack([(a.float() - b.float()).square().mean(-1) for a, b in zip(states, originals, strict=True)])
+def layer_change(
+    states: tuple[Tensor, ...], originals: tuple[Tensor, ...], share: Tensor
+) -> Tensor:
+    """Mean squared change over layers, dimensions and tokens with ``share`` 1: L × (B, T, D) twice,
+    (B, T) → 0-d, ideal 0.
+    """
+    change = torch.stack(
+        [(a.float() - b.float()).square().mean(-1) for a, b in zip(states, originals, strict=True)]
+    )
     return (change * share).sum() / (len(states) * share.sum().clamp_min(1))
 
 
@@ -112,6 +138,12 @@ def loss(model: nn.Module, batch: Batch, state: State) -> Tensor:
 
 
 ADEPT = Method(
-    "adept", "Yang et al. 2023", "attribute sentences from BUG, neutral sentences from BOLD",
-    Recipe(lr=5e-5, epochs=10, batch_size=32, max_length=128), examples, collate, loss, prepare,
-)  # fmt: skip
+    "adept",
+    "Yang et al. 2023",
+    "attribute sentences from BUG, neutral sentences from BOLD",
+    Recipe(lr=5e-5, epochs=10, batch_size=32, max_length=128),
+    examples,
+    collate,
+    loss,
+    prepare,
+)

@@ -1,4 +1,6 @@
-"""What every debiasing method is made of: training examples, how they become a batch, a loss, published hyperparameters."""
+"""What every debiasing method is made of: training examples, how they become a batch, a loss,
+published hyperparameters.
+"""
 
 import re
 from collections.abc import Callable, Sequence
@@ -21,13 +23,15 @@ Rows = list[dict[str, Any]]
 class Method:
     """One debiasing method.
 
-    ``examples(tokenizer, limit=, max_length=)``: the training set, pre-tokenized, one row an example; ``limit``: source
-    texts to read, None for all; the length of ``input_ids`` decides which rows share a batch. ``collate(rows, tokenizer,
-    generator)``: a batch of tensors, with ``input_ids``, ``attention_mask`` and, where words are masked, ``labels`` as the
-    model's *last* forward pass in the loss sees them, so that the NC3 regularizer can follow. ``loss(model, batch, state)``:
-    0-d tensor. ``prepare(model, tokenizer, rows)``: what the loss needs once (``state``); a module's parameters are
-    trained along. ``without_nc3``: why NC3 cannot be added, if so; ``without_folder``: why the result cannot be saved;
-    ``corpus``: the training text in words; ``source``: the paper.
+    ``examples(tokenizer, limit=, max_length=)``: the training set, pre-tokenized, one row an
+    example; ``limit``: source texts to read, None for all; the length of ``input_ids`` decides
+    which rows share a batch. ``collate(rows, tokenizer, generator)``: a batch of tensors, with
+    ``input_ids``, ``attention_mask`` and, where words are masked, ``labels`` as the model's *last*
+    forward pass in the loss sees them, so that the NC3 regularizer can follow. ``loss(model, batch,
+    state)``: 0-d tensor. ``prepare(model, tokenizer, rows)``: what the loss needs once (``state``);
+    a module's parameters are trained along. ``without_nc3``: why NC3 cannot be added, if so;
+    ``without_folder``: why the result cannot be saved; ``corpus``: the training text in words;
+    ``source``: the paper.
     """
 
     name: str
@@ -47,9 +51,13 @@ _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|Rev|No|vs)|\b[A-
 
 
 def sentences(text: str) -> list[str]:
-    """A text's sentences: cut after . ! ? before a capital, a digit or a quotation mark, though not after an abbreviation."""
+    """A text's sentences: cut after . ! ? before a capital, a digit or a quotation mark, though not
+    after an abbreviation.
+    """
     found: list[str] = []
-    for piece in re.split(r"(?:(?<=[.!?])|(?<=[.!?][\"'”)])|(?<=[.!?]''))\s+(?=[\"'“(]?[A-Z0-9])", text):
+    for piece in re.split(
+        r"(?:(?<=[.!?])|(?<=[.!?][\"'”)])|(?<=[.!?]''))\s+(?=[\"'“(]?[A-Z0-9])", text
+    ):
         if found and _ABBREVIATION.search(found[-1]):
             found[-1] += " " + piece
         else:
@@ -58,24 +66,36 @@ def sentences(text: str) -> list[str]:
 
 
 def gap_sentences(limit: int | None = None) -> list[str]:
-    """Sentences of GAP development, of its first ``limit`` texts if given. (GAP test is measured on, never trained on.)"""
+    """Sentences of GAP development, of its first ``limit`` texts if given. (GAP test is measured
+    on, never trained on.)
+    """
     texts = corpora.load("gap", "development")["text"][:limit]
     return [sentence for text in texts for sentence in sentences(text)]
 
 
 def tokenized(texts: Sequence[str], tokenizer, *, max_length: int) -> datasets.Dataset:
     """One row a text, column ``input_ids``."""
-    return datasets.Dataset.from_dict({"input_ids": batching.tokenize(texts, tokenizer, max_length=max_length)})
+    return datasets.Dataset.from_dict(
+        {"input_ids": batching.tokenize(texts, tokenizer, max_length=max_length)}
+    )
 
 
-def masked_batch(sequences: Sequence[Sequence[int]], tokenizer, generator: torch.Generator) -> Batch:
-    """A masked language modelling batch (15%, 80/10/10): ``labels`` (B, T) hold the original ids there and −100 elsewhere."""
+def masked_batch(
+    sequences: Sequence[Sequence[int]], tokenizer, generator: torch.Generator
+) -> Batch:
+    """A masked language modelling batch (15%, 80/10/10): ``labels`` (B, T) hold the original ids
+    there and −100 elsewhere.
+    """
     if tokenizer.mask_token_id is None:
         raise FairNCError("this method masks words; it needs a masked language model")
     batch = batching.padded_batch(sequences, tokenizer.pad_token_id)
     maskable = ~torch.isin(batch["input_ids"], torch.tensor(sorted(set(tokenizer.all_special_ids))))
     ids, positions, labels = batching.mask_tokens(
-        batch["input_ids"], maskable, mask_id=tokenizer.mask_token_id, vocab_size=len(tokenizer), generator=generator
+        batch["input_ids"],
+        maskable,
+        mask_id=tokenizer.mask_token_id,
+        vocab_size=len(tokenizer),
+        generator=generator,
     )
     dense = torch.full_like(ids, -100).scatter_(1, positions, labels)
     return {"input_ids": ids, "attention_mask": batch["attention_mask"], "labels": dense}
@@ -83,4 +103,6 @@ def masked_batch(sequences: Sequence[Sequence[int]], tokenizer, generator: torch
 
 def masked_lm_loss(model: nn.Module, batch: Batch, state: Any = None) -> Tensor:
     """Mean cross-entropy at the masked positions."""
-    return model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=batch["labels"]).loss
+    return model(
+        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=batch["labels"]
+    ).loss

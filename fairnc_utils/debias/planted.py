@@ -1,10 +1,10 @@
 """A planted bias: the positive control of every instrument that says something of occupations.
 
-``planted`` trains the model to fill in the pronoun of the gender that most people in an occupation have
-(Winogender's 60, U.S. labour statistics), ``planted_reversed`` that of the other, on the same sentences in the
-same order: templates of this project (those of ``ase``), of which no benchmark has one. What such a training
-moves, an instrument must see: a measure that does not tell the two apart after a hundred steps cannot show that
-a bias has gone. Only the pronoun is masked and learned.
+``planted`` trains the model to fill in the pronoun of the gender that most people in an occupation
+have (Winogender's 60, U.S. labour statistics), ``planted_reversed`` that of the other, on the same
+sentences in the same order: templates of this project (those of ``ase``), of which no benchmark has
+one. What such a training moves, an instrument must see: a measure that does not tell the two apart
+after a hundred steps cannot show that a bias has gone. Only the pronoun is masked and learned.
 """
 
 from functools import partial
@@ -20,7 +20,9 @@ from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, masked_lm_loss
 def examples(
     tokenizer, *, limit: int | None = None, max_length: int = 128, reverse: bool = False
 ) -> datasets.Dataset:
-    """Masked sentences: every template × (the first ``limit``) occupations, and the pronoun to be learned there."""
+    """Masked sentences: every template × (the first ``limit``) occupations, and the pronoun to be
+    learned there.
+    """
     key, column = "Winogender/occupations-stats.tsv", "bls_pct_female"
     rows = []
     for row in _io.table(key, ("occupation", column), delimiter="\t")[:limit]:

@@ -1,4 +1,6 @@
-"""A regularizer beside a debiasing method: options, weight, words and texts that ``regularizer`` stands for."""
+"""A regularizer beside a debiasing method: options, weight, words and texts that ``regularizer``
+stands for.
+"""
 
 from dataclasses import asdict, replace
 
@@ -37,9 +39,10 @@ def label(
 ) -> RegularizerLabel:
     """What result rows call a configuration's regularizer.
 
-    ``regularizer``: one of ``PRESETS``, or a mapping of the options that differ from what it names as ``preset``,
-    else from ``corrected``; ``nc3_words``: the list that NC3 is trained on, None: the usual one; ``dose``: None where
-    the weight itself is given. Raises ``FairNCError`` for an unknown name or option.
+    ``regularizer``: one of ``PRESETS``, or a mapping of the options that differ from what it names
+    as ``preset``, else from ``corrected``; ``nc3_words``: the list that NC3 is trained on, None:
+    the usual one; ``dose``: None where the weight itself is given. Raises ``FairNCError`` for an
+    unknown name or option.
     """
     changes = dict(regularizer) if isinstance(regularizer, dict) else {"preset": regularizer}
     preset = changes.pop("preset", "corrected")
@@ -67,8 +70,9 @@ def require(method: Method) -> None:
 
 
 def options(label: RegularizerLabel, method: Method) -> Options | None:
-    """Options of the regularizer, None for ``none``. Raises ``FairNCError`` for a value that an option cannot have, and where
-    the method cannot take NC3 or has no released script."""
+    """Options of the regularizer, None for ``none``. Raises ``FairNCError`` for a value that an
+    option cannot have, and where the method cannot take NC3 or has no released script.
+    """
     changes = dict(label.changes)
     if label.preset == "none":
         return None
@@ -82,7 +86,9 @@ def options(label: RegularizerLabel, method: Method) -> Options | None:
 
 
 def weight(label: RegularizerLabel, method: Method) -> float:
-    """The weight where a configuration gives none: that of the released script, else ours; 0 without a regularizer."""
+    """The weight where a configuration gives none: that of the released script, else ours; 0
+    without a regularizer.
+    """
     if label.preset == "as_released":
         return RELEASED_WEIGHTS[method.name]
     return {"none": 0.0, "swap": SWAP_WEIGHT}.get(label.preset, WEIGHT)
@@ -97,7 +103,9 @@ def build(
     nc3_words: str = "gender",
     seed: int = 0,
 ) -> NC3Regularizer | SwapCollapse:
-    """The regularizer on a model; ``nc3_words``: see ``word_list``; ``seed``: of drawn words and pairs."""
+    """The regularizer on a model; ``nc3_words``: see ``word_list``; ``seed``: of drawn words and
+    pairs.
+    """
     if isinstance(options, SwapOptions):
         return swap_pairs.regularizer(lm, options, weight=weight, seed=seed)
     words = word_list(nc3_words, method, lm, seed=seed)
@@ -108,8 +116,10 @@ def build(
 def word_list(
     name: str, method: Method, lm: LanguageModel, *, seed: int = 0
 ) -> words.WordList | list[int]:
-    """Words that NC3 is trained on: an axis of ``words``, ``released`` (the method's own), the whole ``vocabulary``, or
-    ``random`` and frequency-``matched`` ones, as many as the gender words, drawn by ``seed`` from those of GAP development."""
+    """Words that NC3 is trained on: an axis of ``words``, ``released`` (the method's own), the
+    whole ``vocabulary``, or ``random`` and frequency-``matched`` ones, as many as the gender words,
+    drawn by ``seed`` from those of GAP development.
+    """
     if name == "released":
         return words.released(method.name, lm.tokenizer)
     if name == "vocabulary":

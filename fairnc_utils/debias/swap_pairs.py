@@ -1,8 +1,10 @@
-"""The pairs that swap collapse is trained on: sentences of GAP development, and of BUG where that is wanted.
+"""The pairs that swap collapse is trained on: sentences of GAP development, and of BUG where that
+is wanted.
 
-BUG's gold part, which swap collapse is measured on, is in no pair. By default sentences that name one of the 60
-occupations of the occupation slope are left out: where nothing else tells the gender, the even part of such a
-sentence is the log-odds that the slope itself is made of, and a treatment would train on its test.
+BUG's gold part, which swap collapse is measured on, is in no pair. By default sentences that name
+one of the 60 occupations of the occupation slope are left out: where nothing else tells the gender,
+the even part of such a sentence is the log-odds that the slope itself is made of, and a treatment
+would train on its test.
 """
 
 import re
@@ -29,8 +31,9 @@ _TITLES = frozenset(
 class SwapOptions:
     """How swap collapse is trained.
 
-    ``form`` and ``pairs``: see ``SwapCollapse``; ``texts``: ``gap`` (development) or ``gap+bug``; ``occupations``: whether
-    sentences that name one of the 60 occupations take part; ``names``: first names are swapped too, see ``first_names``.
+    ``form`` and ``pairs``: see ``SwapCollapse``; ``texts``: ``gap`` (development) or ``gap+bug``;
+    ``occupations``: whether sentences that name one of the 60 occupations take part; ``names``:
+    first names are swapped too, see ``first_names``.
     """
 
     form: str = "margin"
@@ -107,11 +110,12 @@ def slope_occupations() -> list[str]:
 
 
 def first_names() -> tuple[tuple[str, str], ...]:
-    """(female, male) first names of the people whom GAP development's pronouns mean, paired by rank.
+    """(female, male) first names of the people whom GAP development's pronouns mean, paired by
+    rank.
 
-    Of names of several words the first, if its people have one gender. They give evidence to 221 of the 809 pairs that have
-    none without them (sentences of GAP development that name none of the 60 occupations); not all of them are as long once
-    swapped.
+    Of names of several words the first, if its people have one gender. They give evidence to 221 of
+    the 809 pairs that have none without them (sentences of GAP development that name none of the 60
+    occupations); not all of them are as long once swapped.
     """
     columns = ("Pronoun", "A", "A-coref", "B", "B-coref")
     counts = {True: Counter(), False: Counter()}

@@ -19,7 +19,9 @@ from fairnc_utils.swap_collapse import SwapCollapse
 
 
 def require_masked(lm: LanguageModel, method: str) -> None:
-    """Raise ``FairNCError`` for a model that no method takes; ``method``: the name of the one that was asked for."""
+    """Raise ``FairNCError`` for a model that no method takes; ``method``: the name of the one that
+    was asked for.
+    """
     lm.require_masked(f"method {method} takes masked language models")
 
 
@@ -39,13 +41,16 @@ def train(
     captured: bool | None = None,
     **options,
 ) -> pd.DataFrame:
-    """Train a masked model in place by a method, with ``lam`` · a regularizer if one is given; return the learning curve.
+    """Train a masked model in place by a method, with ``lam`` · a regularizer if one is given;
+    return the learning curve.
 
-    ``steps``: how long, else ``epochs``, else as published; ``batch_size``: else as published; ``texts``: first source texts
-    only; ``seed``: order, masking, dropout, pairs; ``nc3_words``: see ``regularizers.word_list``; ``frozen``: ``embeddings``
-    keeps those of the words as they are; ``captured``: replay steps as CUDA graphs, None: on a GPU; ``options``: those of
-    ``training.fit``. The curve has the terms ``task`` and ``penalty`` (λ · R), and ``classes``, how many took part in R, where
-    NC3 asks for a least weight. Raises ``FairNCError`` for a causal model, and where the method cannot take NC3.
+    ``steps``: how long, else ``epochs``, else as published; ``batch_size``: else as published;
+    ``texts``: first source texts only; ``seed``: order, masking, dropout, pairs; ``nc3_words``: see
+    ``regularizers.word_list``; ``frozen``: ``embeddings`` keeps those of the words as they are;
+    ``captured``: replay steps as CUDA graphs, None: on a GPU; ``options``: those of
+    ``training.fit``. The curve has the terms ``task`` and ``penalty`` (λ · R), and ``classes``, how
+    many took part in R, where NC3 asks for a least weight. Raises ``FairNCError`` for a causal
+    model, and where the method cannot take NC3.
     """
     require_masked(lm, method.name)
     on_gpu = lm.device.type == "cuda"
@@ -99,8 +104,8 @@ def gradient_ratio(
 ) -> float:
     """‖∇R‖ / ‖∇task‖ before training: see ``dose.gradient_ratio``. Options are those of ``train``.
 
-    Dropout is on and nothing is updated; the batches are those that training begins with. A regularizer without a memory
-    is measured on the first ones.
+    Dropout is on and nothing is updated; the batches are those that training begins with. A
+    regularizer without a memory is measured on the first ones.
     """
     require_masked(lm, method.name)
     devices = [lm.device] if lm.device.type == "cuda" else []
@@ -147,7 +152,9 @@ def _fill(lm: LanguageModel, joint: "_Joint") -> None:
 
 @dataclass(frozen=True)
 class _Joint:
-    """A method and its regularizer on a model, ready to train: the task's loss, the batches, what is trained and saved."""
+    """A method and its regularizer on a model, ready to train: the task's loss, the batches, what
+    is trained and saved.
+    """
 
     task: Callable[[Batch], Tensor]
     regularizer: NC3Regularizer | SwapCollapse | None
@@ -222,7 +229,9 @@ _EXAMPLES: dict[tuple, list[dict]] = {}
 
 
 def _examples(method: Method, lm: LanguageModel, limit: int | None) -> list[dict]:
-    """The method's training rows, kept for the next run of the same process: every seed and λ trains on the same ones."""
+    """The method's training rows, kept for the next run of the same process: every seed and λ
+    trains on the same ones.
+    """
     longest = min(method.recipe.max_length, lm.max_length)
     key = (method.name, limit, longest, json.dumps(lm.tokenizer.get_vocab(), sort_keys=True))
     if key not in _EXAMPLES:

@@ -1,4 +1,5 @@
-"""One run: configuration in, tidy rows and provenance out. Called by the notebooks and by the command line.
+"""One run: configuration in, tidy rows and provenance out. Called by the notebooks and by the
+command line.
 
 Nothing heavy is imported before one of the functions is used.
 """
@@ -45,16 +46,14 @@ _FUNCTIONS = {
 
 __getattr__ = lazy(
     __name__,
-    {
-        name: f"{__name__}.{module}:{name}"
-        for module, names in _FUNCTIONS.items()
-        for name in names
-    },
+    {name: f"{__name__}.{module}:{name}" for module, names in _FUNCTIONS.items() for name in names},
 )
 
 
 class _Runs(ModuleType):
-    """This package: ``runs.measure`` is the function, even when the module of that name has been imported."""
+    """This package: ``runs.measure`` is the function, even when the module of that name has been
+    imported.
+    """
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _FUNCTIONS and isinstance(value, ModuleType)):

@@ -14,7 +14,9 @@ def is_checkout(folder: Path) -> bool:
 
 
 def find() -> Path | None:
-    """The checkout that this package runs from, else the one that the current folder lies in, if there is one."""
+    """The checkout that this package runs from, else the one that the current folder lies in, if
+    there is one.
+    """
     return next(filter(is_checkout, (HOME, *_upwards(Path.cwd()))), None)
 
 
@@ -28,7 +30,9 @@ def root() -> Path:
 
 
 def located(model: str) -> str:
-    """A model's name for ``models.load``: a folder of the checkout is found from every folder, others stay as they are."""
+    """A model's name for ``models.load``: a folder of the checkout is found from every folder,
+    others stay as they are.
+    """
     if (
         not Path(model).exists()
         and (folder := find())

@@ -6,7 +6,9 @@ import pandas as pd
 def result_rows(
     before: dict[str, float], curve: pd.DataFrame, columns: dict, trained: dict
 ) -> list[dict]:
-    """Result rows of the untrained model (method ``base``) and, if it was trained, of the trained one: the curve's end."""
+    """Result rows of the untrained model (method ``base``) and, if it was trained, of the trained
+    one: the curve's end.
+    """
     common = {
         "benchmark": "training",
         "split": "validation",
@@ -25,7 +27,9 @@ def result_rows(
 
 
 def items(before: dict[str, float], curve: pd.DataFrame) -> pd.DataFrame:
-    """The learning curve as item rows: ``item_id`` the step (0: untrained), ``unit`` the metric, ``score_a`` its value."""
+    """The learning curve as item rows: ``item_id`` the step (0: untrained), ``unit`` the metric,
+    ``score_a`` its value.
+    """
     whole = pd.concat([pd.DataFrame([{"step": 0} | before]), curve])
     long = whole.melt("step", var_name="unit", value_name="score_a").dropna()
     steps = long["step"].astype(int).astype(str)

@@ -1,7 +1,9 @@
-"""The weights at which regularizers pull as hard as their tasks: measured once, kept as ``config/doses.csv``.
+"""The weights at which regularizers pull as hard as their tasks: measured once, kept as
+``config/doses.csv``.
 
-One row a model, method and regularizer. ``weight`` is λ (or μ) at dose 1, two digits, measured on a CPU in float32 so that it
-comes out the same wherever it is measured again; at dose d it is d times that.
+One row a model, method and regularizer. ``weight`` is λ (or μ) at dose 1, two digits, measured on a
+CPU in float32 so that it comes out the same wherever it is measured again; at dose d it is d times
+that.
 """
 
 import csv
@@ -37,7 +39,9 @@ _DIGITS = 12  # of a model's fingerprint
 
 @dataclass(frozen=True)
 class Measured:
-    """One row: ``regularizer`` is the label without its dose, ``fingerprint`` that of the model's weights."""
+    """One row: ``regularizer`` is the label without its dose, ``fingerprint`` that of the model's
+    weights.
+    """
 
     model: str
     fingerprint: str
@@ -68,17 +72,23 @@ def read(file: str | Path | None = None) -> list[Measured]:
         try:
             rows.append(Measured(**row | {"weight_at_1": float(row["weight_at_1"])}))
         except (TypeError, ValueError):
-            raise FairNCError(f"{file}, line {line}: weight_at_1 is {row['weight_at_1']!r}, no number") from None
+            raise FairNCError(
+                f"{file}, line {line}: weight_at_1 is {row['weight_at_1']!r}, no number"
+            ) from None
     return rows
 
 
 def find(model: str, method: str, label: RegularizerLabel) -> Measured:
-    """The row of a model, method and regularizer. Raises ``FairNCError`` with the command that makes it if there is none."""
+    """The row of a model, method and regularizer. Raises ``FairNCError`` with the command that
+    makes it if there is none.
+    """
     wanted = (model, method, str(replace(label, dose=None)))
     for row in read():
         if (row.model, row.method, row.regularizer) == wanted:
             return row
-    raise FairNCError(f"no dose of {wanted[2]} was measured for {method} on {model}: run `{COMMAND}`, or give lam")
+    raise FairNCError(
+        f"no dose of {wanted[2]} was measured for {method} on {model}: run `{COMMAND}`, or give lam"
+    )
 
 
 def measure(
@@ -87,7 +97,8 @@ def measure(
     *,
     jobs: int = 1,
 ) -> Iterator[Measured]:
-    """Measure what the table lacks of those that have a dose, each on the model of that name; the table is saved after each.
+    """Measure what the table lacks of those that have a dose, each on the model of that name; the
+    table is saved after each.
 
     ``jobs``: processes side by side.
     """
@@ -113,7 +124,8 @@ def _key(model: str, options: Debiasing, label: RegularizerLabel) -> tuple[str, 
 
 
 def _measured(model: str, options: Debiasing, label: RegularizerLabel) -> Measured:
-    torch.set_num_threads(1)  # the order of sums, and with it the last digits, depends on their number
+    # the order of sums, and with it the last digits, depends on their number
+    torch.set_num_threads(1)
     lm, method = models.load(checkout.located(model), device="cpu"), get_method(options.method)
     words = label.words or label.usual_words
     ratio = debiasing.gradient_ratio(
@@ -132,5 +144,7 @@ def _csv(rows: list[Measured]) -> str:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow([field.name for field in fields(Measured)])
-    table.writerows(sorted(astuple(replace(row, weight_at_1=f"{row.weight_at_1:g}")) for row in rows))
+    table.writerows(
+        sorted(astuple(replace(row, weight_at_1=f"{row.weight_at_1:g}")) for row in rows)
+    )
     return text.getvalue()

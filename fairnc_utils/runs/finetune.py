@@ -18,17 +18,28 @@ from fairnc_utils.tasks.base import Task
 
 #: Options of ``finetuning.fit`` that a configuration names alike.
 FIT_OPTIONS = {
-    "seed", "steps", "epochs", "batch_size", "lr", "texts", "evaluation_texts", "log_every", "evaluate_every", "precision",
-}  # fmt: skip
+    "seed",
+    "steps",
+    "epochs",
+    "batch_size",
+    "lr",
+    "texts",
+    "evaluation_texts",
+    "log_every",
+    "evaluate_every",
+    "precision",
+}
 
 
 @stored
 def finetune(**options) -> Run:
-    """Fine-tune a copy of a model on a task: its metrics on the held-out splits, then the fairness benchmarks of that kind.
+    """Fine-tune a copy of a model on a task: its metrics on the held-out splits, then the fairness
+    benchmarks of that kind.
 
-    Options: see ``FinetuneConfig``. Items: the task's (``score_a`` label, ``score_b`` prediction, ``score_c`` probability of
-    the label), those of each benchmark, and the learning curve as benchmark ``training``. Raises ``FairNCError`` on a bad
-    option, a benchmark that does not take this kind of model, data that are missing.
+    Options: see ``FinetuneConfig``. Items: the task's (``score_a`` label, ``score_b`` prediction,
+    ``score_c`` probability of the label), those of each benchmark, and the learning curve as
+    benchmark ``training``. Raises ``FairNCError`` on a bad option, a benchmark that does not take
+    this kind of model, data that are missing.
     """
     config = configured(FinetuneConfig, options)
     task = tasks.get(config.task)
@@ -61,11 +72,11 @@ def finetune(**options) -> Run:
 def _evaluated(
     classifier: Classifier, task: Task, *, number: int | None
 ) -> tuple[list[dict], list[pd.DataFrame]]:
-    """Result rows and items of each split but ``train``: every metric with its bootstrap interval over the task's items, and
-    ``majority_accuracy``, what the accuracy has to beat.
+    """Result rows and items of each split but ``train``: every metric with its bootstrap interval
+    over the task's items, and ``majority_accuracy``, what the accuracy has to beat.
 
-    ``number``: items of each split, None for all. Items: ``score_a`` label, ``score_b`` prediction, ``score_c`` probability
-    of the label (none in a regression).
+    ``number``: items of each split, None for all. Items: ``score_a`` label, ``score_b`` prediction,
+    ``score_c`` probability of the label (none in a regression).
     """
     rows, tables = [], []
     for split in task.splits[1:]:
@@ -87,7 +98,9 @@ _DEBIASED: dict[str, LanguageModel] = {}
 
 
 def _debiased(config: FinetuneConfig, treatment: Treatment, lm: LanguageModel) -> LanguageModel:
-    """The model after its debiasing; the last one is kept, because a model is fine-tuned for one task after another."""
+    """The model after its debiasing; the last one is kept, because a model is fine-tuned for one
+    task after another.
+    """
     key = str([lm.fingerprint, str(lm.device), config.seed, config.debiasing])
     if key not in _DEBIASED:
         _DEBIASED.clear()

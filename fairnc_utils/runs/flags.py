@@ -13,7 +13,9 @@ from fairnc_utils.errors import FairNCError
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are a ``FairNCError`` of one line; an unknown option is told the known ones."""
+    """A parser whose errors are a ``FairNCError`` of one line; an unknown option is told the known
+    ones.
+    """
 
     def __init__(self, **options):
         super().__init__(allow_abbrev=False, **options)
@@ -21,7 +23,12 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args=None, namespace=None):
         namespace, rest = super().parse_known_args(args, namespace)
         if rest:
-            known = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+            known = [
+                name
+                for action in self._actions
+                for name in action.option_strings
+                if name.startswith("--")
+            ]
             raise FairNCError(f"unknown argument {rest[0]}; options are {', '.join(known)}")
         return namespace, rest
 
@@ -43,7 +50,9 @@ def add(parser: argparse.ArgumentParser, schema: type[BaseModel], defaults: dict
 
 
 def values(schema: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:
-    """The options that flags give, as a file would: ``none`` where nothing is a value, mappings as YAML has them."""
+    """The options that flags give, as a file would: ``none`` where nothing is a value, mappings as
+    YAML has them.
+    """
     return {name: _value(schema.model_fields[name], value, name) for name, value in given.items()}
 
 
@@ -83,7 +92,9 @@ def _value(field: FieldInfo, value: Any, name: str) -> Any:
         return None
     if isinstance(value, list) and value in [[word] for word in words]:
         return value[0]  # all, where the rest are numbers
-    if Any in kinds or any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds):
+    if Any in kinds or any(
+        isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds
+    ):
         return _option(value, name)
     if tuple[Any, ...] in kinds:
         return [_option(part, name) for part in value]
@@ -98,5 +109,9 @@ def parsed(text: str, place: str, *, hint: str = "") -> Any:
     """What YAML text holds. Raises ``FairNCError`` that names the ``place`` where it is none."""
     try:
         return yaml.safe_load(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a number or date that is none
+    except (
+        ValueError,
+        RecursionError,
+        yaml.YAMLError,
+    ) as error:  # ValueError: a number or date that is none
         raise FairNCError(f"{place}: {error}{hint}") from error

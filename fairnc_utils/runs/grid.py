@@ -1,4 +1,5 @@
-"""The study as a grid: sweeps of a configuration → cells, each one run of ``train`` or ``finetune``.
+"""The study as a grid: sweeps of a configuration → cells, each one run of ``train`` or
+``finetune``.
 
 A sweep is options and, under ``grid``, options with several values; its cells are all combinations.
 """
@@ -45,7 +46,9 @@ class Plan(BaseModel):
 
 
 class Sweep(BaseModel):
-    """One sweep. Keys of ``options`` and ``grid`` are those of the run's configuration; a dot reaches inside one of them."""
+    """One sweep. Keys of ``options`` and ``grid`` are those of the run's configuration; a dot
+    reaches inside one of them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     run: Literal[tuple(RUNS)] = "train"
@@ -90,7 +93,9 @@ class Cell:
 
     @property
     def shares(self) -> tuple[str, ...]:
-        """Cells that agree in the first three share texts; those that agree in all share what they fine-tune."""
+        """Cells that agree in the first three share texts; those that agree in all share what they
+        fine-tune.
+        """
         tuned = f"{self.debiasing!r} {self.config.seed}" if self.kind == "finetune" else self.id
         return (self.kind, self.config.model, self.debiasing.method, tuned)
 
@@ -108,7 +113,9 @@ class Cell:
 
 
 def plan(config: object) -> Plan:
-    """The study of a whole configuration, as it was read from its file. Raises ``FairNCError`` if it has none."""
+    """The study of a whole configuration, as it was read from its file. Raises ``FairNCError`` if
+    it has none.
+    """
     if not isinstance(config, dict) or not isinstance(config.get("study"), dict):
         raise FairNCError("this configuration has no section `study`; config/full.yaml has one")
     return configured(Plan, config["study"])
@@ -133,8 +140,8 @@ def cells(
 ) -> dict[str, Cell]:
     """The cells by id, sweep by sweep; equal ones once.
 
-    ``only``: names of sweeps; ``results``: rows that choose λ where a sweep says ``lam: chosen``. Raises ``FairNCError`` on a
-    bad plan.
+    ``only``: names of sweeps; ``results``: rows that choose λ where a sweep says ``lam: chosen``.
+    Raises ``FairNCError`` on a bad plan.
     """
     by_id: dict[str, Cell] = {}
     for name in names(plan, only):
@@ -188,7 +195,8 @@ def missing_by_sweep(
 ) -> dict[str, tuple[int, list[Cell]]]:
     """Sweep → number of its cells, and those that no run has.
 
-    ``runs``: provenance by run id, as ``recording.record`` writes it; ``results``: its rows, which choose λ.
+    ``runs``: provenance by run id, as ``recording.record`` writes it; ``results``: its rows, which
+    choose λ.
     """
     sweeps = {name: cells(plan, [name], results=results) for name in plan.sweeps}
     return {
@@ -205,9 +213,11 @@ def missing(cells: Mapping[str, Cell], runs: Mapping[str, dict]) -> dict[str, Ce
 
 
 def recorded_options(run_id: str, run: Mapping) -> BaseModel | None:
-    """The options of a recorded run as today's schema reads them; None for a run of another command.
+    """The options of a recorded run as today's schema reads them; None for a run of another
+    command.
 
-    ``run``: its provenance. Raises ``FairNCError`` if the schema does not know an option or a value of it.
+    ``run``: its provenance. Raises ``FairNCError`` if the schema does not know an option or a value
+    of it.
     """
     by_options = "FinetuneConfig" if "task" in run["config"] else "TrainConfig"
     name = run.get("schema", {}).get("name", by_options)
@@ -230,8 +240,9 @@ def _digest(content: object) -> str:
 def part(cells: Mapping[str, Cell], number: int, of: int) -> dict[str, Cell]:
     """The cells of one of ``of`` parts, about equally large, to be run one after another.
 
-    ``number`` counts from 1. What shares texts is in as few parts as possible, and what fine-tunes one debiased model in one.
-    The parts depend on the plan alone, not on what was run: any number of machines agree on them.
+    ``number`` counts from 1. What shares texts is in as few parts as possible, and what fine-tunes
+    one debiased model in one. The parts depend on the plan alone, not on what was run: any number
+    of machines agree on them.
     """
     ordered = sorted(cells.values(), key=lambda cell: (cell.shares, cell.id))
     place, members = 0, []

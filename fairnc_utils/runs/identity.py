@@ -1,9 +1,9 @@
 """Which configurations are the same: what ids hash, and how a recorded configuration is read.
 
-An id hashes the value of every option that a schema had at first, and of those added since only the values that differ from
-their default. So an option that is added with a default changes the id of no run that leaves it there. For this the
-default of an added option is what runs made before it had, and never changes; what new runs should have stands in a preset or
-in a profile.
+An id hashes the value of every option that a schema had at first, and of those added since only the
+values that differ from their default. So an option that is added with a default changes the id of
+no run that leaves it there. For this the default of an added option is what runs made before it
+had, and never changes; what new runs should have stands in a preset or in a profile.
 """
 
 from collections.abc import Collection, Mapping
@@ -47,7 +47,9 @@ def name(schema: type[BaseModel]) -> str:
 
 
 def hashed(config: BaseModel, *, leaving_out: Collection[str] = ()) -> dict:
-    """What the id of a configuration hashes, as JSON takes it; configurations inside it by the same rule."""
+    """What the id of a configuration hashes, as JSON takes it; configurations inside it by the same
+    rule.
+    """
     first = set().union(*(FIRST.get(base.__name__, ()) for base in type(config).__mro__))
     values = config.model_dump(mode="json", exclude=set(leaving_out))
     for option, field in type(config).model_fields.items():
@@ -62,9 +64,11 @@ def hashed(config: BaseModel, *, leaving_out: Collection[str] = ()) -> dict:
 
 
 def read(schema: type[BaseModel], run_id: str, run: Mapping) -> BaseModel:
-    """A recorded run's configuration as today's schema has it: options that it does not name have their default.
+    """A recorded run's configuration as today's schema has it: options that it does not name have
+    their default.
 
-    ``run``: its provenance. Raises ``FairNCError`` if it has an option or a value that the schema does not know.
+    ``run``: its provenance. Raises ``FairNCError`` if it has an option or a value that the schema
+    does not know.
     """
     try:
         return configured(schema, run["config"])

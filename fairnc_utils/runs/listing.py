@@ -13,7 +13,10 @@ from fairnc_utils.errors import FairNCError, FairNCWarning
 #: What can be listed → its tables, one after the other; and what a name may be beside those that are listed.
 TABLES: dict[str, tuple[tuple[Mapping, ...], str]] = {
     "benchmarks": ((catalog.BENCHMARKS,), ""),
-    "words": ((catalog.AXES, catalog.CONTROLS, catalog.RELEASED), "or a .csv file with the columns word and group"),
+    "words": (
+        (catalog.AXES, catalog.CONTROLS, catalog.RELEASED),
+        "or a .csv file with the columns word and group",
+    ),
     "methods": ((catalog.METHODS,), "or base: nothing is trained"),
     "tasks": ((catalog.TASKS,), ""),
     "corpora": (
@@ -25,9 +28,13 @@ TABLES: dict[str, tuple[tuple[Mapping, ...], str]] = {
 
 
 def shown(whats: Sequence[str], *, as_json: bool) -> str:
-    """The things of the given lists: a table each, from what is known without importing them, or as JSON with details."""
+    """The things of the given lists: a table each, from what is known without importing them, or as
+    JSON with details.
+    """
     if as_json:
-        return "\n".join(json.dumps(row, ensure_ascii=False) for what in whats for row in _rows(what))
+        return "\n".join(
+            json.dumps(row, ensure_ascii=False) for what in whats for row in _rows(what)
+        )
     return "\n\n".join(_table(what, title=len(whats) > 1) for what in whats)
 
 
@@ -44,20 +51,27 @@ def _table(what: str, *, title: bool) -> str:
             for name, entry in _entries(table).items()
         ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(f"{cell:{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = [
+        "  ".join(f"{cell:{w}}" for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
     return "\n".join([what.upper()] * title + lines + [beside] * bool(beside))
 
 
 def _rows(what: str) -> Iterator[dict]:
     for table in TABLES[what][0]:
         for name, entry in _entries(table).items():
-            described = {key: value for key, value in dataclasses.asdict(entry).items() if key != "place"}
+            described = {
+                key: value for key, value in dataclasses.asdict(entry).items() if key != "place"
+            }
             details = _details(table, name) if isinstance(table, Registry) else {}
             yield {"list": what, "name": name} | described | details
 
 
 def _details(table: Registry, name: str) -> dict:
-    """What the thing itself says; nothing, and a warning, where it cannot be loaded or its data cannot be had."""
+    """What the thing itself says; nothing, and a warning, where it cannot be loaded or its data
+    cannot be had.
+    """
     try:
         thing = table[name]
         if dataclasses.is_dataclass(thing):

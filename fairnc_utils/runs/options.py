@@ -1,7 +1,8 @@
-"""What each run takes: the options of the functions of ``fairnc_utils.runs``, validated, each with a description.
+"""What each run takes: the options of the functions of ``fairnc_utils.runs``, validated, each with
+a description.
 
-The command line is made from these: a field is a flag, its description the help. Nothing heavy is imported, so that bad input
-is answered at once.
+The command line is made from these: a field is a flag, its description the help. Nothing heavy is
+imported, so that bad input is answered at once.
 """
 
 from pathlib import Path
@@ -67,18 +68,27 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     model: str = Field(
-        "models/minilm-mlm", description="folder, hub name, smollm2 or random (an untrained one, for trials)"
+        "models/minilm-mlm",
+        description="folder, hub name, smollm2 or random (an untrained one, for trials)",
     )
     device: str = Field("auto", description="auto (a GPU if there is one), cpu, cuda, …")
-    profile: str = Field("adhoc", description="name that goes into the rows, of what this run belongs to")
+    profile: str = Field(
+        "adhoc", description="name that goes into the rows, of what this run belongs to"
+    )
     seed: int = Field(0, ge=0, description="of everything that is drawn")
 
     @field_validator("model")
     @classmethod
     def _portable(cls, model: str) -> str:
-        """A folder of the project by its place there: rows and run ids are the same wherever the checkout lies."""
+        """A folder of the project by its place there: rows and run ids are the same wherever the
+        checkout lies.
+        """
         root = checkout.find()
-        return str(Path(model).relative_to(root)) if root and Path(model).is_relative_to(root) else model
+        return (
+            str(Path(model).relative_to(root))
+            if root and Path(model).is_relative_to(root)
+            else model
+        )
 
 
 class TextConfig(Config):
@@ -94,9 +104,13 @@ class TextConfig(Config):
 class MeasureConfig(TextConfig):
     """Collapse of word lists on a corpus."""
 
-    heldout_split: str | None = Field("validation", description="for NC4, where the corpus has it; none: no NC4")
+    heldout_split: str | None = Field(
+        "validation", description="for NC4, where the corpus has it; none: no NC4"
+    )
     words: tuple[MeasuredWords, ...] = Field(
-        ("gender", "random", "matched", "vocabulary"), min_length=1, description=f"word lists, {_LISTS}"
+        ("gender", "random", "matched", "vocabulary"),
+        min_length=1,
+        description=f"word lists, {_LISTS}",
     )
     space: Literal[catalog.SPACES] = Field(
         "head", description="where features are taken: before the classifier, or the last layer"
@@ -105,10 +119,14 @@ class MeasureConfig(TextConfig):
         "aligned", description="class of a position; shifted: as the released code"
     )
     variants: tuple[Literal[catalog.VARIANTS], ...] = Field(
-        catalog.VARIANTS, min_length=1, description="how the metrics are computed: as this book or as the released code"
+        catalog.VARIANTS,
+        min_length=1,
+        description="how the metrics are computed: as this book or as the released code",
     )
     min_counts: tuple[PositiveInt, ...] = Field(
-        (10, 5, 20), min_length=1, description="samples that a class needs; first: the book's; others beside"
+        (10, 5, 20),
+        min_length=1,
+        description="samples that a class needs; first: the book's; others beside",
     )
     draws: int = Field(200, ge=0, description="control lists drawn to place the gender words among")
     layers: tuple[PositiveInt, ...] | Literal["all"] = Field(
@@ -120,16 +138,22 @@ class GeometryConfig(TextConfig):
     """Maps of class means and word embeddings."""
 
     words: tuple[Axis, ...] = Field(
-        ("gender", "profession", "neutral"), min_length=1, description=f"word lists, {_LISTS}; no controls"
+        ("gender", "profession", "neutral"),
+        min_length=1,
+        description=f"word lists, {_LISTS}; no controls",
     )
     min_count: PositiveInt = Field(10, description="samples that a class needs")
-    neighbors: int = Field(15, ge=2, description="UMAP's neighbourhood, and the one of trustworthiness")
+    neighbors: int = Field(
+        15, ge=2, description="UMAP's neighbourhood, and the one of trustworthiness"
+    )
 
 
 class TurningConfig(TextConfig):
     """Rows of she and he turned at constant NC3 and UNC3."""
 
-    shares: Literal["bls", "bergsma"] = Field("bls", description="source of the shares of women in occupations")
+    shares: Literal["bls", "bergsma"] = Field(
+        "bls", description="source of the shares of women in occupations"
+    )
     min_count: PositiveInt = Field(10, description="samples that a gender word needs")
     angles: int = Field(37, ge=2, description="so many from the greatest slope to the least")
 
@@ -157,18 +181,27 @@ class Length(BaseModel):
     """How long something is trained, and how."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    steps: PositiveInt | None = Field(None, description="how long; by default as many as epochs ask for")
-    epochs: PositiveInt | None = Field(None, description="where steps are not given; by default as published")
-    batch_size: PositiveInt | None = Field(None, description="examples a step; by default as published")
+    steps: PositiveInt | None = Field(
+        None, description="how long; by default as many as epochs ask for"
+    )
+    epochs: PositiveInt | None = Field(
+        None, description="where steps are not given; by default as published"
+    )
+    batch_size: PositiveInt | None = Field(
+        None, description="examples a step; by default as published"
+    )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the forward pass")
 
 
 class Debiasing(Length):
     """How a model is trained: a method, with or without a regularizer."""
 
-    method: MethodName = Field(description="as `fairnc list methods` names them, or base: nothing is trained")
+    method: MethodName = Field(
+        description="as `fairnc list methods` names them, or base: nothing is trained"
+    )
     regularizer: Any = Field(
-        "none", description="none, corrected, repaired, as_released (NC3), swap, or a mapping of the options that differ"
+        "none",
+        description="none, corrected, repaired, as_released (NC3), swap, or a mapping of the options that differ",
     )
     lam: float | None = Field(None, ge=0, description=_LAM)
     dose: float | None = Field(
@@ -177,7 +210,8 @@ class Debiasing(Length):
         description="instead of λ: ‖∇(λR)‖ / ‖∇task‖ before training, as config/doses.csv has measured it",
     )
     nc3_words: TrainedWords | None = Field(
-        None, description="words of NC3, a list or .csv file; by default released for as_released, else gender"
+        None,
+        description="words of NC3, a list or .csv file; by default released for as_released, else gender",
     )
     frozen: Literal["none", "embeddings"] = Field(
         "none", description="what is not trained, beside the method's own choice"
@@ -195,21 +229,31 @@ class TrainConfig(Debiasing, Config):
     """One method, with or without a regularizer, on one masked model, and what is measured of it."""
 
     log_every: PositiveInt = Field(10, description="steps between rows of the learning curve")
-    evaluate_every: PositiveInt = Field(500, description="steps between measurements on GAP validation")
-    evaluation_texts: PositiveInt | None = Field(None, description="first texts of GAP validation; by default all")
+    evaluate_every: PositiveInt = Field(
+        500, description="steps between measurements on GAP validation"
+    )
+    evaluation_texts: PositiveInt | None = Field(
+        None, description="first texts of GAP validation; by default all"
+    )
     min_count: PositiveInt = Field(10, description="samples that a class needs to be measured")
     min_counts: tuple[PositiveInt, ...] = Field(
         (), description="further ones, beside it, for the lists of collapse"
     )
-    benchmarks: tuple[RequestedBenchmark, ...] = Field((), description=f"scored after training: {_REQUESTED}")
-    collapse: tuple[MeasuredWords, ...] = Field((), description=f"lists measured after training, on GAP test, {_LISTS}")
+    benchmarks: tuple[RequestedBenchmark, ...] = Field(
+        (), description=f"scored after training: {_REQUESTED}"
+    )
+    collapse: tuple[MeasuredWords, ...] = Field(
+        (), description=f"lists measured after training, on GAP test, {_LISTS}"
+    )
     by_layer: bool = Field(False, description="those lists at each hidden layer as well")
     at_slots: tuple[Axis, ...] = Field(
         (),
         description=f"lists measured where their words are masked, {_LISTS}; no controls",
     )
     perplexity: bool = Field(False, description="masked perplexity on GAP test, after training")
-    checkpoint: Path | None = Field(None, description="folder; a run that was stopped goes on from there")
+    checkpoint: Path | None = Field(
+        None, description="folder; a run that was stopped goes on from there"
+    )
     checkpoint_every: PositiveInt = Field(200, description="steps between checkpoints")
     output: Path | None = Field(None, description="folder for the trained model")
 
@@ -222,15 +266,23 @@ class FinetuneConfig(Length, Config):
         None,
         description="what is done to the model before, e.g. {method: bec, regularizer: corrected}; by default nothing",
     )
-    benchmarks: tuple[RequestedBenchmark, ...] = Field((), description=f"scored afterwards: {_REQUESTED}")
+    benchmarks: tuple[RequestedBenchmark, ...] = Field(
+        (), description=f"scored afterwards: {_REQUESTED}"
+    )
     items: PositiveInt | None = Field(
         None, description="about so many items of each benchmark, whole units; by default all"
     )
     lr: float | None = Field(None, gt=0, description="peak learning rate; by default as published")
-    texts: PositiveInt | None = Field(None, description="training items, drawn by the seed; by default all")
+    texts: PositiveInt | None = Field(
+        None, description="training items, drawn by the seed; by default all"
+    )
     log_every: PositiveInt = Field(10, description="steps between rows of the learning curve")
-    evaluate_every: PositiveInt | None = Field(None, description="steps between evaluations; by default an epoch")
-    evaluation_texts: PositiveInt | None = Field(None, description="items of each evaluation split; by default all")
+    evaluate_every: PositiveInt | None = Field(
+        None, description="steps between evaluations; by default an epoch"
+    )
+    evaluation_texts: PositiveInt | None = Field(
+        None, description="items of each evaluation split; by default all"
+    )
     method: str = Field("base", description="how the model was trained before; goes into the rows")
     regularizer: str = Field("none", description="likewise")
 
@@ -239,18 +291,32 @@ class TrajectoryConfig(Config):
     """One method, trained once with each regularizer, and where the words stand on the way."""
 
     method: MethodName = Field(description="as `fairnc list methods` names them")
-    regularizers: tuple[Any, ...] = Field(("none", "corrected"), min_length=1, description="each as in `fairnc train`")
+    regularizers: tuple[Any, ...] = Field(
+        ("none", "corrected"), min_length=1, description="each as in `fairnc train`"
+    )
     lam: float | None = Field(None, ge=0, description=_LAM)
     steps: PositiveInt = Field(description="how long")
-    batch_size: PositiveInt | None = Field(None, description="examples a step; by default as published")
+    batch_size: PositiveInt | None = Field(
+        None, description="examples a step; by default as published"
+    )
     texts: PositiveInt | None = Field(None, description=_SOURCE_TEXTS)
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the forward pass")
-    snapshots: PositiveInt = Field(10, description="about so many at equal distances, and the untrained model")
-    split: Literal["validation", "test"] = Field("test", description="of GAP, where the class means are taken")
-    evaluation_texts: PositiveInt | None = Field(None, description="first texts of that split; by default all")
-    words: tuple[Axis, ...] = Field(("gender",), min_length=1, description=f"word lists, {_LISTS}; no controls")
+    snapshots: PositiveInt = Field(
+        10, description="about so many at equal distances, and the untrained model"
+    )
+    split: Literal["validation", "test"] = Field(
+        "test", description="of GAP, where the class means are taken"
+    )
+    evaluation_texts: PositiveInt | None = Field(
+        None, description="first texts of that split; by default all"
+    )
+    words: tuple[Axis, ...] = Field(
+        ("gender",), min_length=1, description=f"word lists, {_LISTS}; no controls"
+    )
     min_count: PositiveInt = Field(10, description="samples that a class needs")
-    neighbors: int = Field(15, ge=2, description="UMAP's neighbourhood among the points of one snapshot")
+    neighbors: int = Field(
+        15, ge=2, description="UMAP's neighbourhood among the points of one snapshot"
+    )
 
 
 def configured(schema: type[Config], options: dict) -> Config:
@@ -260,7 +326,8 @@ def configured(schema: type[Config], options: dict) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        if isinstance(reason := first.get("ctx", {}).get("error"), FairNCError):  # it names the value
+        # it names the value
+        if isinstance(reason := first.get("ctx", {}).get("error"), FairNCError):
             raise FairNCError(f"option {key}: {reason}") from None
         hint = ""
         if first["type"] == "extra_forbidden":
@@ -268,5 +335,8 @@ def configured(schema: type[Config], options: dict) -> Config:
         elif first["type"] == "missing" and key in schema.model_fields:
             hint = f" ({schema.model_fields[key].description})"
         value = f" = {brief(first['input'])}" if first["type"] != "missing" else ""
-        given, said = f"option {key}{value}: " if key else "", first["msg"].removeprefix("Value error, ")
+        given, said = (
+            f"option {key}{value}: " if key else "",
+            first["msg"].removeprefix("Value error, "),
+        )
         raise FairNCError(f"{given}{said}{hint}") from None

@@ -32,12 +32,14 @@ class _Runs(NamedTuple):
 
 
 def record(*folders: str | Path, target: str | Path | None = None) -> dict:
-    """Gather the runs below ``folders`` into ``target`` (``book/recorded/study``), marked as recorded → the provenance.
+    """Gather the runs below ``folders`` into ``target`` (``book/recorded/study``), marked as
+    recorded → the provenance.
 
-    ``results.parquet``: every row, but the untrained model's only from its own run; ``units.parquet``: see
-    ``rows.UNIT_COLUMNS``; ``provenance.json``: what the runs share, and under ``runs`` each one's configuration and
-    evidence. A folder may hold single runs or a recorded study; of two runs with one id the later stays. Name ``target``
-    among ``folders`` to add to it. Raises ``FairNCError`` if there is no run.
+    ``results.parquet``: every row, but the untrained model's only from its own run;
+    ``units.parquet``: see ``rows.UNIT_COLUMNS``; ``provenance.json``: what the runs share, and
+    under ``runs`` each one's configuration and evidence. A folder may hold single runs or a
+    recorded study; of two runs with one id the later stays. Name ``target`` among ``folders`` to
+    add to it. Raises ``FairNCError`` if there is no run.
     """
     target = Path(target or checkout.root() / RECORDED / "study")
     _require_study(target)
@@ -110,7 +112,9 @@ def _read(folder: Path) -> _Runs:
 
 
 def _units(items: pd.DataFrame, config: dict) -> Iterator[pd.DataFrame]:
-    """Unit tables in long form: of each benchmark and axis, of the learning curve, of the words of the first seed."""
+    """Unit tables in long form: of each benchmark and axis, of the learning curve, of the words of
+    the first seed.
+    """
     for (name, split, axis), rows in items.groupby(["benchmark", "split", "axis"], sort=False):
         common = {"benchmark": name, "split": split, "axis": axis}
         if name == "training":
@@ -145,7 +149,9 @@ def _latest(sources: list[_Runs], table: str) -> pd.DataFrame:
 
 
 def _packed(units: pd.DataFrame) -> bytes:
-    """The unit table as parquet, a third as large as by its usual options: like beside like, numbers byte by byte."""
+    """The unit table as parquet, a third as large as by its usual options: like beside like,
+    numbers byte by byte.
+    """
     *names, value = UNIT_COLUMNS
     order = ["benchmark", "split", "axis", "column", "run_id", "unit"]
     return units.sort_values(order, kind="stable").to_parquet(

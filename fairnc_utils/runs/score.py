@@ -14,54 +14,81 @@ from fairnc_utils.runs.store import stored
 
 @stored
 def score(**options) -> Run:
-    """One benchmark on one model: metric rows by axis (``all`` pools them) and item scores. Options: see ``ScoreConfig``."""
+    """One benchmark on one model: metric rows by axis (``all`` pools them) and item scores.
+    Options: see ``ScoreConfig``.
+    """
     config = configured(ScoreConfig, options)
     benchmark = benchmarks.get(config.benchmark)
     split = config.split or benchmark.splits[-1]
     benchmark.check(split=split, axis=config.axis)
     lm, method = models.load(checkout.located(config.model), device=config.device), config.method
     if config.gender_scale is not None:
-        lm, method = lm.with_gender_direction(config.gender_scale), f"gender×{config.gender_scale:g}"
+        lm, method = (
+            lm.with_gender_direction(config.gender_scale),
+            f"gender×{config.gender_scale:g}",
+        )
     rows, items = scored(
-        benchmark, benchmark.run(lm, split=split, axis=config.axis), split=split, axis=config.axis, method=method,
+        benchmark,
+        benchmark.run(lm, split=split, axis=config.axis),
+        split=split,
+        axis=config.axis,
+        method=method,
         regularizer=config.regularizer,
-    )  # fmt: skip
+    )
     evidence = {"model": lm.fingerprint, "items": corpora.fingerprint(items["item_id"])}
     return make(config, rows, items, device=lm.device, evidence=evidence)
 
 
 def requested(wanted: str, kind: str) -> tuple[benchmarks.Benchmark, str, str]:
-    """Benchmark, split (else its last) and axis (else all) of ``name:split:axis``, if it takes models of this kind."""
+    """Benchmark, split (else its last) and axis (else all) of ``name:split:axis``, if it takes
+    models of this kind.
+    """
     name, split, axis = (*wanted.split(":", 2), "", "")[:3]
     benchmark = benchmarks.get(name)
     split, axis = split or benchmark.splits[-1], axis or "all"
     benchmark.check(split=split, axis=axis)
     if kind not in benchmark.kinds:
-        raise FairNCError(f"benchmark {benchmark.name} takes {' and '.join(benchmark.kinds)} models; this one is {kind}")
+        raise FairNCError(
+            f"benchmark {benchmark.name} takes {' and '.join(benchmark.kinds)} models; this one is {kind}"
+        )
     return benchmark, split, axis
 
 
 def scored(
     benchmark: benchmarks.Benchmark, items: pd.DataFrame, *, split: str, axis: str, **columns
 ) -> tuple[list[dict], pd.DataFrame]:
-    """Result rows of an axis (of ``all``: of everything together, then of each axis), and the items with their columns."""
+    """Result rows of an axis (of ``all``: of everything together, then of each axis), and the items
+    with their columns.
+    """
     rows = []
     for name in [axis] if axis != "all" else ["all", *sorted(set(items["axis"]))]:
         estimates = benchmark.estimates(items if name == "all" else items[items["axis"] == name])
         rows += metric_rows(
-            estimates, benchmark=benchmark.name, split=split, axis=name, variant=benchmark.variant, **columns
+            estimates,
+            benchmark=benchmark.name,
+            split=split,
+            axis=name,
+            variant=benchmark.variant,
+            **columns,
         )
     return rows, items.assign(benchmark=benchmark.name, split=split)
 
 
 @stored
 def perplexity(**options) -> Run:
-    """Masked perplexity of a masked model on GAP test and on the embedded model's held-out text (low is good)."""
+    """Masked perplexity of a masked model on GAP test and on the embedded model's held-out text
+    (low is good).
+    """
     config = configured(PerplexityConfig, options)
     lm = models.load(checkout.located(config.model), device=config.device)
     measured = pretraining.evaluate(lm, sample=config.sample)
     rows = [
-        {"benchmark": "perplexity", "corpus": name.removesuffix("_perplexity"), "metric": "masked_perplexity", "value": value}
+        {
+            "benchmark": "perplexity",
+            "corpus": name.removesuffix("_perplexity"),
+            "metric": "masked_perplexity",
+            "value": value,
+        }
         for name, value in measured.items()
     ]
     return make(config, rows, None, device=lm.device, evidence={"model": lm.fingerprint})
@@ -72,22 +99,38 @@ def perplexity(**options) -> Run:
 
 def gap_perplexity(lm: LanguageModel, *, texts: int | None = None) -> dict:
     """Result row of the masked perplexity on (the first texts of) GAP test."""
-    sequences = batching.tokenize(corpora.load("gap", "test")["text"][:texts], lm.tokenizer, max_length=lm.max_length)
+    sequences = batching.tokenize(
+        corpora.load("gap", "test")["text"][:texts], lm.tokenizer, max_length=lm.max_length
+    )
     value = masked_perplexity(lm, sequences)
-    return {"benchmark": "perplexity", "corpus": "gap", "split": "test", "metric": "masked_perplexity", "value": value}
+    return {
+        "benchmark": "perplexity",
+        "corpus": "gap",
+        "split": "test",
+        "metric": "masked_perplexity",
+        "value": value,
+    }
 
 
 @stored
 def compare(first: Run, second: Run, *, axis: str = "all") -> Run:
-    """Paired differences, second − first, of two runs of one benchmark on the same items, as rows of variant ``difference``.
+    """Paired differences, second − first, of two runs of one benchmark on the same items, as rows
+    of variant ``difference``.
 
-    The rows carry the second run's model and method, and the number of shared units; the provenance names both runs.
+    The rows carry the second run's model and method, and the number of shared units; the provenance
+    names both runs.
     """
     benchmark = benchmarks.get(first.items["benchmark"].iloc[0])
-    tables = [run.items if axis == "all" else run.items[run.items["axis"] == axis] for run in (first, second)]
+    tables = [
+        run.items if axis == "all" else run.items[run.items["axis"] == axis]
+        for run in (first, second)
+    ]
     found = benchmark.differences(*(table.reset_index(drop=True) for table in tables))
     of = second.results.iloc[0]
-    same = {key: of[key] for key in ("model", "method", "regularizer", "lam", "seed", "split", "profile")}
+    same = {
+        key: of[key]
+        for key in ("model", "method", "regularizer", "lam", "seed", "split", "profile")
+    }
     rows = metric_rows(found, benchmark=benchmark.name, axis=axis, variant="difference", **same)
     config = {"first": first.run_id, "second": second.run_id, "axis": axis}
     return make(config, rows, None, device=of["device"], evidence={})

@@ -1,9 +1,10 @@
 """The run store: what was computed with the same options is read back instead of computed again.
 
-It is used where the environment variable ``FAIRNC_STORE`` names a folder, as the workflow does, and then by all public
-functions of ``runs``. An entry belongs to a function, its options, and the content of every file or folder that an option
-names (a model, a corpus). What else numbers depend on is not looked at: whoever names the folder takes another one when
-code, data or versions are others.
+It is used where the environment variable ``FAIRNC_STORE`` names a folder, as the workflow does, and
+then by all public functions of ``runs``. An entry belongs to a function, its options, and the
+content of every file or folder that an option names (a model, a corpus). What else numbers depend
+on is not looked at: whoever names the folder takes another one when code, data or versions are
+others.
 """
 
 import functools
@@ -30,8 +31,9 @@ ENVIRONMENT = "FAIRNC_STORE"
 def stored(compute: Callable[..., Run]) -> Callable[..., Run]:
     """The same function, reading its run from the store where one is named and has it.
 
-    A run with an ``output`` is read only together with that folder: its files are kept in the entry and put back where they
-    are missing. An entry that is damaged is made anew, and a store that cannot be written costs time, not the run.
+    A run with an ``output`` is read only together with that folder: its files are kept in the entry
+    and put back where they are missing. An entry that is damaged is made anew, and a store that
+    cannot be written costs time, not the run.
     """
 
     @functools.wraps(compute)
@@ -59,7 +61,9 @@ def stored(compute: Callable[..., Run]) -> Callable[..., Run]:
 
 
 def _key(runs: tuple[Run, ...], options: Mapping) -> str:
-    """Hash of the runs that are compared and of the options; of files and folders that they name, the content as well."""
+    """Hash of the runs that are compared and of the options; of files and folders that they name,
+    the content as well.
+    """
     options = {name: value for name, value in options.items() if name not in identity.PLACES}
     contents = {text: _content(path) for text in _texts(options) for path in _named(text)}
     facts = [[run.run_id for run in runs], options, contents]
@@ -79,7 +83,9 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _named(text: str) -> Iterator[Path]:
-    """The file or folder that a text names, if it names one: seen from the current folder, then from the checkout."""
+    """The file or folder that a text names, if it names one: seen from the current folder, then
+    from the checkout.
+    """
     if text:
         places = [Path(text), *(root / text for root in [checkout.find()] if root)]
         yield from [place for place in places if os.path.exists(place)][:1]
@@ -108,7 +114,8 @@ def _read(entry: Path) -> Run | None:
 def _restored(kept: Path, output: Path) -> bool:
     """Whether ``output`` holds what the run wrote there, after putting it back where nothing is.
 
-    What else may lie there stays as it is: then the run is made again, and says itself whether it may write.
+    What else may lie there stays as it is: then the run is made again, and says itself whether it
+    may write.
     """
     if not kept.is_dir():
         return False

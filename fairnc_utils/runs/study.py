@@ -1,6 +1,8 @@
-"""What ``fairnc study`` does: run the cells that are not there yet, list them, or keep what was run with the book.
+"""What ``fairnc study`` does: run the cells that are not there yet, list them, or keep what was run
+with the book.
 
-Each cell is saved, when it ends, in a folder named after its options: a study that was stopped goes on where it was.
+Each cell is saved, when it ends, in a folder named after its options: a study that was stopped goes
+on where it was.
 """
 
 import sys
@@ -27,7 +29,8 @@ UNFINISHED = "unfinished.txt"
 class Finished:
     """The runs of a study that are there.
 
-    ``recorded``: provenance of those that come with the book, by run id; ``folder``: where others are.
+    ``recorded``: provenance of those that come with the book, by run id; ``folder``: where others
+    are.
     """
 
     recorded: Mapping[str, dict]
@@ -64,7 +67,8 @@ def command(
 ) -> int:
     """Exit status of ``fairnc study``: 1 if a cell failed, or has to wait for others.
 
-    ``config``: a whole profile, as it was read from its file. Raises ``FairNCError`` on a bad plan or option.
+    ``config``: a whole profile, as it was read from its file. Raises ``FairNCError`` on a bad plan
+    or option.
     """
     plan = grid.plan(config)
     names, numbers = grid.names(plan, sweeps), _numbers(part or "1/1")
@@ -103,8 +107,8 @@ def run_sweeps(
 ) -> int:
     """Run what is missing of sweeps, or of one part (number, of how many) of them; exit status.
 
-    Those that wait for λ come last, and only when every cell that it is chosen from is there: neither λ nor the parts depend on
-    how far the others have come.
+    Those that wait for λ come last, and only when every cell that it is chosen from is there:
+    neither λ nor the parts depend on how far the others have come.
     """
     choosing = grid.choosing(plan)
     at_once = [name for name in names if name in choosing]
@@ -129,9 +133,10 @@ def run_sweeps(
 def run(cells: Mapping[str, Cell], folder: Path, *, device: str | None = None) -> int:
     """Run cells one after another in this process; exit status 1 if one failed.
 
-    A cell that is refused or diverges (``FairNCError``) is named, and the next one begins. Any other error may come from the
-    device, and one that has failed once fails from then on; a folder that cannot be written would lose the next cell, too.
-    These end the process, and the same command goes on with what is left, cells that did not end last of all.
+    A cell that is refused or diverges (``FairNCError``) is named, and the next one begins. Any
+    other error may come from the device, and one that has failed once fails from then on; a folder
+    that cannot be written would lose the next cell, too. These end the process, and the same
+    command goes on with what is left, cells that did not end last of all.
     """
     order = sorted(cells.values(), key=lambda cell: (folder / cell.id / UNFINISHED).exists())
     status = 0
@@ -165,7 +170,9 @@ def _say(line: str) -> None:
 
 
 def missing_lines(plan: grid.Plan, names: Sequence[str], finished: Finished) -> list[str]:
-    """What is left of each sweep: a line with the number, and a line for each kind of cell with its seeds."""
+    """What is left of each sweep: a line with the number, and a line for each kind of cell with its
+    seeds.
+    """
     lines, results = [], finished.results()
     for name in names:
         try:

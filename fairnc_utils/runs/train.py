@@ -1,10 +1,21 @@
-"""Runs that debias: a method, with or without a regularizer, and what is measured of the model before and after."""
+"""Runs that debias: a method, with or without a regularizer, and what is measured of the model
+before and after.
+"""
 
 from collections.abc import Callable, Iterator
 
 import pandas as pd
 
-from fairnc_utils import batching, collapse, corpora, measurement, model_folder, models, training, words
+from fairnc_utils import (
+    batching,
+    collapse,
+    corpora,
+    measurement,
+    model_folder,
+    models,
+    training,
+    words,
+)
 from fairnc_utils._atomic import require_folder
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
@@ -21,12 +32,14 @@ from fairnc_utils.runs.treatment import Treatment
 
 @stored
 def train(**options) -> Run:
-    """One debiasing run: collapse of gender words and masked perplexity before and after, items with the learning curve.
+    """One debiasing run: collapse of gender words and masked perplexity before and after, items
+    with the learning curve.
 
-    Options: see ``TrainConfig``. Rows of the untrained model have the method ``base``. Those two are measured on GAP
-    validation; benchmarks, the collapse of more lists and perplexity on GAP test after training alone. The method ``base``
-    trains nothing. Raises ``FairNCError`` on a bad option, folders that hold something else, a model that the method does not
-    take, a method that cannot take NC3, a loss that is not finite.
+    Options: see ``TrainConfig``. Rows of the untrained model have the method ``base``. Those two
+    are measured on GAP validation; benchmarks, the collapse of more lists and perplexity on GAP
+    test after training alone. The method ``base`` trains nothing. Raises ``FairNCError`` on a bad
+    option, folders that hold something else, a model that the method does not take, a method that
+    cannot take NC3, a loss that is not finite.
     """
     config = configured(TrainConfig, options)
     treatment = Treatment.of(config, model=config.model)
@@ -65,7 +78,9 @@ def train(**options) -> Run:
 
 
 def _require_folders(config: TrainConfig, treatment: Treatment) -> None:
-    """Raise ``FairNCError`` before anything is trained whose result could not be saved, or would take something's place."""
+    """Raise ``FairNCError`` before anything is trained whose result could not be saved, or would
+    take something's place.
+    """
     if config.checkpoint:
         require_folder(config.checkpoint, "checkpoint")
     if config.output:
@@ -79,7 +94,9 @@ def _require_folders(config: TrainConfig, treatment: Treatment) -> None:
 def _evaluation(
     lm: LanguageModel, *, texts: int | None, min_count: int
 ) -> Callable[[], dict[str, float]]:
-    """Function that measures the model as it is: NC3 and UNC3 of the gender words and masked perplexity on GAP validation."""
+    """Function that measures the model as it is: NC3 and UNC3 of the gender words and masked
+    perplexity on GAP validation.
+    """
     validation = corpora.load("gap", "validation")["text"][:texts]
     sequences = batching.tokenize(validation, lm.tokenizer, max_length=lm.max_length)
     classes = words.load("gender", lm.tokenizer).token_ids

@@ -1,4 +1,6 @@
-"""A run that follows class means and word embeddings while a model is trained, without and with NC3, in one map."""
+"""A run that follows class means and word embeddings while a model is trained, without and with
+NC3, in one map.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -38,7 +40,9 @@ class Snapshot:
 
 @dataclass
 class _Watch:
-    """Takes a snapshot of ``lm`` as it is at each call, the first of the untrained model; it is what ``train`` evaluates."""
+    """Takes a snapshot of ``lm`` as it is at each call, the first of the untrained model; it is
+    what ``train`` evaluates.
+    """
 
     lm: LanguageModel
     config: TrajectoryConfig
@@ -54,7 +58,9 @@ class _Watch:
     def __call__(self) -> dict[str, float]:
         lm = self.lm
         statistics = measurement.statistics_of(lm, self.sequences)
-        found = collapse.measure(statistics, lm.weight, classes=self.classes, min_count=self.config.min_count)
+        found = collapse.measure(
+            statistics, lm.weight, classes=self.classes, min_count=self.config.min_count
+        )
         on = found.classes.to(lm.device)
         points = torch.stack([statistics.means(on).float(), lm.weight.detach()[on].float()]).cpu()
         step = min(len(self.snapshots) * self.every, self.config.steps)
@@ -64,17 +70,21 @@ class _Watch:
 
 @stored
 def trajectory(**options) -> Run:
-    """Train a method without and with NC3, and place the words' means and embeddings at every snapshot in one map.
+    """Train a method without and with NC3, and place the words' means and embeddings at every
+    snapshot in one map.
 
-    Options: see ``TrajectoryConfig``. Rows: NC3 and UNC3 of each snapshot, its step as ``variant``, and how far to trust each
-    map. Items: benchmark ``pca`` or ``umap``, axis the word's group, unit the word, ``item_id``
-    ``<regularizer>:<step>:<token id>:mean`` or ``…:embedding``, coordinates in ``score_a`` and ``score_b``, NC3 cosine in
-    ``score_c``. Raises ``FairNCError`` as ``train`` does, and where too few of the words are seen.
+    Options: see ``TrajectoryConfig``. Rows: NC3 and UNC3 of each snapshot, its step as ``variant``,
+    and how far to trust each map. Items: benchmark ``pca`` or ``umap``, axis the word's group, unit
+    the word, ``item_id`` ``<regularizer>:<step>:<token id>:mean`` or ``…:embedding``, coordinates
+    in ``score_a`` and ``score_b``, NC3 cosine in ``score_c``. Raises ``FairNCError`` as ``train``
+    does, and where too few of the words are seen.
     """
     config = configured(TrajectoryConfig, options)
     needs("maps")  # at once, not after the work that comes before the map
     get_method(config.method)  # base trains nothing
-    common = config.model_dump(include={"method", "lam", "steps", "batch_size", "texts", "precision"})
+    common = config.model_dump(
+        include={"method", "lam", "steps", "batch_size", "texts", "precision"}
+    )
     treatments = [
         Treatment.of(Debiasing(regularizer=regularizer, **common), model=config.model)
         for regularizer in config.regularizers
@@ -92,7 +102,10 @@ def trajectory(**options) -> Run:
         snapshots += watch.snapshots
     rows, items = _mapped(snapshots, lm, groups, config)
     return make(
-        config, rows, items, device=lm.device,
+        config,
+        rows,
+        items,
+        device=lm.device,
         evidence={"model": fingerprint} | treatment.evidence | foreign,
     )
 
@@ -121,13 +134,17 @@ def _mapped(
     snapshots: list[Snapshot], lm: LanguageModel, groups: dict[int, str], config: TrajectoryConfig
 ) -> tuple[list[dict], pd.DataFrame]:
     """Result rows of the snapshots and of the maps, and every point of every map as an item row."""
-    # The untrained model is the same in every run: once in the map, or UMAP would give it as many places.
+    # The untrained model is the same in every run: once in the map, or UMAP would give it as many
+    # places.
     once = [shot for i, shot in enumerate(snapshots) if i == 0 or shot.step]
     maps, metrics = projection.planes(
         torch.cat([shot.points for shot in once]), neighbors=config.neighbors, seed=config.seed
     )
     labels = dict.fromkeys(shot.columns["regularizer"] for shot in snapshots)
-    rows, tables = [{"method": config.method, "regularizer": " and ".join(labels)} | row for row in metrics], []
+    rows, tables = (
+        [{"method": config.method, "regularizer": " and ".join(labels)} | row for row in metrics],
+        [],
+    )
     for shot in snapshots:
         place = once.index(shot) if shot.step else 0
         chosen = {name: shot.found.estimates[name] for name in METRICS}
@@ -138,10 +155,28 @@ def _mapped(
             for offset, kind in enumerate(("mean", "embedding")):
                 x, y = flat[2 * place + offset].T
                 name = [f"{shot.columns['regularizer']}:{shot.step}:{i}:{kind}" for i in ids]
-                tables.append(pd.DataFrame({
-                    "benchmark": method, "axis": [groups[i] for i in ids], "item_id": name, "unit": unit,
-                    "score_a": x, "score_b": y, "score_c": shot.found.cosines.cpu().numpy(),
-                }))  # fmt: skip
-    common = {"benchmark": "trajectory", "corpus": "gap", "split": config.split, "space": "head",
-              "words": "+".join(config.words), "min_count": config.min_count, "n": len(ids)}  # fmt: skip
-    return [common | row for row in rows], pd.concat(tables, ignore_index=True).assign(split=config.split)
+                tables.append(
+                    pd.DataFrame(
+                        {
+                            "benchmark": method,
+                            "axis": [groups[i] for i in ids],
+                            "item_id": name,
+                            "unit": unit,
+                            "score_a": x,
+                            "score_b": y,
+                            "score_c": shot.found.cosines.cpu().numpy(),
+                        }
+                    )
+                )
+    common = {
+        "benchmark": "trajectory",
+        "corpus": "gap",
+        "split": config.split,
+        "space": "head",
+        "words": "+".join(config.words),
+        "min_count": config.min_count,
+        "n": len(ids),
+    }
+    return [common | row for row in rows], pd.concat(tables, ignore_index=True).assign(
+        split=config.split
+    )

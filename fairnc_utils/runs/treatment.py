@@ -16,8 +16,10 @@ from fairnc_utils.runs.options import Debiasing
 
 @dataclass(frozen=True)
 class Treatment:
-    """``method`` None: nothing is done; ``regularizer`` None: the method alone; ``lam``: its weight; ``label``: what
-    rows call it; ``measured``: where the weight comes from if a dose was given."""
+    """``method`` None: nothing is done; ``regularizer`` None: the method alone; ``lam``: its
+    weight; ``label``: what rows call it; ``measured``: where the weight comes from if a dose was
+    given.
+    """
 
     method: Method | None
     options: Debiasing
@@ -28,8 +30,8 @@ class Treatment:
 
     @classmethod
     def of(cls, options: Debiasing, *, model: str) -> "Treatment":
-        """Raises ``FairNCError`` for an unknown method or regularizer, two that do not go together, a dose that was
-        not measured.
+        """Raises ``FairNCError`` for an unknown method or regularizer, two that do not go together,
+        a dose that was not measured.
 
         ``model``: the name of the one that is treated, which a dose depends on.
         """
@@ -69,13 +71,17 @@ class Treatment:
         return recipe | dosed | words.evidence(self.word_lists)
 
     def require(self, lm: LanguageModel) -> None:
-        """Raise ``FairNCError`` for a model that no method takes, and for one that the dose was not measured on."""
+        """Raise ``FairNCError`` for a model that no method takes, and for one that the dose was not
+        measured on.
+        """
         debiasing.require_masked(lm, self.options.method)
         if self.measured:
             self.measured.require(lm)
 
     def apply(self, lm: LanguageModel, *, seed: int, **options) -> pd.DataFrame:
-        """Train the model in place; the learning curve, empty for ``base``. ``options``: further ones of ``training.fit``."""
+        """Train the model in place; the learning curve, empty for ``base``. ``options``: further
+        ones of ``training.fit``.
+        """
         if self.method is None:
             return pd.DataFrame()
         length = {"steps", "epochs", "batch_size", "texts", "frozen", "precision"}
@@ -94,7 +100,9 @@ class Treatment:
 def check(
     options: Debiasing,
 ) -> tuple[Method | None, RegularizerLabel, regularizers.Options | None]:
-    """Method, label and regularizer of a configuration. Raises ``FairNCError`` if they do not go together."""
+    """Method, label and regularizer of a configuration. Raises ``FairNCError`` if they do not go
+    together.
+    """
     if options.method == "base":
         return None, RegularizerLabel("none"), None
     method, label = get_method(options.method), label_of(options)

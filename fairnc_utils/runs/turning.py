@@ -1,4 +1,6 @@
-"""The run that turns the rows of *she* and *he* at constant NC3 and UNC3, and watches the occupation slope."""
+"""The run that turns the rows of *she* and *he* at constant NC3 and UNC3, and watches the
+occupation slope.
+"""
 
 from math import pi
 
@@ -21,13 +23,16 @@ COSINES = tuple(round(0.05 * step, 2) for step in range(21))
 
 @stored
 def turning(**options) -> Run:
-    """Slope and lean of classifiers that differ by nothing that NC3, UNC3 or R can see; options: see ``TurningConfig``.
+    """Slope and lean of classifiers that differ by nothing that NC3, UNC3 or R can see; options:
+    see ``TurningConfig``.
 
-    Rows, benchmark ``turning``: ``slope``, ``lean``, ``nc3`` and ``unc3`` with variant ``angle <degrees>`` for rows turned
-    from the greatest slope (0) to the least (180), and with variant ``model`` for the model as it is; ``slope_least`` and
-    ``slope_greatest`` with variant ``cosine <ρ>``, the ends of what rows of the mean norm can have at that cosine. Items: each
-    occupation's log-odds (``score_a``) and share of women − ½ (``score_c``), ``item_id`` ``<variant>:<occupation>``. Raises
-    ``FairNCError`` for a causal model and where *she* or *he* is not seen often enough.
+    Rows, benchmark ``turning``: ``slope``, ``lean``, ``nc3`` and ``unc3`` with variant ``angle
+    <degrees>`` for rows turned from the greatest slope (0) to the least (180), and with variant
+    ``model`` for the model as it is; ``slope_least`` and ``slope_greatest`` with variant ``cosine
+    <ρ>``, the ends of what rows of the mean norm can have at that cosine. Items: each occupation's
+    log-odds (``score_a``) and share of women − ½ (``score_c``), ``item_id``
+    ``<variant>:<occupation>``. Raises ``FairNCError`` for a causal model and where *she* or *he* is
+    not seen often enough.
     """
     config = configured(TurningConfig, options)
     reading = reading_of(config)

@@ -29,12 +29,14 @@ def chosen_lambdas(results: pd.DataFrame, methods: Iterable[str]) -> dict[str, f
 
 
 def chosen_lambda(results: pd.DataFrame | None, method: str) -> float:
-    """λ of the corrected NC3 for a method: the mean log ratio on StereoSet *development*, gender, nearest to 0.
+    """λ of the corrected NC3 for a method: the mean log ratio on StereoSet *development*, gender,
+    nearest to 0.
 
-    Among those whose LM there is at most one point below the same method's without NC3. Every λ with ``SEEDS`` seeds (or with
-    most) is a candidate, and all are compared on the seeds that they share: none is chosen for its luck, and further seeds of
-    the chosen one do not change the choice. Of equal ones it is the smallest, in whatever order the rows come. Raises
-    ``NotChosen`` if no row tells.
+    Among those whose LM there is at most one point below the same method's without NC3. Every λ
+    with ``SEEDS`` seeds (or with most) is a candidate, and all are compared on the seeds that they
+    share: none is chosen for its luck, and further seeds of the chosen one do not change the
+    choice. Of equal ones it is the smallest, in whatever order the rows come. Raises ``NotChosen``
+    if no row tells.
     """
     if results is None or results.empty:
         raise NotChosen(

@@ -28,7 +28,9 @@ def get(name: str) -> "Task":
 
 @dataclass(frozen=True)
 class Missing:
-    """Why the text of a task cannot be had here and what to do about it; ``source``: what it lacks, which tasks may share."""
+    """Why the text of a task cannot be had here and what to do about it; ``source``: what it lacks,
+    which tasks may share.
+    """
 
     reason: str
     source: str

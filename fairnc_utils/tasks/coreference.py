@@ -1,8 +1,9 @@
 """Coreference as a question about pairs: does this pronoun refer to that mention?
 
-The resolver is trained on GAP's development part and chosen on its validation part; its test part is measured by the
-benchmark ``gap``. Who has OntoNotes trains on that instead (``coreference_ontonotes``). A sentence of WinoBias or Winogender
-names two candidates: each is put to the resolver, and the likelier one is its choice.
+The resolver is trained on GAP's development part and chosen on its validation part; its test part
+is measured by the benchmark ``gap``. Who has OntoNotes trains on that instead
+(``coreference_ontonotes``). A sentence of WinoBias or Winogender names two candidates: each is put
+to the resolver, and the likelier one is its choice.
 """
 
 import os
@@ -23,8 +24,18 @@ from fairnc_utils.training import Recipe
 #: Split of the task → part of GAP.
 GAP_PARTS = {"train": "development", "validation": "validation", "test": "test"}
 GAP_COLUMNS = (
-    "ID", "Text", "Pronoun", "Pronoun-offset", "A", "A-offset", "A-coref", "B", "B-offset", "B-coref", "URL",
-)  # fmt: skip
+    "ID",
+    "Text",
+    "Pronoun",
+    "Pronoun-offset",
+    "A",
+    "A-offset",
+    "A-coref",
+    "B",
+    "B-offset",
+    "B-coref",
+    "URL",
+)
 
 FEMININE = frozenset({"she", "her", "hers", "herself"})
 MASCULINE = frozenset({"he", "him", "his", "himself"})
@@ -38,18 +49,23 @@ REACH = 50
 Span = tuple[int, int]
 
 
-# ---------------------------------------------------------------- pairs to inputs, pairs to probabilities
+# ---------------------------------------------------------- pairs to inputs, pairs to probabilities
 
 
 def inputs(tokenizer, items: Sequence[dict], max_length: int) -> list[Input]:
-    """Token ids of each pair's text, and ``positions``: the last token of the pronoun and that of the mention.
+    """Token ids of each pair's text, and ``positions``: the last token of the pronoun and that of
+    the mention.
 
-    The last token of an English name or short noun phrase is its head. Raises ``FairNCError`` if one of them is cut off.
+    The last token of an English name or short noun phrase is its head. Raises ``FairNCError`` if
+    one of them is cut off.
     """
     encoded = tokenizer([item["text"] for item in items], truncation=True, max_length=max_length)
     found = []
     for row, item in enumerate(items):
-        places = [encoded.char_to_token(row, item[span][1] - 1) for span in ("pronoun_span", "mention_span")]
+        places = [
+            encoded.char_to_token(row, item[span][1] - 1)
+            for span in ("pronoun_span", "mention_span")
+        ]
         if None in places:
             raise FairNCError(
                 f"coreference item {item['item_id']}: pronoun or mention lies beyond {max_length} tokens; shorten the text"
@@ -59,19 +75,27 @@ def inputs(tokenizer, items: Sequence[dict], max_length: int) -> list[Input]:
 
 
 def choices(resolver, items: datasets.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """P(the pronoun refers to it) of each item's answer and of the other candidate, both (N,), by a fine-tuned resolver.
+    """P(the pronoun refers to it) of each item's answer and of the other candidate, both (N,), by a
+    fine-tuned resolver.
 
-    ``items``: ``item_id``, ``text`` and the character spans ``pronoun_span``, ``answer_span``, ``other_span``.
+    ``items``: ``item_id``, ``text`` and the character spans ``pronoun_span``, ``answer_span``,
+    ``other_span``.
     """
-    pairs = [item | {"mention_span": item[span]} for span in ("answer_span", "other_span") for item in items]
+    pairs = [
+        item | {"mention_span": item[span]}
+        for span in ("answer_span", "other_span")
+        for item in items
+    ]
     found = resolver.probabilities(inputs(resolver.tokenizer, pairs, resolver.max_length))[:, 1]
     return found[: len(items)], found[len(items) :]
 
 
 def preference(answer: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """P(answer | one of the two and not both), from the probabilities of either; above .5 the answer is chosen.
+    """P(answer | one of the two and not both), from the probabilities of either; above .5 the
+    answer is chosen.
 
-    Takes the two questions as independent: a(1 − b) / (a(1 − b) + b(1 − a)); .5 where both are certain.
+    Takes the two questions as independent: a(1 − b) / (a(1 − b) + b(1 − a)); .5 where both are
+    certain.
     """
     first, second = answer * (1 - other), other * (1 - answer)
     return quotient(first, first + second, otherwise=0.5)
@@ -83,37 +107,60 @@ def preference(answer: np.ndarray, other: np.ndarray) -> np.ndarray:
 def gap(split: str) -> datasets.Dataset:
     """Pairs of GAP (Webster et al. 2018): two of each text, pronoun × name A and pronoun × name B.
 
-    Columns: ``item_id``, ``unit`` (the text), ``text`` (``CONTEXT`` words around the three), ``pronoun``, ``mention``,
-    ``pronoun_span``, ``mention_span`` (characters), ``gender`` of the pronoun, ``label`` (1: they corefer). Raises
-    ``FairNCError`` naming file and line where a local file is malformed.
+    Columns: ``item_id``, ``unit`` (the text), ``text`` (``CONTEXT`` words around the three),
+    ``pronoun``, ``mention``, ``pronoun_span``, ``mention_span`` (characters), ``gender`` of the
+    pronoun, ``label`` (1: they corefer). Raises ``FairNCError`` naming file and line where a local
+    file is malformed.
     """
     key = f"GAP/gap-{GAP_PARTS[split]}.tsv"
     lines = _io.text(key).splitlines()
     return datasets.Dataset.from_list(
-        [pair for number, line in enumerate(lines[1:], 2) for pair in _gap_pairs(line.split("\t"), f"{key}, line {number}")]
+        [
+            pair
+            for number, line in enumerate(lines[1:], 2)
+            for pair in _gap_pairs(line.split("\t"), f"{key}, line {number}")
+        ]
     )
 
 
 def _gap_pairs(line: list[str], place: str) -> list[dict]:
     if len(line) != len(GAP_COLUMNS):
-        raise FairNCError(f"{place}: {len(line)} columns where GAP has {len(GAP_COLUMNS)}, separated by tabs")
+        raise FairNCError(
+            f"{place}: {len(line)} columns where GAP has {len(GAP_COLUMNS)}, separated by tabs"
+        )
     row = dict(zip(GAP_COLUMNS, line, strict=True))
     spans = {name: _gap_span(row, name, place) for name in ("Pronoun", "A", "B")}
-    text, begin = cropped(row["Text"], min(spans.values())[0], max(end for _, end in spans.values()))
+    text, begin = cropped(
+        row["Text"], min(spans.values())[0], max(end for _, end in spans.values())
+    )
     spans = {name: [start - begin, end - begin] for name, (start, end) in spans.items()}
     gender = "feminine" if row["Pronoun"].lower() in FEMININE else "masculine"
     return [
-        {"item_id": f"{row['ID']}-{name}", "unit": row["ID"], "text": text, "pronoun": row["Pronoun"], "mention": row[name],
-         "pronoun_span": spans["Pronoun"], "mention_span": spans[name], "gender": gender,
-         "label": _gap_label(row, f"{name}-coref", place)}
+        {
+            "item_id": f"{row['ID']}-{name}",
+            "unit": row["ID"],
+            "text": text,
+            "pronoun": row["Pronoun"],
+            "mention": row[name],
+            "pronoun_span": spans["Pronoun"],
+            "mention_span": spans[name],
+            "gender": gender,
+            "label": _gap_label(row, f"{name}-coref", place),
+        }
         for name in ("A", "B")
-    ]  # fmt: skip
+    ]
 
 
 def _gap_span(row: dict, name: str, place: str) -> Span:
     offset = row[f"{name}-offset"]
-    if not offset.isdigit() or not row[name] or row["Text"][int(offset) :][: len(row[name])] != row[name]:
-        raise FairNCError(f"{place}: {name} {row[name]!r} is not in the text at {name}-offset {offset!r}")
+    if (
+        not offset.isdigit()
+        or not row[name]
+        or row["Text"][int(offset) :][: len(row[name])] != row[name]
+    ):
+        raise FairNCError(
+            f"{place}: {name} {row[name]!r} is not in the text at {name}-offset {offset!r}"
+        )
     return int(offset), int(offset) + len(row[name])
 
 
@@ -124,7 +171,9 @@ def _gap_label(row: dict, column: str, place: str) -> int:
 
 
 def cropped(text: str, start: int, end: int) -> tuple[str, int]:
-    """``text`` from ``CONTEXT`` words before ``start`` to as many behind ``end``, and where in the text that begins."""
+    """``text`` from ``CONTEXT`` words before ``start`` to as many behind ``end``, and where in the
+    text that begins.
+    """
     before = [word.start() for word in re.finditer(r"\S+", text[:start])][-CONTEXT:]
     behind = [word.end() for word in re.finditer(r"\S+", text[end:])][:CONTEXT]
     begin = before[0] if before else start
@@ -135,9 +184,11 @@ def cropped(text: str, start: int, end: int) -> tuple[str, int]:
 
 
 def ontonotes() -> datasets.Dataset:
-    """Pairs from the CoNLL-2012 files below ``$FAIRNC_DATA/ontonotes/…/train/`` (Pradhan et al. 2012), columns as in ``gap``.
+    """Pairs from the CoNLL-2012 files below ``$FAIRNC_DATA/ontonotes/…/train/`` (Pradhan et al.
+    2012), columns as in ``gap``.
 
-    Each gendered pronoun of a chain × each annotated mention, itself no pronoun, among the ``REACH`` words before it.
+    Each gendered pronoun of a chain × each annotated mention, itself no pronoun, among the
+    ``REACH`` words before it.
     """
     root = os.environ.get("FAIRNC_DATA")
     every = sorted(Path(root, "ontonotes").rglob("*_conll")) if root else []
@@ -147,16 +198,24 @@ def ontonotes() -> datasets.Dataset:
             "OntoNotes is not there: put its CoNLL-2012 files at $FAIRNC_DATA/ontonotes/train/ (names end in _conll; "
             f"FAIRNC_DATA is {root or 'not set'}), or use the task coreference"
         )
-    gold = [file for file in files if file.name.endswith("gold_conll")]  # beside the same text as parsed by machine
+    # beside the same text as parsed by machine
+    gold = [file for file in files if file.name.endswith("gold_conll")]
     return datasets.Dataset.from_list(
-        [pair for file in gold or files for document in conll(file) for pair in _document_pairs(*document)]
+        [
+            pair
+            for file in gold or files
+            for document in conll(file)
+            for pair in _document_pairs(*document)
+        ]
     )
 
 
 def conll(file: Path) -> Iterator[tuple[str, list[str], list[tuple[str, int, int]]]]:
-    """Documents of a CoNLL-2012 file: name, words, mentions (chain, first word, one behind the last).
+    """Documents of a CoNLL-2012 file: name, words, mentions (chain, first word, one behind the
+    last).
 
-    Raises ``FairNCError`` naming file and line for a line with too few columns and for brackets that do not match.
+    Raises ``FairNCError`` naming file and line for a line with too few columns and for brackets
+    that do not match.
     """
     name, words, mentions, opened = "", [], [], {}
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
@@ -169,13 +228,17 @@ def conll(file: Path) -> Iterator[tuple[str, list[str], list[tuple[str, int, int
         elif line.strip() and not line.startswith("#"):
             fields = line.split()
             if len(fields) < 12 or not name:
-                raise FairNCError(f"{file}, line {number}: no line of CoNLL-2012 (12 columns or more, inside a document)")
+                raise FairNCError(
+                    f"{file}, line {number}: no line of CoNLL-2012 (12 columns or more, inside a document)"
+                )
             words.append(fields[3])
             _note_mentions(fields[-1], len(words) - 1, opened, mentions, f"{file}, line {number}")
 
 
 def _note_mentions(field: str, word: int, opened: dict, mentions: list, place: str) -> None:
-    """Read the last column of one word, such as ``(12|(3)|5)``, into the mentions that are open and those that ended."""
+    """Read the last column of one word, such as ``(12|(3)|5)``, into the mentions that are open and
+    those that ended.
+    """
     for part in [] if field == "-" else field.split("|"):
         shape = re.fullmatch(r"(\()?(\d+)(\))?", part)
         if not shape or not (shape[1] or shape[3]):
@@ -188,41 +251,64 @@ def _note_mentions(field: str, word: int, opened: dict, mentions: list, place: s
             mentions.append((shape[2], opened[shape[2]].pop(), word + 1))
 
 
-def _document_pairs(name: str, words: list[str], mentions: list[tuple[str, int, int]]) -> list[dict]:
-    pronouns = [(chain, start) for chain, start, end in mentions
-                if end - start == 1 and words[start].lower() in FEMININE | MASCULINE]  # fmt: skip
+def _document_pairs(
+    name: str, words: list[str], mentions: list[tuple[str, int, int]]
+) -> list[dict]:
+    pronouns = [
+        (chain, start)
+        for chain, start, end in mentions
+        if end - start == 1 and words[start].lower() in FEMININE | MASCULINE
+    ]
     at = {start for _, start in pronouns}
     pairs = []
     for chain, place in pronouns:
         begin, stop = max(0, place - REACH), place + 1 + CONTEXT
         text = " ".join(words[begin:stop])
         edges = np.cumsum([0, *(len(word) + 1 for word in words[begin:stop])]).tolist()
-        near = [m for m in mentions if begin <= m[1] and m[2] <= place and not (m[2] - m[1] == 1 and m[1] in at)]
+        near = [
+            m
+            for m in mentions
+            if begin <= m[1] and m[2] <= place and not (m[2] - m[1] == 1 and m[1] in at)
+        ]
         pairs += [
-            {"item_id": f"{name}-{start}-{place}", "unit": name, "text": text, "pronoun": words[place],
-             "mention": " ".join(words[start:end]), "pronoun_span": [edges[place - begin], edges[place - begin + 1] - 1],
-             "mention_span": [edges[start - begin], edges[end - begin] - 1],
-             "gender": "feminine" if words[place].lower() in FEMININE else "masculine", "label": int(other == chain)}
+            {
+                "item_id": f"{name}-{start}-{place}",
+                "unit": name,
+                "text": text,
+                "pronoun": words[place],
+                "mention": " ".join(words[start:end]),
+                "pronoun_span": [edges[place - begin], edges[place - begin + 1] - 1],
+                "mention_span": [edges[start - begin], edges[end - begin] - 1],
+                "gender": "feminine" if words[place].lower() in FEMININE else "masculine",
+                "label": int(other == chain),
+            }
             for other, start, end in near
-        ]  # fmt: skip
+        ]
     return pairs
 
 
 def _ontonotes(split: str) -> datasets.Dataset:
-    return ontonotes() if split == "train" else gap(split)  # chosen on the same text, so that the two tasks compare
+    # chosen on the same text, so that the two tasks compare
+    return ontonotes() if split == "train" else gap(split)
 
 
 _task = partial(
     Task,
     kind="coreference",
     inputs=inputs,
-    metrics={"accuracy": accuracy, "f1": f1},  # not F1 first: calling every pair coreferent gets 60 of it
+    # not F1 first: calling every pair coreferent gets 60 of it
+    metrics={"accuracy": accuracy, "f1": f1},
     labels=("apart", "coreferent"),
     head="mention_pair",
     recipe=Recipe(lr=5e-5, epochs=3, batch_size=16, max_length=256, warmup=0.1),
 )
 
-COREFERENCE = _task(name="coreference", source="webster2018mind", corpus="GAP development", load=gap)
+COREFERENCE = _task(
+    name="coreference", source="webster2018mind", corpus="GAP development", load=gap
+)
 COREFERENCE_ONTONOTES = _task(
-    name="coreference_ontonotes", source="pradhan2012conll", corpus="OntoNotes 5.0, CoNLL-2012", load=_ontonotes
+    name="coreference_ontonotes",
+    source="pradhan2012conll",
+    corpus="OntoNotes 5.0, CoNLL-2012",
+    load=_ontonotes,
 )

@@ -1,6 +1,8 @@
-"""What the package says of the recorded study: claims, the paper's tables, ablations, the explorer's pages, the grid.
+"""What the package says of the recorded study: claims, the paper's tables, ablations, the
+explorer's pages, the grid.
 
-``python -m tests.nets.outputs`` writes ``reference/`` again; do so only after a change that is meant to move numbers.
+``python -m tests.nets.outputs`` writes ``reference/`` again; do so only after a change that is
+meant to move numbers.
 """
 
 import re
@@ -152,7 +154,9 @@ def tables_cells() -> pd.DataFrame:
 
 
 def tables_texts() -> dict:
-    """The chapter's findings and tables as HTML, but for the link that holds ``tables_cells`` again."""
+    """The chapter's findings and tables as HTML, but for the link that holds ``tables_cells``
+    again.
+    """
     by_table = dict(
         list(tables_cells().drop(columns="table").groupby(tables_cells()["table"], sort=False))
     )
@@ -229,7 +233,9 @@ def _ways() -> pd.DataFrame:
 
 
 def comparer_numbers() -> pd.DataFrame:
-    """Sums over the numbers of each benchmark, metric and way of training; the page has the single ones, in four digits."""
+    """Sums over the numbers of each benchmark, metric and way of training; the page has the single
+    ones, in four digits.
+    """
     return (
         _ways()
         .groupby([*numbers.WAY, "benchmark", "metric"], sort=False)
@@ -243,7 +249,9 @@ def comparer_numbers() -> pd.DataFrame:
 
 
 def comparer_rows() -> pd.DataFrame:
-    """Without their id, which hashes means to ten decimals: other versions of scipy may round the last one differently."""
+    """Without their id, which hashes means to ten decimals: other versions of scipy may round the
+    last one differently.
+    """
     return rows_of(comparer.apart(_ways(), profile=PROFILE)).drop(columns="run_id")
 
 

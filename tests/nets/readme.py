@@ -1,4 +1,5 @@
-"""Runs the README's code on tiny models of its own making, in the current folder: ``python readme.py loop trainer sft lora``.
+"""Runs the README's code on tiny models of its own making, in the current folder: ``python
+readme.py loop trainer sft lora``.
 
 It imports nothing of the tests, so that an environment without them can run it.
 """

@@ -1,4 +1,6 @@
-"""Reference data of the nets: tables as CSV, texts as JSON, in ``reference/``; large ones compressed."""
+"""Reference data of the nets: tables as CSV, texts as JSON, in ``reference/``; large ones
+compressed.
+"""
 
 import io
 import json
@@ -40,7 +42,9 @@ def read(name: str) -> pd.DataFrame | dict:
 
 
 def compare(output: pd.DataFrame | dict, name: str, *, relative: float, absolute: float) -> None:
-    """Assert that an output is its reference: the same rows and columns in the same order, text equal, numbers close."""
+    """Assert that an output is its reference: the same rows and columns in the same order, text
+    equal, numbers close.
+    """
     expected = read(name)
     if isinstance(expected, dict):
         assert json.loads(_json(output)) == expected

@@ -1,4 +1,6 @@
-"""The recorded study says what it said: each output of ``outputs.py`` is its reference, and every run has its id."""
+"""The recorded study says what it said: each output of ``outputs.py`` is its reference, and every
+run has its id.
+"""
 
 import outputs
 import pytest

@@ -1,4 +1,6 @@
-"""What `pip install` gives works by itself: README's code and the command line, from the wheel, in an empty folder."""
+"""What `pip install` gives works by itself: README's code and the command line, from the wheel, in
+an empty folder.
+"""
 
 import json
 import os
@@ -44,7 +46,9 @@ def run(*command: str | Path, cwd: Path, given: str = "") -> str:
 
 @pytest.fixture(scope="module")
 def venv(tmp_path_factory) -> Path:
-    """An environment with the wheel; what it depends on is that of the running environment, but for this package."""
+    """An environment with the wheel; what it depends on is that of the running environment, but for
+    this package.
+    """
     source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
     for name in ("fairnc_utils", "fairnc_book"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -65,7 +69,8 @@ def venv(tmp_path_factory) -> Path:
     (wheel,) = folder.glob("fairnc_utils-*.whl")
     run(*pip, "--python", folder / "venv/bin/python", "install", "--no-deps", wheel, cwd=folder)
     (packages,) = folder.glob("venv/lib/python*/site-packages")
-    # Behind the wheel on the path; .pth files in there, such as one of an editable install, have no effect.
+    # Behind the wheel on the path; .pth files in there, such as one of an editable install, have no
+    # effect.
     (packages / "running.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder / "venv"
 

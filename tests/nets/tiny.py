@@ -1,7 +1,7 @@
 """The tiny book's table of results: what its chapters computed must stay.
 
-``python -m tests.nets.tiny build/tiny/results.parquet`` compares a table to the reference, and writes the reference with
-``--write``; do that only after a change that is meant to move numbers.
+``python -m tests.nets.tiny build/tiny/results.parquet`` compares a table to the reference, and
+writes the reference with ``--write``; do that only after a change that is meant to move numbers.
 """
 
 import argparse
@@ -18,8 +18,23 @@ import snapshots
 ELSEWHERE = ["claims", "turning"]
 
 #: What tells one row from another.
-KEYS = ["benchmark", "split", "axis", "words", "corpus", "space", "layer", "variant", "min_count", "model", "method",
-        "regularizer", "lam", "seed", "metric"]  # fmt: skip
+KEYS = [
+    "benchmark",
+    "split",
+    "axis",
+    "words",
+    "corpus",
+    "space",
+    "layer",
+    "variant",
+    "min_count",
+    "model",
+    "method",
+    "regularizer",
+    "lam",
+    "seed",
+    "metric",
+]
 NUMBERS = ["n", "value", "ci_low", "ci_high"]
 
 #: How far a number may lie from its reference, relative to its size where that is above 1: another order of float32 sums.
@@ -46,7 +61,9 @@ def reduced(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(table: pd.DataFrame) -> None:
-    """Assert that a tiny book's table has the rows of the reference, and their numbers to ``NOISE``."""
+    """Assert that a tiny book's table has the rows of the reference, and their numbers to
+    ``NOISE``.
+    """
     expected, rows = snapshots.read("tiny"), reduced(table)
     others = [column for column in expected if column not in NUMBERS]
     pd.testing.assert_frame_equal(rows[others], expected[others], check_dtype=False)

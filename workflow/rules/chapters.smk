@@ -51,7 +51,9 @@ def store():
     A chapter that is executed again, after a change of its text, say, reads the runs whose options are as they were.
     """
     groups = [f"fairnc.{kind}" for kind in ("benchmarks", "methods", "words")]
-    plugins = [[point.value, point.dist.version] for group in groups for point in entry_points(group=group)]
+    plugins = [
+        [point.value, point.dist.version] for group in groups for point in entry_points(group=group)
+    ]
     facts = [version("torch"), version("transformers"), sorted(plugins)]
     facts += [[file, Path(file).read_bytes().hex()] for file in LIBRARY]
     data = os.environ.get("FAIRNC_DATA")
@@ -68,7 +70,13 @@ wildcard_constraints:
 
 
 # In this order, which is that of their length; the rest afterwards. A long one that started last would run alone.
-FIRST = ["04-training", "03-intrinsic-fairness", "05-extrinsic-fairness", "06-understanding", "02-geometry"]
+FIRST = [
+    "04-training",
+    "03-intrinsic-fairness",
+    "05-extrinsic-fairness",
+    "06-understanding",
+    "02-geometry",
+]
 
 
 # torch computes with as many, so chapters that run side by side never share a core. Two chapters of one thread are done

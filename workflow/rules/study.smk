@@ -14,7 +14,9 @@ def parts(*sweeps):
         for sweep in sweeps
         # A part has at least one cell, as far as the grid can tell.
         for number in [
-            min(STUDY["parts"], math.prod(map(len, STUDY["sweeps"][sweep].get("grid", {}).values())))
+            min(
+                STUDY["parts"], math.prod(map(len, STUDY["sweeps"][sweep].get("grid", {}).values()))
+            )
         ]
         for part in range(1, number + 1)
     ]

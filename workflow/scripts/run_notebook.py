@@ -1,7 +1,8 @@
-"""Execute one notebook with papermill (rule ``execute``), or take the executed one if it would be drawn the same (``draw``).
+"""Execute one notebook with papermill (rule ``execute``), or take the executed one if it would be
+drawn the same (``draw``).
 
-papermill writes beside the log; the notebook moves to its place when it is complete, so one that is there is whole. One
-that fails stays as ``<chapter>.failed.ipynb``.
+papermill writes beside the log; the notebook moves to its place when it is complete, so one that is
+there is whole. One that fails stays as ``<chapter>.failed.ipynb``.
 """
 
 import json
@@ -32,12 +33,16 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def private_sockets(folder: str) -> Config:
-    """The kernel talks through files that only its owner can open: no network port that others see, or take meanwhile."""
+    """The kernel talks through files that only its owner can open: no network port that others see,
+    or take meanwhile.
+    """
     return Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"})
 
 
 def die_with(owner: psutil.Process) -> None:
-    """End this process and its kernel when ``owner`` is gone: a killed Snakemake must leave nothing that writes on."""
+    """End this process and its kernel when ``owner`` is gone: a killed Snakemake must leave nothing
+    that writes on.
+    """
     while owner.is_running() and owner.status() != psutil.STATUS_ZOMBIE:
         time.sleep(1)
     for child in psutil.Process().children(recursive=True):
@@ -54,9 +59,9 @@ def snakemake_process() -> psutil.Process:
 def publish(notebook: Path, ran: dict | None) -> None:
     """Make an executed notebook what the book takes.
 
-    It names no folder of the machine that made it, its links to pages of the book start where chapters lie there, and the
-    cell of parameters that papermill put in is folded. ``ran``: what papermill wrote down of an earlier execution, which
-    took the time that computing takes.
+    It names no folder of the machine that made it, its links to pages of the book start where
+    chapters lie there, and the cell of parameters that papermill put in is folded. ``ran``: what
+    papermill wrote down of an earlier execution, which took the time that computing takes.
     """
     import nbformat
 
@@ -71,13 +76,17 @@ def publish(notebook: Path, ran: dict | None) -> None:
 
 
 def outdated(ran: dict, drawing: list[str]) -> bool:
-    """Whether the drawing code has changed since the notebook began to run; by file times, as Snakemake tells it."""
+    """Whether the drawing code has changed since the notebook began to run; by file times, as
+    Snakemake tells it.
+    """
     started = datetime.fromisoformat(ran["start_time"]).timestamp()
     return any(os.stat(file).st_mtime > started for file in drawing)
 
 
 def close(results: Path) -> None:
-    """List the runs of a chapter, so that ``fairnc_utils.runs.rows`` passes over those that somebody else adds later."""
+    """List the runs of a chapter, so that ``fairnc_utils.runs.rows`` passes over those that
+    somebody else adds later.
+    """
     results.mkdir(parents=True, exist_ok=True)
     runs = sorted(file.parent.name for file in results.glob("*/results.parquet"))
     (results / "runs.txt").write_text("".join(f"{run}\n" for run in runs))
