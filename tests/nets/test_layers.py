@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("importlinter", reason="import-linter is part of the extra `test`")
 
-ROOT = Path(__file__).resolve().parents[2]
+from helpers import ROOT
 
 
 def lint(project: Path) -> subprocess.CompletedProcess:

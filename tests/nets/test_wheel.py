@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import readme
-from conftest import TINY
+from helpers import ROOT
+from helpers.families import TINY
 
-ROOT = Path(__file__).resolve().parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 pytestmark = pytest.mark.slow

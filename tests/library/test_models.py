@@ -3,17 +3,15 @@ classes.
 """
 
 from importlib import resources
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY, TRANSFORMERS_4
+from helpers import ROOT
+from helpers.families import TINY, TRANSFORMERS_4
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
 from fairnc_utils import models
 from fairnc_utils.errors import FairNCError
-
-ROOT = Path(__file__).resolve().parent.parent
 
 MASKED = [family for family, (_, kind, *_) in TINY.items() if kind == "masked"]
 CAUSAL = [family for family, (_, kind, *_) in TINY.items() if kind == "causal"]

@@ -4,15 +4,13 @@ devices.
 
 import json
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers import ROOT
 
 from fairnc_book.site import costs, status
 from fairnc_utils.runs import rows as records
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def save_run(folder, run_id, config, curve):

@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import nbformat
 import plotly.graph_objects as go
 import pytest
-from test_book import ROOT, browser, browser_problems, local_problems, needs_chromium, toc_pages
+from helpers import ROOT
+from helpers.site import browser, browser_problems, local_problems, needs_chromium, toc_pages
 
 from fairnc_book.site import plotly as sphinx_plotly
 from fairnc_utils import assets

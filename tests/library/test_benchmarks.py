@@ -8,12 +8,11 @@ import json
 import math
 
 import datasets
-import golden
 import numpy as np
 import pandas as pd
 import pytest
-import reference
 import torch
+from helpers import golden, reference
 from transformers import AutoConfig
 
 from fairnc_utils import assets, models

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from test_workflow import ROOT
+from helpers.workflow import ROOT
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import papermill
 import pytest
 import torch
 import yaml
-from test_workflow import ROOT, copy, plant, run
+from helpers.workflow import ROOT, copy, plant, run
 
 from fairnc_utils import assets, corpora, hub, models, training
 from fairnc_utils.errors import FairNCError
@@ -129,14 +129,14 @@ class Payload:
 @pytest.fixture
 def trap(tmp_path):
     """A folder that exists only if something foreign was executed."""
-    folder = tmp_path / "executed"
+    folder = tmp_path / "opened"
     yield folder
     assert not folder.exists()
 
 
 def test_the_trap_snaps(tmp_path):
-    pickle.loads(pickle.dumps(Payload(tmp_path / "executed")))
-    assert (tmp_path / "executed").exists()
+    pickle.loads(pickle.dumps(Payload(tmp_path / "opened")))
+    assert (tmp_path / "opened").exists()
 
 
 def test_pickled_weights_and_checkpoints_execute_nothing(trap, tmp_path, tiny):
@@ -316,7 +316,7 @@ def test_a_parameter_and_a_folder_of_the_workflow_are_no_commands(trap, tmp_path
     was, and nothing runs.
     """
     evil, stem = EVIL.format(trap=trap), "00-embedded-model"
-    project = copy(tmp_path / "a folder; $(mkdir executed) 'quoted'")
+    project = copy(tmp_path / "a folder; $(mkdir opened) 'quoted'")
     path = project / "config/tiny.yaml"
     build = str(tmp_path / f"b $(mkdir {trap.name}) ';\"")
     profile = yaml.safe_load(path.read_text())
@@ -330,7 +330,7 @@ def test_a_parameter_and_a_folder_of_the_workflow_are_no_commands(trap, tmp_path
     done = run(project, f"{build}/notebooks/{stem}.ipynb")
     assert done.returncode == 0, done.stderr[-3000:]
     assert (Path(build) / f"results/{stem}/seen").read_text() == evil
-    assert not list(tmp_path.rglob("executed"))
+    assert not list(tmp_path.rglob("opened"))
 
 
 def test_configuration_of_the_workflow_makes_no_objects(trap, tmp_path):

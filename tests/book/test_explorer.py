@@ -6,7 +6,6 @@ import json
 import logging
 import re
 import tomllib
-from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
@@ -14,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from test_book import structure_problems
+from helpers import ROOT
+from helpers.site import structure_problems
 
 from fairnc_book import comparer, explorer, figures
 from fairnc_book.site import docstrings as sphinx_api
@@ -23,8 +23,6 @@ from fairnc_book.site import status as sphinx_status
 from fairnc_utils import runs
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs.rows import RESULT_COLUMNS, UNIT_COLUMNS, load
-
-ROOT = Path(__file__).resolve().parent.parent
 
 # Words
 

@@ -26,8 +26,9 @@ import psutil
 import pytest
 import torch
 import yaml
+from helpers.small_workflow import SAVE, STEMS, TABLE_OF_ALL, scratch, tidy
+from helpers.workflow import ROOT, check_failure, command, copy, run, started, wait_for
 from safetensors.torch import load_file, save
-from test_workflow import ROOT, check_failure, command, copy, plant, run, started, wait_for
 
 from fairnc_utils import _cache, measurement, models, training
 from fairnc_utils.errors import FairNCError
@@ -55,25 +56,6 @@ CASES = {
     "notebook that raises": "traceback and executed copy are kept; once mended, a plain rerun gives identical values",
     "loss that is not finite": "one sentence names the step; no checkpoint of it is kept",
 }
-
-# Runs of two chapters without any model: what they save depends on the chapter's name alone.
-SAVE = """
-import time
-from pathlib import Path
-import numpy as np, pandas as pd
-from fairnc_utils.runs.rows import ITEM_COLUMNS, RESULT_COLUMNS, Run
-
-name = Path(results).name
-for seed in range(3):
-    values = np.random.default_rng([seed, *name.encode()]).random(40)
-    rows = pd.DataFrame({column: "" for column in RESULT_COLUMNS}, index=range(40))
-    rows = rows.assign(run_id=f"{name}-{seed}", origin="live", value=values, n=1.0, seed=float(seed))
-    items = pd.DataFrame({column: "x" * 20 for column in ITEM_COLUMNS}, index=range(20_000))
-    items = items.assign(score_a=np.random.default_rng(seed).random(20_000))
-    Run(f"{name}-{seed}", rows, items, {"run_id": name}).save(results)
-    time.sleep(0.2)
-"""
-STEMS = ("01-measuring-collapse", "02-geometry")
 
 
 class Tally:
@@ -120,28 +102,7 @@ def tries(recorded: int, usual: int = 1) -> range:
     return range(recorded if RECORDING else usual)
 
 
-def scratch(folder: Path, cell: str = SAVE) -> Path:
-    """A copy of the project with two small chapters and no site → its folder."""
-    project = copy(folder)
-    shutil.rmtree(project / "book/recorded")
-    path = project / "config/tiny.yaml"
-    profile = yaml.safe_load(path.read_text())
-    profile = {"common": profile["common"], "chapters": {stem: {} for stem in STEMS}}
-    path.write_text(yaml.safe_dump(profile))
-    for stem in STEMS:
-        plant(project, stem, cell)
-    return project
-
-
-TABLE_OF_ALL = "build/tiny/results.parquet"
 ONE_CHAPTER = f"build/tiny/notebooks/{STEMS[0]}.ipynb"
-
-
-def tidy(table: pd.DataFrame) -> str:
-    """The live rows of a table without what differs between equal runs: time and commit."""
-    return (
-        table.query("origin == 'live'").drop(columns=["created", "git_commit"]).to_csv(index=False)
-    )
 
 
 @pytest.fixture(scope="module")

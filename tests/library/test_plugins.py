@@ -7,11 +7,10 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "book/run/adding-a-benchmark.md").read_text(encoding="utf-8")
 #: File name → the page's code of it.
 BLOCKS = dict(

@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
 from fairnc_utils import benchmarks, catalog
 from fairnc_utils.benchmarks import Benchmark
 from fairnc_utils.runs import cli
 
-PAGE = Path(__file__).resolve().parent.parent / "book/run/adding-a-benchmark.md"
+PAGE = ROOT / "book/run/adding-a-benchmark.md"
 CODE = re.compile(r"```\{code-block\} \w+\n:caption: ([^\n]+)\n\n(.*?)\n```", re.DOTALL)
 
 

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers import ROOT
 
 from fairnc_utils import assets, corpora, hub
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import checkout
-
-ROOT = Path(__file__).resolve().parent.parent
 
 WHEEL, INSIDE = assets.FOLDERS["GAP"]
 

@@ -10,17 +10,16 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers import ROOT
 
 from fairnc_utils import collapse
 from fairnc_utils.regularizer import NC3Regularizer, as_released
 from fairnc_utils.words import load
 
-ROOT = Path(__file__).resolve().parent.parent
 NAMES = (
     "measurement",
     "accumulation",

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
-from conftest import InOrder, without_dropout
-from test_regularizer import (
+from helpers.families import InOrder, without_dropout
+from helpers.nc3 import (
     TEXTS,
     called,
     encode,

@@ -2,27 +2,34 @@
 failures, a killed run.
 """
 
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
 import yaml
+from helpers.workflow import (
+    FAIL,
+    ROOT,
+    check_failure,
+    copy,
+    edited,
+    planned,
+    plant,
+    run,
+    started,
+    wait_for,
+)
 from nets import tiny
 
-ROOT = Path(__file__).resolve().parent.parent
 TINY = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
 CHAPTERS, SUMMARIES = list(TINY["chapters"]), list(TINY.get("summaries", {}))
 
-FAIL = "raise ValueError('planted failure')"
 # Beats until it is told to go on, so that a test sees whether the kernel lives.
 WAIT = """
 import time
@@ -45,100 +52,6 @@ from pathlib import Path
 Path(results).mkdir(parents=True, exist_ok=True)
 (Path(results) / "found").write_text(text)
 """
-
-
-def copy(target: Path) -> Path:
-    """The project without tests and what git ignores; its models are those of the project itself."""
-    ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-    for name in (
-        "workflow",
-        "profiles",
-        "config",
-        "notebooks",
-        "book",
-        "fairnc_utils",
-        "fairnc_book",
-    ):
-        shutil.copytree(ROOT / name, target / name, ignore=ignore)
-    for name in ("Snakefile", "_config.yml"):
-        shutil.copy2(ROOT / name, target / name)
-    (target / "models").symlink_to(ROOT / "models")
-    return target
-
-
-def command(*arguments: str) -> list[str]:
-    launch = [
-        sys.executable,
-        "workflow/launch.py",
-        "--configfile",
-        "config/tiny.yaml",
-        "--cores",
-        "2",
-    ]
-    return [*launch, *arguments]
-
-
-def run(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command(*arguments), cwd=project, capture_output=True, text=True, check=False, timeout=800
-    )
-
-
-def planned(project: Path, *arguments: str) -> dict[str, int]:
-    """Number of jobs by rule that a run would do."""
-    done = run(project, "--dry-run", *arguments)
-    assert done.returncode == 0, done.stderr
-    if "Nothing to be done" in done.stdout + done.stderr:
-        return {}
-    table = (done.stdout + done.stderr).partition("Job stats:")[2].partition("total")[0]
-    rows = [line.split() for line in table.splitlines()[3:]]
-    return {rule: int(count) for rule, count in rows}
-
-
-def plant(project: Path, chapter: str, source: str) -> str:
-    """Leave a chapter its parameters and one cell of ours → the target of that chapter."""
-    path = project / f"notebooks/{chapter}.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells = [
-        cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])
-    ]
-    notebook.cells.append(nbformat.v4.new_code_cell(source))
-    nbformat.write(notebook, path)
-    return f"build/tiny/notebooks/{chapter}.ipynb"
-
-
-def wait_for(condition, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-
-
-@contextmanager
-def started(project: Path, *arguments: str, screen=subprocess.DEVNULL):
-    """A run of the workflow in a process group of its own, all of which ends with the block;
-    ``screen``: what it says.
-    """
-    with subprocess.Popen(
-        command(*arguments), cwd=project, start_new_session=True, stdout=screen, stderr=screen
-    ) as process:
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-@contextmanager
-def edited(path: Path, old: str, new: str):
-    """A file with one change, for as long as the block lasts."""
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
-    try:
-        yield
-    finally:
-        path.write_text(text)
 
 
 @pytest.fixture(scope="module")
@@ -312,22 +225,6 @@ def test_make_clean_leaves_what_took_hours():
     removed = make("--dry-run", "clean").stdout.split()
     assert "build" in removed
     assert not {"runs", ".venv"} & set(removed)
-
-
-def check_failure(project: Path, target: str, error: str) -> None:
-    """Run a notebook that raises: its traceback and its executed copy reach the user, and nothing
-    takes its place.
-    """
-    done = run(project, target)
-    assert done.returncode != 0
-    assert error in done.stderr
-    failed = project / f"build/tiny/logs/{Path(target).stem}.failed.ipynb"
-    assert str(failed) in done.stderr
-    assert any(
-        output.output_type == "error"
-        for output in nbformat.read(failed, as_version=4).cells[-1].outputs
-    )
-    assert not (project / target).exists()
 
 
 def test_failing_notebook_is_kept_and_its_traceback_shown(tmp_path):

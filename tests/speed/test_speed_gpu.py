@@ -7,14 +7,13 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from helpers import ROOT
 
 from fairnc_utils.collapse import ClassStatistics
 
-ROOT = Path(__file__).resolve().parent.parent
 ELSEWHERE = "cpu:0"
 
 

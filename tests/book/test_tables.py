@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from test_book import browser, needs_chromium
+from helpers.site import browser, needs_chromium
 
 from fairnc_book import paper_tables, published, tables
 from fairnc_book.numbers import METRICS, TABLES, Numbers

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_faults import SAVE, STEMS, TABLE_OF_ALL, scratch, tidy
-from test_workflow import ROOT, copy, planned, run, started, wait_for
+from helpers.small_workflow import SAVE, STEMS, TABLE_OF_ALL, scratch, tidy
+from helpers.workflow import ROOT, copy, planned, run, started, wait_for
 
 from fairnc_utils.runs import rows
 

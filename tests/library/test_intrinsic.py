@@ -7,14 +7,13 @@ import dataclasses
 import json
 import math
 import re
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-import reference
 import torch
+from helpers import ROOT, reference
 from transformers import AutoConfig, BertForPreTraining
 
 from fairnc_utils import assets, models
@@ -542,7 +541,7 @@ def test_stereoset_intersentence_holds_its_items(items):
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_every_benchmark_says_what_it_measures_and_what_not(name):
-    bibliography = Path(__file__).parent.parent / "book" / "references.bib"
+    bibliography = ROOT / "book" / "references.bib"
     keys = re.findall(r"^@\w+\{(\w+),", bibliography.read_text(), re.MULTILINE)
     benchmark = get(name)
     assert benchmark.source in keys

@@ -5,20 +5,29 @@ training lowers UNC3.
 import copy
 import os
 import pickle
-from functools import partial
 
 import pytest
 import torch
-from conftest import TINY, TRANSFORMERS_4, InOrder, without_dropout
+from helpers.families import TINY, TRANSFORMERS_4, InOrder, without_dropout
+from helpers.nc3 import (
+    TEXTS,
+    called,
+    encode,
+    gradients,
+    ids_of,
+    nc3_of,
+    nc3_options,
+    statistics,
+    weights_of,
+)
 from torch import multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 from transformers import Trainer, TrainingArguments
 
 from fairnc_utils import words
-from fairnc_utils.collapse import ClassStatistics, measure
+from fairnc_utils.collapse import measure
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.models import single_token_id
 from fairnc_utils.regularizer import (
     RELEASED_WEIGHTS,
     NC3Options,
@@ -29,68 +38,7 @@ from fairnc_utils.regularizer import (
     repaired,
 )
 
-TEXTS = (
-    "the nurse said that she was tired .",
-    "a woman and a man walk home . she said that he was a teacher .",
-    "the girl reads a book , the boy writes a letter .",
-    "the engineer said that he was tired .",
-)
 FAMILIES = ("bert", "distilbert", "roberta", "gpt2", "llama")
-SEEN = ("she", "he", "was", "said", "a")
-
-
-def ids_of(lm, chosen=SEEN):
-    found = [single_token_id(lm.tokenizer, word) for word in chosen]
-    assert None not in found
-    return found
-
-
-def encode(lm, texts=TEXTS, *, hide=()):
-    """A padded batch; the words to hide are masked, with labels, which causal models copy from
-    their inputs.
-    """
-    batch = dict(lm.tokenizer(list(texts), padding=True, return_tensors="pt"))
-    batch.pop("token_type_ids", None)
-    if lm.kind == "causal":
-        return batch | {
-            "labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
-        }
-    hidden = torch.isin(
-        batch["input_ids"], torch.tensor(ids_of(lm, hide) if hide else [], dtype=torch.int64)
-    )
-    labels = batch["input_ids"].masked_fill(~hidden, -100)
-    return batch | {
-        "input_ids": batch["input_ids"].masked_fill(hidden, lm.tokenizer.mask_token_id),
-        "labels": labels,
-    }
-
-
-def statistics(lm, batch, **options):
-    """Class statistics of a batch, as the measuring code takes them."""
-    found = ClassStatistics(*lm.weight.shape)
-    return found.update(
-        *lm.labelled_features(batch["input_ids"], batch["attention_mask"], **options)
-    )
-
-
-def called(nc3, lm, batch):
-    lm.model(**batch)
-    return nc3(batch)
-
-
-def gradients(model):
-    return {
-        name: p.grad for name, p in model.named_parameters() if p.grad is not None and p.grad.any()
-    }
-
-
-nc3_options = partial(NC3Options, min_weight=0.0)
-
-
-def nc3_of(model, tokenizer, words="gender", *, weight=1.0, **named):
-    """A regularizer to which every class counts, however light: the texts here are short."""
-    options = named.pop("options", None) or nc3_options(**named)
-    return NC3Regularizer(model, tokenizer, words, weight=weight, options=options)
 
 
 # The value
@@ -777,10 +725,6 @@ def trainer(lm, folder, options=None, **arguments):
         **settings,
     )
     return NC3Trainer(lm.model, settings, train_dataset=rows, eval_dataset=rows, nc3=nc3)
-
-
-def weights_of(run):
-    return {name: p.detach().clone() for name, p in run.model.named_parameters()}
 
 
 @pytest.mark.parametrize("family", ["bert", "llama"])

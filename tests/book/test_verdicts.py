@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import ROOT
 
 from fairnc_book.verdicts import AdjustedEffect, Verdict, equivalent, kept, verdict
 from fairnc_utils import stats
@@ -79,7 +80,6 @@ def test_one_seed_decides_nothing():
 
 @pytest.mark.parametrize("word", Verdict)
 def test_the_plan_explains_every_verdict(word):
-    from pathlib import Path
 
-    plan = Path(__file__).parents[1] / "book/about/plan.md"
+    plan = ROOT / "book/about/plan.md"
     assert f"**{word}**" in plan.read_text()

@@ -13,6 +13,7 @@ import jsonschema
 import nbformat
 import pytest
 import yaml
+from helpers import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -20,7 +21,6 @@ from fairnc_book import notebook as book_notebook
 from fairnc_book import tables
 from fairnc_utils.errors import FairNCError
 
-ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = [
     line

@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 import pytest
-import reference
 import scipy.stats
 import torch
+from helpers import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

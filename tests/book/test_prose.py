@@ -9,11 +9,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from helpers import ROOT
 
 from fairnc_book.numbers import METRICS
 from fairnc_utils import benchmarks
 
-ROOT = Path(__file__).resolve().parent.parent
 #: A plan is made of numbers: bounds, doses, predictions. It was written before there was any result.
 PLAN = ROOT / "book/about/plan.md"
 PAGES = sorted(
