@@ -47,9 +47,20 @@ def command(*arguments: str) -> list[str]:
     return [*launch, *arguments]
 
 
+def environment(project: Path) -> dict[str, str]:
+    """In which the copy's packages are imported, not those that are installed."""
+    return {**os.environ, "PYTHONPATH": str(project)}
+
+
 def run(project: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        command(*arguments), cwd=project, capture_output=True, text=True, check=False, timeout=800
+        command(*arguments),
+        cwd=project,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=800,
     )
 
 
@@ -89,7 +100,12 @@ def started(project: Path, *arguments: str, screen=subprocess.DEVNULL):
     ``screen``: what it says.
     """
     with subprocess.Popen(
-        command(*arguments), cwd=project, start_new_session=True, stdout=screen, stderr=screen
+        command(*arguments),
+        cwd=project,
+        env=environment(project),
+        start_new_session=True,
+        stdout=screen,
+        stderr=screen,
     ) as process:
         try:
             yield process
