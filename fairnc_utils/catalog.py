@@ -226,15 +226,17 @@ RELEASED = {
 }
 
 
-def _method(place: str, line: str, *data: str) -> Entry:
-    return Entry(line, MASKED, data, f"fairnc_utils.debias.{place}")
+def _method(place: str, line: str, *data: str, kinds: tuple[str, ...] = MASKED) -> Entry:
+    return Entry(line, kinds, data, f"fairnc_utils.debias.{place}")
 
 
 METHODS: Registry[Any] = Registry(
     "method",
     {
-        "mlm": _method("masked:MLM", "trained on as before, without debiasing: the control", "GAP"),
-        "bec": _method("masked:BEC", "gender-swapped sentences", "GAP"),
+        "mlm": _method(
+            "language_modelling:MLM", "trained on as before, without debiasing: the control", "GAP"
+        ),
+        "bec": _method("language_modelling:BEC", "gender-swapped sentences", "GAP"),
         "mabel": _method(
             "mabel:MABEL",
             "entailment pairs and their gender-swapped copies drawn together; BUG for SNLI and MNLI",
@@ -264,8 +266,16 @@ METHODS: Registry[Any] = Registry(
             "BUG",
             "BOLD",
         ),
-        "cda": _method("masked:CDA", "sentences and their gender-swapped copies", "GAP"),
-        "dropout": _method("masked:DROPOUT", "more dropout", "GAP"),
+        "cda": _method(
+            "language_modelling:CDA", "sentences and their gender-swapped copies", "GAP", kinds=BOTH
+        ),
+        "clm": _method(
+            "language_modelling:CLM",
+            "trained on as before, without debiasing: the control",
+            "GAP",
+            kinds=CAUSAL,
+        ),
+        "dropout": _method("language_modelling:DROPOUT", "more dropout", "GAP"),
         "planted": _method(
             "planted:PLANTED",
             "a bias, not its removal: pronouns as the labour statistics have them; a control",

@@ -145,7 +145,7 @@ def fisher_diagonal(model: nn.Module, tokenizer, sequences: list[list[int]]) -> 
             for name, x in base.masked_batch([sequence], tokenizer, generator).items()
         }
         gradients = torch.autograd.grad(
-            base.masked_lm_loss(model, batch), list(model.parameters()), allow_unused=True
+            base.language_model_loss(model, batch), list(model.parameters()), allow_unused=True
         )
         for (name, square_sum), gradient in zip(total.items(), gradients, strict=True):
             if gradient is not None:

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from fairnc_utils import batching, corpora
+from fairnc_utils.catalog import MASKED
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.models import LanguageModel
 from fairnc_utils.training import Recipe
 
 Batch = dict[str, Tensor]
@@ -30,8 +32,9 @@ class Method:
     forward pass in the loss sees them, so that the NC3 regularizer can follow. ``loss(model, batch,
     state)``: 0-d tensor. ``prepare(model, tokenizer, rows)``: what the loss needs once (``state``);
     a module's parameters are trained along. ``without_nc3``: why NC3 cannot be added, if so;
-    ``without_folder``: why the result cannot be saved; ``corpus``: the training text in words;
-    ``source``: the paper.
+    ``without_folder``: why the result cannot be saved; ``kinds``: of models that it takes;
+    ``collate_causal``: instead of ``collate`` for causal ones, if it takes both; ``corpus``: the
+    training text in words; ``source``: the paper.
     """
 
     name: str
@@ -44,6 +47,20 @@ class Method:
     prepare: Callable[[nn.Module, Any, Rows], Any] | None = None
     without_nc3: str = ""
     without_folder: str = ""
+    kinds: tuple[str, ...] = MASKED
+    collate_causal: Callable[[Rows, Any, torch.Generator], Batch] | None = None
+
+    def collate_for(self, lm: LanguageModel) -> Callable[[Rows, Any, torch.Generator], Batch]:
+        """How a model's batches are made."""
+        return self.collate_causal if lm.kind == "causal" and self.collate_causal else self.collate
+
+    def require(self, lm: LanguageModel) -> None:
+        """Raise ``FairNCError`` for a model of another kind."""
+        if lm.kind not in self.kinds:
+            who = f"method {self.name} takes {' and '.join(self.kinds)} language models"
+            if self.kinds == MASKED:
+                lm.require_masked(who)
+            raise FairNCError(f"{who}; {lm.name} is {lm.kind}")
 
 
 #: No sentence ends behind these: "Mr. Smith", "J. Smith".
@@ -101,8 +118,18 @@ def masked_batch(
     return {"input_ids": ids, "attention_mask": batch["attention_mask"], "labels": dense}
 
 
-def masked_lm_loss(model: nn.Module, batch: Batch, state: Any = None) -> Tensor:
-    """Mean cross-entropy at the masked positions."""
+def causal_batch(sequences: Sequence[Sequence[int]], tokenizer) -> Batch:
+    """A batch on which a causal model predicts each token: ``labels`` (B, T) are the ids, −100
+    behind the end.
+    """
+    batch = batching.padded_batch(sequences, tokenizer.pad_token_id or 0)
+    return batch | {"labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)}
+
+
+def language_model_loss(model: nn.Module, batch: Batch, state: Any = None) -> Tensor:
+    """Mean cross-entropy at the labelled positions: the masked ones, or all that a causal model
+    predicts.
+    """
     return model(
         input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=batch["labels"]
     ).loss

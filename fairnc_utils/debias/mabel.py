@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from fairnc_utils import _io, batching, hub, swap
-from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, masked_batch, masked_lm_loss
+from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, language_model_loss, masked_batch
 from fairnc_utils.errors import FairNCError
 
 TEMPERATURE, ALIGNMENT, MLM = 0.05, 0.05, 0.1
@@ -129,7 +129,7 @@ def loss(model: nn.Module, batch: Batch, mlp: nn.Module) -> Tensor:
     return (
         pulled
         + ALIGNMENT * alignment(p, h, p_swapped, h_swapped)
-        + MLM * masked_lm_loss(model, batch)
+        + MLM * language_model_loss(model, batch)
     )
 
 

@@ -14,7 +14,7 @@ import torch
 
 from fairnc_utils import _io, batching, models
 from fairnc_utils.debias.ase import TEMPLATES
-from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, masked_lm_loss
+from fairnc_utils.debias.base import Batch, Method, Recipe, Rows, language_model_loss
 
 
 def examples(
@@ -54,7 +54,7 @@ def _method(name: str, *, reverse: bool) -> Method:
         Recipe(lr=2e-5, epochs=2, batch_size=16, max_length=128),
         partial(examples, reverse=reverse),
         collate,
-        masked_lm_loss,
+        language_model_loss,
     )
 
 

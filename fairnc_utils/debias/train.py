@@ -18,13 +18,6 @@ from fairnc_utils.regularizer import NC3Options, NC3Regularizer
 from fairnc_utils.swap_collapse import SwapCollapse
 
 
-def require_masked(lm: LanguageModel, method: str) -> None:
-    """Raise ``FairNCError`` for a model that no method takes; ``method``: the name of the one that
-    was asked for.
-    """
-    lm.require_masked(f"method {method} takes masked language models")
-
-
 def train(
     lm: LanguageModel,
     method: Method,
@@ -41,18 +34,18 @@ def train(
     captured: bool | None = None,
     **options,
 ) -> pd.DataFrame:
-    """Train a masked model in place by a method, with ``lam`` · a regularizer if one is given;
-    return the learning curve.
+    """Train a model in place by a method, with ``lam`` · a regularizer if one is given; return the
+    learning curve.
 
     ``steps``: how long, else ``epochs``, else as published; ``batch_size``: else as published;
     ``texts``: first source texts only; ``seed``: order, masking, dropout, pairs; ``nc3_words``: see
     ``regularizers.word_list``; ``frozen``: ``embeddings`` keeps those of the words as they are;
-    ``captured``: replay steps as CUDA graphs, None: on a GPU; ``options``: those of
-    ``training.fit``. The curve has the terms ``task`` and ``penalty`` (λ · R), and ``classes``, how
-    many took part in R, where NC3 asks for a least weight. Raises ``FairNCError`` for a causal
-    model, and where the method cannot take NC3.
+    ``captured``: replay steps as CUDA graphs, None: those of masked models on a GPU; ``options``:
+    those of ``training.fit``. The curve has the terms ``task`` and ``penalty`` (λ · R), and
+    ``classes``, how many took part in R, where NC3 asks for a least weight. Raises ``FairNCError``
+    for a model that the method does not take, and where the method cannot take NC3.
     """
-    require_masked(lm, method.name)
+    method.require(lm)
     on_gpu = lm.device.type == "cuda"
     with torch.random.fork_rng([lm.device] if on_gpu else []):
         joint = _prepared(
@@ -83,7 +76,7 @@ def train(
                 extra=joint.extra,
                 watch=joint.watch,
                 description=method.name,
-                captured=on_gpu if captured is None else captured,
+                captured=on_gpu and lm.kind == "masked" if captured is None else captured,
                 **options,
             )
         finally:
@@ -107,7 +100,7 @@ def gradient_ratio(
     Dropout is on and nothing is updated; the batches are those that training begins with. A
     regularizer without a memory is measured on the first ones.
     """
-    require_masked(lm, method.name)
+    method.require(lm)
     devices = [lm.device] if lm.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         joint = _prepared(
@@ -207,9 +200,10 @@ def _prepared(
             options, method, lm, weight=lam, nc3_words=nc3_words, seed=seed
         )
         extra["nc3" if nc3 else "swap"] = regularizer
+    collate = method.collate_for(lm)
     stream = training.batches(
         rows,
-        lambda part, generator: method.collate(part, lm.tokenizer, generator),
+        lambda part, generator: collate(part, lm.tokenizer, generator),
         size=size,
         seed=seed,
         device=lm.device,

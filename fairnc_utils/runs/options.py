@@ -226,7 +226,7 @@ class Debiasing(Length):
 
 
 class TrainConfig(Debiasing, Config):
-    """One method, with or without a regularizer, on one masked model, and what is measured of it."""
+    """One method, with or without a regularizer, on one model, and what is measured of it."""
 
     log_every: PositiveInt = Field(10, description="steps between rows of the learning curve")
     evaluate_every: PositiveInt = Field(
@@ -250,7 +250,7 @@ class TrainConfig(Debiasing, Config):
         (),
         description=f"lists measured where their words are masked, {_LISTS}; no controls",
     )
-    perplexity: bool = Field(False, description="masked perplexity on GAP test, after training")
+    perplexity: bool = Field(False, description="perplexity on GAP test, after training")
     checkpoint: Path | None = Field(
         None, description="folder; a run that was stopped goes on from there"
     )

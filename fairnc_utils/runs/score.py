@@ -5,7 +5,7 @@ import pandas as pd
 from fairnc_utils import batching, benchmarks, corpora, models, pretraining
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
-from fairnc_utils.perplexity import masked_perplexity
+from fairnc_utils.perplexity import perplexity as measured_perplexity
 from fairnc_utils.runs import checkout
 from fairnc_utils.runs.options import PerplexityConfig, ScoreConfig, configured
 from fairnc_utils.runs.rows import Run, make, metric_rows
@@ -98,16 +98,16 @@ def perplexity(**options) -> Run:
 
 
 def gap_perplexity(lm: LanguageModel, *, texts: int | None = None) -> dict:
-    """Result row of the masked perplexity on (the first texts of) GAP test."""
+    """Result row of the model's perplexity on (the first texts of) GAP test."""
     sequences = batching.tokenize(
         corpora.load("gap", "test")["text"][:texts], lm.tokenizer, max_length=lm.max_length
     )
-    value = masked_perplexity(lm, sequences)
+    ((metric, value),) = measured_perplexity(lm, sequences).items()
     return {
         "benchmark": "perplexity",
         "corpus": "gap",
         "split": "test",
-        "metric": "masked_perplexity",
+        "metric": metric,
         "value": value,
     }
 

@@ -19,7 +19,7 @@ from fairnc_utils import (
 from fairnc_utils._atomic import require_folder
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
-from fairnc_utils.perplexity import masked_perplexity
+from fairnc_utils.perplexity import perplexity
 from fairnc_utils.runs import checkout
 from fairnc_utils.runs import curve as curves
 from fairnc_utils.runs.measure import collapse_at_slots, collapse_of
@@ -32,8 +32,8 @@ from fairnc_utils.runs.treatment import Treatment
 
 @stored
 def train(**options) -> Run:
-    """One debiasing run: collapse of gender words and masked perplexity before and after, items
-    with the learning curve.
+    """One debiasing run: collapse of gender words and perplexity before and after, items with the
+    learning curve.
 
     Options: see ``TrainConfig``. Rows of the untrained model have the method ``base``. Those two
     are measured on GAP validation; benchmarks, the collapse of more lists and perplexity on GAP
@@ -94,8 +94,8 @@ def _require_folders(config: TrainConfig, treatment: Treatment) -> None:
 def _evaluation(
     lm: LanguageModel, *, texts: int | None, min_count: int
 ) -> Callable[[], dict[str, float]]:
-    """Function that measures the model as it is: NC3 and UNC3 of the gender words and masked
-    perplexity on GAP validation.
+    """Function that measures the model as it is: NC3 and UNC3 of the gender words and perplexity on
+    GAP validation.
     """
     validation = corpora.load("gap", "validation")["text"][:texts]
     sequences = batching.tokenize(validation, lm.tokenizer, max_length=lm.max_length)
@@ -109,8 +109,7 @@ def _evaluation(
         return {
             "nc3": float(measured.nc3),
             "unc3": float(measured.unc3),
-            "masked_perplexity": masked_perplexity(lm, sequences),
-        }
+        } | perplexity(lm, sequences)
 
     return evaluate
 

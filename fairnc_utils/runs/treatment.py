@@ -71,10 +71,11 @@ class Treatment:
         return recipe | dosed | words.evidence(self.word_lists)
 
     def require(self, lm: LanguageModel) -> None:
-        """Raise ``FairNCError`` for a model that no method takes, and for one that the dose was not
+        """Raise ``FairNCError`` for a model that the method does not take, or that the dose was not
         measured on.
         """
-        debiasing.require_masked(lm, self.options.method)
+        if self.method:
+            self.method.require(lm)
         if self.measured:
             self.measured.require(lm)
 

@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from fairnc_utils import assets, batching, corpora, debias, models, swap, training
-from fairnc_utils.debias import adept, adept_prefix, ase, base, mabel, masked
+from fairnc_utils import assets, batching, corpora, debias, models, perplexity, swap, training
+from fairnc_utils.debias import adept, adept_prefix, ase, base, language_modelling, mabel
 from fairnc_utils.debias import train as debiasing
+from fairnc_utils.debias.swap_pairs import SwapOptions
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.regularizer import corrected
+from fairnc_utils.regularizer import corrected, repaired
 
 each_method = pytest.mark.parametrize(
     "method", debias.METHODS.values(), ids=lambda method: method.name
@@ -44,6 +45,8 @@ def random_lm():
 @each_method
 def test_one_step_on_real_text(random_lm, method, monkeypatch, nli_folder):
     monkeypatch.setattr(ase, "FISHER_TEXTS", 4)
+    if "masked" not in method.kinds:
+        pytest.skip("of causal models: below")
     before = {name: tensor.clone() for name, tensor in random_lm.model.state_dict().items()}
     nc3 = None if method.without_nc3 else corrected()
     curve = debiasing.train(
@@ -61,6 +64,7 @@ def test_one_step_on_real_text(random_lm, method, monkeypatch, nli_folder):
 def test_recipe_is_as_published(method):
     published = {
         "mlm": (2e-5, 3, 16),
+        "clm": (2e-5, 3, 16),
         "bec": (2e-5, 3, 16),
         "cda": (2e-5, 3, 16),
         "dropout": (2e-5, 3, 16),
@@ -77,7 +81,7 @@ def test_recipe_is_as_published(method):
 
 
 def test_unknown_method_names_all():
-    names = "mlm, bec, mabel, mabel_nli, ase, adept, adept_prefix, cda, dropout"
+    names = "mlm, bec, mabel, mabel_nli, ase, adept, adept_prefix, cda, clm, dropout"
     with pytest.raises(FairNCError, match=f"unknown method 'bce': choose {names}"):
         debias.get("bce")
 
@@ -192,14 +196,14 @@ def test_masked_loss_by_hand(tiny, tokenizer):
     drawn = batch["labels"] >= 0
     expected = -logits.log_softmax(-1)[drawn].gather(1, batch["labels"][drawn][:, None]).mean()
     assert drawn.sum() == 2
-    torch.testing.assert_close(base.masked_lm_loss(lm.model, batch), expected)
+    torch.testing.assert_close(base.language_model_loss(lm.model, batch), expected)
 
 
 def test_dropout_sets_both_rates_and_leaves_the_configuration(tiny):
     for family in ("bert", "distilbert", "roberta"):
         model = tiny(family).model
         config = model.config.to_dict()
-        masked.more_dropout(model)
+        language_modelling.more_dropout(model)
         rates = {
             name: module.p
             for name, module in model.named_modules()
@@ -328,7 +332,9 @@ def test_ase_fisher_is_the_mean_square_of_single_gradients(tiny, tokenizer):
     expected = 0
     for text in texts:
         lm.model.zero_grad()
-        base.masked_lm_loss(lm.model, base.masked_batch([text], tokenizer, generator)).backward()
+        base.language_model_loss(
+            lm.model, base.masked_batch([text], tokenizer, generator)
+        ).backward()
         expected = expected + lm.model.get_parameter(name).grad.square() / 2
     torch.testing.assert_close(found[name], expected)
 
@@ -490,3 +496,77 @@ def test_original_mabel_says_what_is_missing(tokenizer):
         FairNCError, match=r"stanfordnlp/snli.*put a copy at \$FAIRNC_DATA/stanfordnlp/snli"
     ):
         debias.get("mabel_nli").examples(tokenizer)
+
+
+# Causal models
+
+
+def test_a_causal_batch_predicts_every_token(bpe_tokenizer):
+    batch = base.causal_batch([[5, 6, 7], [8]], bpe_tokenizer)
+    assert batch["labels"][0, :3].tolist() == [5, 6, 7]
+    assert batch["labels"][1, :2].tolist() == [8, -100]
+    assert (batch["labels"] >= 0).equal(batch["attention_mask"].bool())
+
+
+@pytest.mark.parametrize("name", ["clm", "cda"])
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_the_loss_of_a_causal_model_is_that_of_plain_loops(tiny, name, family):
+    lm, method = tiny(family), debias.get(name)
+    rows = method.examples(lm.tokenizer, limit=2, max_length=24).to_list()[:3]
+    batch = method.collate_for(lm)(rows, lm.tokenizer, torch.Generator())
+    losses = []
+    with torch.no_grad():
+        for row in rows:
+            ids = torch.tensor([row["input_ids"]])
+            logs = lm.model(ids).logits[0, :-1].log_softmax(-1)
+            losses += (-logs.gather(1, ids[0, 1:, None])[:, 0]).tolist()
+        value = method.loss(lm.model, batch, None)
+    assert value.item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+
+
+@pytest.mark.parametrize("regularizer", [None, repaired(min_weight=1), SwapOptions(form="ratio")])
+def test_causal_models_are_trained_with_each_regularizer(tiny, regularizer):
+    lm = tiny("llama")
+    before = {name: tensor.clone() for name, tensor in lm.model.state_dict().items()}
+    curve = debiasing.train(
+        lm,
+        debias.get("cda"),
+        regularizer=regularizer,
+        lam=0.1,
+        steps=2,
+        batch_size=4,
+        texts=3,
+        log_every=1,
+    )
+    assert ("penalty" in curve) == (regularizer is not None)
+    assert any(
+        not torch.equal(before[name], tensor) for name, tensor in lm.model.state_dict().items()
+    )
+
+
+def test_a_method_takes_its_kind_of_model(tiny, lm):
+    with pytest.raises(
+        FairNCError, match="method clm takes causal language models; models/minilm-mlm is masked"
+    ):
+        debiasing.train(lm, debias.get("clm"), steps=1)
+    with pytest.raises(
+        FairNCError, match="method bec takes masked language models; tiny gpt2 is causal"
+    ):
+        debiasing.train(tiny("gpt2"), debias.get("bec"), steps=1)
+
+
+def test_perplexity_of_a_causal_model_is_that_of_plain_loops(tiny):
+    lm = tiny("llama")
+    sequences = [
+        lm.tokenizer(text)["input_ids"]
+        for text in ("the nurse said that she was tired .", "a man walk home .")
+    ]
+    total = count = 0
+    for ids in sequences:
+        with torch.no_grad():
+            logs = lm.model(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
+        total -= logs.gather(1, torch.tensor(ids[1:])[:, None]).sum().item()
+        count += len(ids) - 1
+    assert perplexity.perplexity(lm, sequences) == {
+        "perplexity": pytest.approx(math.exp(total / count), rel=1e-5)
+    }

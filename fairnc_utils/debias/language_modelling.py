@@ -1,9 +1,11 @@
-"""Methods that are masked language modelling on some text: ``mlm``, ``bec``, ``cda``, ``dropout``.
+"""Methods that are language modelling on some text: ``mlm``, ``clm``, ``bec``, ``cda``,
+``dropout``.
 
-``mlm`` is the control: the same sentences and steps as ``bec``, unchanged text. ``bec`` (Bartl et
-al. 2020) trains on the gender-swapped sentences, ``cda`` (Zmigrod et al. 2019) on both versions,
-``dropout`` (Webster et al. 2020) on unchanged text with more dropout. The published BEC recipe
-trains on all of GAP; here only GAP development, because GAP test is measured on.
+``mlm`` is the control: the same sentences and steps as ``bec``, unchanged text; ``clm`` is that of
+causal models. ``bec`` (Bartl et al. 2020) trains on the gender-swapped sentences, ``cda`` (Zmigrod
+et al. 2019) on both versions, with the loss that the model was made with, ``dropout`` (Webster et
+al. 2020) on unchanged text with more dropout. The published BEC recipe trains on all of GAP; here
+only GAP development, because GAP test is measured on.
 """
 
 from collections.abc import Sequence
@@ -12,12 +14,14 @@ from functools import partial
 from torch import nn
 
 from fairnc_utils import swap
+from fairnc_utils.catalog import BOTH, CAUSAL
 from fairnc_utils.debias.base import (
     Method,
     Recipe,
+    causal_batch,
     gap_sentences,
+    language_model_loss,
     masked_batch,
-    masked_lm_loss,
     tokenized,
 )
 
@@ -36,8 +40,12 @@ def _examples(
     return tokenized(chosen, tokenizer, max_length=max_length)
 
 
-def _collate(rows: Sequence[dict], tokenizer, generator):
+def _masked(rows: Sequence[dict], tokenizer, generator):
     return masked_batch([row["input_ids"] for row in rows], tokenizer, generator)
+
+
+def _causal(rows: Sequence[dict], tokenizer, generator):
+    return causal_batch([row["input_ids"] for row in rows], tokenizer)
 
 
 def more_dropout(model: nn.Module, tokenizer=None, rows=None) -> None:
@@ -57,35 +65,30 @@ def more_dropout(model: nn.Module, tokenizer=None, rows=None) -> None:
 
 
 def _method(
-    name: str, source: str, corpus: str, *, original: bool, swapped: bool, prepare=None
+    name: str,
+    source: str,
+    corpus: str,
+    *,
+    original: bool = False,
+    swapped: bool = False,
+    collate=_masked,
+    **more,
 ) -> Method:
-    return Method(
-        name,
-        source,
-        corpus,
-        RECIPE,
-        partial(_examples, original=original, swapped=swapped),
-        _collate,
-        masked_lm_loss,
-        prepare=prepare,
-    )
+    examples = partial(_examples, original=original, swapped=swapped)
+    return Method(name, source, corpus, RECIPE, examples, collate, language_model_loss, **more)
 
 
-MLM = _method("mlm", "control", "GAP development sentences", original=True, swapped=False)
-BEC = _method(
-    "bec",
-    "Bartl et al. 2020",
-    "GAP development sentences, gender-swapped",
-    original=False,
-    swapped=True,
-)
+TEXT = "GAP development sentences"
+MLM = _method("mlm", "control", TEXT, original=True)
+CLM = _method("clm", "control", TEXT, original=True, collate=_causal, kinds=CAUSAL)
+BEC = _method("bec", "Bartl et al. 2020", f"{TEXT}, gender-swapped", swapped=True)
 CDA = _method(
     "cda",
     "Zmigrod et al. 2019",
-    "GAP development sentences and their swapped copies",
+    f"{TEXT} and their swapped copies",
     original=True,
     swapped=True,
+    collate_causal=_causal,
+    kinds=BOTH,
 )
-DROPOUT = _method(
-    "dropout", "Webster et al. 2020", MLM.corpus, original=True, swapped=False, prepare=more_dropout
-)
+DROPOUT = _method("dropout", "Webster et al. 2020", TEXT, original=True, prepare=more_dropout)
