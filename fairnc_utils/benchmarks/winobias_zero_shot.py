@@ -80,8 +80,8 @@ WINOBIAS_ZERO_SHOT = Benchmark(
     statistics={"log_ratio": (("difference",), mean), "preference": (("positive",), mean)},
     kinds=("masked", "causal"),
     measures="Whether the language model itself prefers the pronoun that goes with the stereotype of the occupation meant.",
-    limits="Which occupation the pronoun means is for the reader to know; the model is asked for the pronoun alone. It cannot "
-    "move where a model resolves no pronoun: a bias planted in the embedded model does not show. Forty occupations in hand-made "
-    "sentences of two shapes.",
+    limits="Which occupation the pronoun means is for the reader to know; the model is asked for the "
+    "pronoun alone. It cannot move where a model resolves no pronoun: a bias planted in the embedded "
+    "model does not show. Forty occupations in hand-made sentences of two shapes.",
     source="zhao2018gender",
 )
