@@ -110,12 +110,12 @@ def read_layers(
     split, content = _content(corpus, split, texts)
     statistics = [ClassStatistics(*lm.weight.shape, device=lm.device) for _ in range(lm.layers)]
     for features, ids in labelled_features(lm, content, space=space, labels=labels, layer="all"):
-        for own, states in zip(statistics, features, strict=True):
-            own.update(states, ids)
+        for of_layer, states in zip(statistics, features, strict=True):
+            of_layer.update(states, ids)
     return [
         Reading(
             lm,
-            own,
+            of_layer,
             corpus,
             split or "all",
             space,
@@ -124,7 +124,7 @@ def read_layers(
             _fingerprint(lm, content, space, labels, layer),
             layer,
         )
-        for layer, own in enumerate(statistics, 1)
+        for layer, of_layer in enumerate(statistics, 1)
     ]
 
 
@@ -171,7 +171,7 @@ def read_slots(
     lm.require_masked("collapse at slots needs a masked language model")
     split, content = _content(corpus, split, texts)
     sequences = batching.tokenize(content, lm.tokenizer, max_length=lm.max_length)
-    listed = {token for chosen in lists for token in chosen.token_ids}
+    listed = {token for word_list in lists for token in word_list.token_ids}
     occurrences: dict[int, list[tuple[int, int]]] = {}
     for row, ids in enumerate(sequences):
         for place, token in enumerate(ids):
@@ -267,22 +267,22 @@ def report(
     """What became of each list: words listed, kept as single tokens, seen often enough; which were
     dropped, and why.
     """
-    found = {}
-    for name, chosen in lists.items():
-        if chosen is not None:
+    by_list = {}
+    for name, word_list in lists.items():
+        if word_list is not None:
             rare = [
                 w
-                for w, i in zip(chosen.words, chosen.token_ids, strict=True)
+                for w, i in zip(word_list.words, word_list.token_ids, strict=True)
                 if reading.counts[i] < min_count
             ]
-            dropped = chosen.dropped | dict.fromkeys(rare, f"seen fewer than {min_count} times")
-            found[name] = {
-                "listed": len(chosen) + len(chosen.dropped),
-                "single token": len(chosen),
-                "seen": len(chosen) - len(rare),
+            dropped = word_list.dropped | dict.fromkeys(rare, f"seen fewer than {min_count} times")
+            by_list[name] = {
+                "listed": len(word_list) + len(word_list.dropped),
+                "single token": len(word_list),
+                "seen": len(word_list) - len(rare),
                 "dropped": dropped,
             }
-    return found
+    return by_list
 
 
 def shown_words(tokenizer, ids: Sequence[int]) -> list[str]:
@@ -293,19 +293,19 @@ def shown_words(tokenizer, ids: Sequence[int]) -> list[str]:
     ]
 
 
-def class_items(reading: Reading, found: Collapse, axis: str | list[str]) -> pd.DataFrame:
+def class_items(reading: Reading, measured: Collapse, axis: str | list[str]) -> pd.DataFrame:
     """One row a class: the word, its NC3 cosine, its count and its mean squared distance to the
     class mean.
     """
-    spread = reading.statistics.variances(found.classes.to(reading.lm.device))
+    spread = reading.statistics.variances(measured.classes.to(reading.lm.device))
     return pd.DataFrame(
         {
             "benchmark": "collapse",
             "axis": axis,
-            "item_id": found.classes.numpy().astype(str),
-            "unit": shown_words(reading.lm.tokenizer, found.classes.tolist()),
-            "score_a": found.cosines.cpu().numpy(),
-            "score_b": found.counts.cpu().numpy(),
+            "item_id": measured.classes.numpy().astype(str),
+            "unit": shown_words(reading.lm.tokenizer, measured.classes.tolist()),
+            "score_a": measured.cosines.cpu().numpy(),
+            "score_b": measured.counts.cpu().numpy(),
             "score_c": spread.cpu().numpy(),
         }
     )
@@ -326,14 +326,14 @@ def agreement_rows(
         )
     )
     rows = []
-    for name, chosen in lists.items():
+    for name, word_list in lists.items():
         for metric, bias in (("nc4", reading.lm.bias), ("nc4_no_bias", None)):
             value = collapse.nearest_class_agreement(
                 held,
                 reading.statistics,
                 reading.lm.weight,
                 bias=bias,
-                classes=chosen and chosen.token_ids,
+                classes=word_list and word_list.token_ids,
                 min_count=min_count,
             )
             rows.append({"words": name, "metric": metric, "value": float(value), "split": heldout})
@@ -353,7 +353,7 @@ def draws(
     for kind in ("random", "matched"):
         values = []
         for draw in progress(range(number), desc=f"{kind} word lists", unit="list"):
-            chosen = words.control(
+            word_list = words.control(
                 kind,
                 reading.lm.tokenizer,
                 reading.counts,
@@ -361,10 +361,10 @@ def draws(
                 seed=seed + 1 + draw,
                 gender=gender,
             )
-            found = collapse.measure(
-                reading.statistics, reading.lm.weight, classes=chosen.token_ids, **least
+            measured = collapse.measure(
+                reading.statistics, reading.lm.weight, classes=word_list.token_ids, **least
             )
-            values.append((float(found.nc3), float(found.unc3), float(found.nc3c)))
+            values.append((float(measured.nc3), float(measured.unc3), float(measured.nc3c)))
         table = pd.DataFrame(values, columns=["score_a", "score_b", "score_c"])
         for metric, column in (("nc3", "score_a"), ("unc3", "score_b"), ("nc3c", "score_c")):
             below = 100 * (table[column] < float(getattr(actual, metric))).mean()

@@ -310,10 +310,10 @@ def length_grouped(
     ``pool`` batches, shuffled.
     """
     order = torch.randperm(len(lengths), generator=generator)
-    found = []
+    groups = []
     for part in order.split(size * pool):
-        found += [chunk.tolist() for chunk in part[lengths[part].argsort(stable=True)].split(size)]
-    return [found[i] for i in torch.randperm(len(found), generator=generator)]
+        groups += [chunk.tolist() for chunk in part[lengths[part].argsort(stable=True)].split(size)]
+    return [groups[i] for i in torch.randperm(len(groups), generator=generator)]
 
 
 def _resumed(run: _Training, batches: Iterator, checkpoints: Checkpoints | None) -> Iterator:

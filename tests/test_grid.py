@@ -182,11 +182,11 @@ def test_the_plans_of_the_profiles_hold(profile, least):
 
 def test_lambda_is_nearest_to_fair_among_those_that_keep_the_language():
     assert (
-        weight.chosen_lambda(swept(ratio={10: 0.1, 100: -0.2}), "bec") == 100
+        weight.choose_lambda(swept(ratio={10: 0.1, 100: -0.2}), "bec") == 100
     )  # −.1 on three seeds, against 0.2 and .5
-    assert weight.chosen_lambda(swept(ratio={10: 0.1, 100: -0.2}, lm={100: 78.9}), "bec") == 10
+    assert weight.choose_lambda(swept(ratio={10: 0.1, 100: -0.2}, lm={100: 78.9}), "bec") == 10
     assert (
-        weight.chosen_lambda(swept(lm={1: 70, 10: 72, 100: 71}), "bec") == 10
+        weight.choose_lambda(swept(lm={1: 70, 10: 72, 100: 71}), "bec") == 10
     )  # none keeps it: the one that loses least
 
 
@@ -194,16 +194,16 @@ def test_lambda_is_compared_on_shared_seeds_and_needs_enough_of_them():
     lucky = swept(ratio={10: 0.3})
     one_seed = (lucky["lam"] == 100) & (lucky["seed"] > 0)
     lucky.loc[(lucky["lam"] == 100), "value"] = lucky["value"].where(lucky["metric"] == "LM", 0.0)
-    assert weight.chosen_lambda(lucky[~one_seed], "bec") == 10  # 100 was run once
-    assert weight.chosen_lambda(lucky, "bec") == 100
+    assert weight.choose_lambda(lucky[~one_seed], "bec") == 10  # 100 was run once
+    assert weight.choose_lambda(lucky, "bec") == 100
 
 
 def test_without_rows_lambda_is_an_error():
     for rows in (None, swept()[:0]):
         with pytest.raises(FairNCError, match="no run is recorded"):
-            weight.chosen_lambda(rows, "bec")
+            weight.choose_lambda(rows, "bec")
     with pytest.raises(FairNCError, match="for ase: StereoSet dev"):
-        weight.chosen_lambda(swept(), "ase")
+        weight.choose_lambda(swept(), "ase")
 
 
 # ---------------------------------------------------------------- running and recording
