@@ -20,7 +20,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from fairnc_utils import batching, corpora, stats, training
-from fairnc_utils._onednn import adopt
+from fairnc_utils._onednn import use_onednn
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.tasks.base import Input, Task
@@ -130,7 +130,7 @@ def attach(lm: LanguageModel, task: Task) -> nn.Module:
     # A masked model is loaded without BERT's pooler, so that layer belongs to the untrained head.
     if copied.unexpected_keys or any(not key.startswith("pooler.") for key in copied.missing_keys):
         raise FairNCError(f"{lm.name}: its encoder's weights do not fit {type(model).__name__}")
-    return adopt(model.to(device=lm.device, dtype=lm.weight.dtype))
+    return use_onednn(model.to(device=lm.device, dtype=lm.weight.dtype))
 
 
 def collate(rows: Sequence[Input], model: nn.Module, tokenizer) -> dict[str, Tensor]:

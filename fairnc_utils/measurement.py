@@ -28,7 +28,7 @@ _STATISTICS = ("counts", "sums", "square_sums")
 
 
 @dataclass(frozen=True)
-class Reading:
+class ClassMeans:
     """A model's features on a corpus, gathered by class. ``fingerprint`` names model, text and way
     of reading.
     """
@@ -66,7 +66,7 @@ def read(
     labels: str = "aligned",
     layer: int | None = None,
     keep: bool = True,
-) -> Reading:
+) -> ClassMeans:
     """Read a corpus (its first ``texts`` only, if given) and gather every vocabulary class, at a
     hidden ``layer`` or the last.
 
@@ -91,7 +91,9 @@ def read(
         _cache.tensors("statistics", fingerprint, gather) if keep else gather()
     ).items():
         setattr(statistics, name, tensor.to(lm.device))
-    return Reading(lm, statistics, corpus, split or "all", space, labels, texts, fingerprint, layer)
+    return ClassMeans(
+        lm, statistics, corpus, split or "all", space, labels, texts, fingerprint, layer
+    )
 
 
 def read_layers(
@@ -102,7 +104,7 @@ def read_layers(
     texts: int | None = None,
     space: str = "head",
     labels: str = "aligned",
-) -> list[Reading]:
+) -> list[ClassMeans]:
     """What ``read`` gives at each hidden layer, from the first to the last, in one pass over the
     corpus; none is kept.
     """
@@ -113,7 +115,7 @@ def read_layers(
         for of_layer, states in zip(statistics, features, strict=True):
             of_layer.update(states, ids)
     return [
-        Reading(
+        ClassMeans(
             lm,
             of_layer,
             corpus,
@@ -160,7 +162,7 @@ def read_slots(
     texts: int | None = None,
     per_class: int = 200,
     seed: int = 0,
-) -> Reading:
+) -> ClassMeans:
     """What ``read`` gives where the words of ``lists`` are masked: features at the mask, labelled
     by the word behind it.
 
@@ -197,7 +199,7 @@ def read_slots(
             bar.update(len(labels))
     facts = [_fingerprint(lm, content, "head", "slots", None), sorted(listed), per_class, seed]
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    return Reading(lm, statistics, corpus, split or "all", "head", "aligned", texts, fingerprint)
+    return ClassMeans(lm, statistics, corpus, split or "all", "head", "aligned", texts, fingerprint)
 
 
 def statistics_of(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> ClassStatistics:
@@ -235,7 +237,7 @@ def labelled_features(
 
 
 def word_lists(
-    reading: Reading, names: Sequence[str], *, min_count: int, seed: int = 0
+    reading: ClassMeans, names: Sequence[str], *, min_count: int, seed: int = 0
 ) -> dict[str, WordList | None]:
     """Lists by name; None stands for the whole vocabulary. Controls are as many as the gender words
     that are seen.
@@ -251,18 +253,18 @@ def word_lists(
     return lists
 
 
-def seen_gender_ids(reading: Reading, *, min_count: int) -> list[int]:
+def seen_gender_ids(reading: ClassMeans, *, min_count: int) -> list[int]:
     """Token ids of the gender words that have ``min_count`` samples."""
     return words.seen_gender_ids(reading.lm.tokenizer, reading.counts, min_count=min_count)
 
 
-def control(reading: Reading, kind: str, *, min_count: int, seed: int) -> WordList:
+def control(reading: ClassMeans, kind: str, *, min_count: int, seed: int) -> WordList:
     """One ``"random"`` or frequency-``"matched"`` control list, as large as the seen gender words."""
     return words.control(kind, reading.lm.tokenizer, reading.counts, min_count=min_count, seed=seed)
 
 
 def report(
-    reading: Reading, lists: dict[str, WordList | None], *, min_count: int
+    reading: ClassMeans, lists: dict[str, WordList | None], *, min_count: int
 ) -> dict[str, dict]:
     """What became of each list: words listed, kept as single tokens, seen often enough; which were
     dropped, and why.
@@ -293,7 +295,7 @@ def shown_words(tokenizer, ids: Sequence[int]) -> list[str]:
     ]
 
 
-def class_items(reading: Reading, measured: Collapse, axis: str | list[str]) -> pd.DataFrame:
+def class_items(reading: ClassMeans, measured: Collapse, axis: str | list[str]) -> pd.DataFrame:
     """One row a class: the word, its NC3 cosine, its count and its mean squared distance to the
     class mean.
     """
@@ -312,7 +314,7 @@ def class_items(reading: Reading, measured: Collapse, axis: str | list[str]) -> 
 
 
 def agreement_rows(
-    reading: Reading, lists: dict[str, WordList | None], *, heldout: str | None, min_count: int
+    reading: ClassMeans, lists: dict[str, WordList | None], *, heldout: str | None, min_count: int
 ) -> list[dict]:
     """NC4 of each list on another split of the corpus, with and without the decoder's bias; none if
     it has no such split.
@@ -341,7 +343,7 @@ def agreement_rows(
 
 
 def draws(
-    reading: Reading, *, number: int, min_count: int, seed: int = 0
+    reading: ClassMeans, *, number: int, min_count: int, seed: int = 0
 ) -> tuple[list[dict], pd.DataFrame]:
     """Where gender words stand among control lists: the share of draws with a lower value, and
     every draw as an item.

@@ -66,7 +66,7 @@ def _packaged_pairs(name: str) -> list[tuple[str, str]]:
 def _attribute_words(axis: str) -> list[tuple[str, str]]:
     key = "StereoSet/bias_attribute_words.json"
     content = _io.document(key)
-    with _io.taken_apart(f"{key}, {axis}"):
+    with _io.parsing(f"{key}, {axis}"):
         return [
             (word, axis)
             for word in sorted({word.lower() for group in content[axis] for word in group})

@@ -94,16 +94,16 @@ def main(arguments: list[str] | None = None) -> None:
     rows = []
     for name in options.names or NAMES:
         print(f"{name} …", file=sys.stderr)
-        found = importlib.import_module(f"speed.{name}").run(settings)
+        measured = importlib.import_module(f"speed.{name}").run(settings)
         if options.record:  # at once: what comes after may fail
             report.keep(
                 name,
                 options.device.partition(":")[0],
                 timing.machine(options.device),
-                found,
+                measured,
                 note=options.note,
             )
-        rows += found
+        rows += measured
     machine, table = (
         timing.machine(options.device),
         report.markdown([report.shown(row) for row in rows]),

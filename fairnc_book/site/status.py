@@ -139,23 +139,25 @@ def pins(build: Path, runs: Path) -> str:
 
 def chapters(build: Path, runs: Path) -> str:
     """What each notebook of this build took."""
-    found = costs.chapters(build / "benchmarks")
-    memory = found["gigabytes"].map("{:.1f}".format, na_action="ignore").fillna("–")
+    costs_of_chapters = costs.chapters(build / "benchmarks")
+    memory = costs_of_chapters["gigabytes"].map("{:.1f}".format, na_action="ignore").fillna("–")
     return markdown(
         [
             {"notebook": name, "seconds": f"{seconds:.0f}", "peak memory (GB)": most}
-            for name, seconds, most in zip(found["notebook"], found["seconds"], memory, strict=True)
+            for name, seconds, most in zip(
+                costs_of_chapters["notebook"], costs_of_chapters["seconds"], memory, strict=True
+            )
         ]
     )
 
 
 def cells(build: Path, runs: Path) -> str:
     """What the recorded training runs took, by what was trained."""
-    found = costs.by_kind(costs.runs(runs))
+    kinds = costs.by_kind(costs.runs(runs))
     return markdown(
         [
             {name: f"{x:,.0f}" if isinstance(x, int | float) else x for name, x in row.items()}
-            for row in found.to_dict("records")
+            for row in kinds.to_dict("records")
         ]
     )
 
@@ -180,7 +182,7 @@ def missing(build: Path, runs: Path) -> str:
         return markdown([])
     plan = grid.plan(yaml.safe_load((checkout.root() / "config" / "full.yaml").read_text()))
     rows = pd.read_parquet(file.with_name("results.parquet"))
-    found = grid.missing_by_sweep(plan, json.loads(file.read_text())["runs"], rows)
+    sweeps = grid.missing_by_sweep(plan, json.loads(file.read_text())["runs"], rows)
     return markdown(
         [
             {
@@ -193,7 +195,7 @@ def missing(build: Path, runs: Path) -> str:
                 )
                 or "–",
             }
-            for name, (number, cells) in found.items()
+            for name, (number, cells) in sweeps.items()
         ]
     )
 

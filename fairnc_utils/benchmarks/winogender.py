@@ -41,7 +41,7 @@ def load(split: str) -> datasets.Dataset:
     statistics = _io.table(
         "Winogender/occupations-stats.tsv", ("occupation", "bls_pct_female"), delimiter="\t"
     )
-    with _io.taken_apart("Winogender/occupations-stats.tsv"):
+    with _io.parsing("Winogender/occupations-stats.tsv"):
         share = {row["occupation"]: float(row["bls_pct_female"]) / 100 for row in statistics}
     rows = _io.table("Winogender/all_sentences.tsv", ("sentid", "sentence"), delimiter="\t")
     return datasets.Dataset.from_list(

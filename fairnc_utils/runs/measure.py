@@ -8,7 +8,7 @@ import pandas as pd
 from fairnc_utils import collapse, measurement, projection, words
 from fairnc_utils.catalog import CONTROLS
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.measurement import Reading
+from fairnc_utils.measurement import ClassMeans
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.runs import checkout
 from fairnc_utils.runs.options import GeometryConfig, MeasureConfig, TextConfig, configured
@@ -17,7 +17,7 @@ from fairnc_utils.runs.store import stored
 from fairnc_utils.words import WordList
 
 
-def reading_of(config: TextConfig, **options) -> Reading:
+def reading_of(config: TextConfig, **options) -> ClassMeans:
     """What a configuration names, read; ``options``: further ones of ``measurement.read``."""
     text = config.model_dump(include={"device", "corpus", "split", "texts"})
     return measurement.read(checkout.located(config.model), **text, **options)
@@ -127,7 +127,7 @@ def _layer_rows(
     ]
 
 
-def _complete(rows: list[dict], reading: Reading, min_count: int) -> list[dict]:
+def _complete(rows: list[dict], reading: ClassMeans, min_count: int) -> list[dict]:
     """The rows with what all of them share: where a row says otherwise, it is right."""
     common = {
         "benchmark": "collapse",
@@ -140,7 +140,7 @@ def _complete(rows: list[dict], reading: Reading, min_count: int) -> list[dict]:
 
 
 def _list_rows(
-    reading: Reading,
+    reading: ClassMeans,
     lists: dict[str, WordList | None],
     min_counts: Sequence[int],
     variants: Sequence[str],
