@@ -117,9 +117,11 @@ def structure_problems(page: Path) -> list[str]:
     """Headings that leave out a level, tables whose head is not marked up, and a page that is too
     large.
     """
-    found = parse(page)
-    problems = [f"heading {a} is followed by {b}" for a, b in pairwise(found.levels) if b > a + 1]
-    problems += ["a table has no head"] * found.heads.count(False)
+    structure = parse(page)
+    problems = [
+        f"heading {a} is followed by {b}" for a, b in pairwise(structure.levels) if b > a + 1
+    ]
+    problems += ["a table has no head"] * structure.heads.count(False)
     return problems + [f"{page.stat().st_size} bytes"] * (page.stat().st_size > PAGE)
 
 
@@ -228,9 +230,9 @@ def _width(driver, width: int) -> None:
 def _wait(problems, timeout: float) -> list[str]:
     """The list that ``problems()`` returns, as soon as it is empty or when time is up."""
     end = time.monotonic() + timeout
-    while (found := problems()) and time.monotonic() < end:
+    while (remaining := problems()) and time.monotonic() < end:
         time.sleep(0.1)
-    return found
+    return remaining
 
 
 def _requests(driver) -> list[str]:
@@ -313,7 +315,7 @@ def test_links_and_assets_resolve_inside_the_book(html):
 
 def test_pages_are_structured_and_small(pages, html):
     problems = {page: structure_problems(path) for page, path in pages.items()}
-    assert {page: found for page, found in problems.items() if found} == {}
+    assert {page: of_page for page, of_page in problems.items() if of_page} == {}
     assert sum(path.stat().st_size for path in html.rglob("*") if path.is_file()) < BOOK
 
 
@@ -332,7 +334,7 @@ def test_pages_open_without_a_network_and_without_barriers(pages, axe):
     with browser() as driver:
         driver.set_script_timeout(60)
         problems = {page: browser_problems(driver, path, axe=axe) for page, path in pages.items()}
-    assert {page: found for page, found in problems.items() if found} == {}
+    assert {page: of_page for page, of_page in problems.items() if of_page} == {}
 
 
 @pytest.mark.slow
@@ -350,8 +352,8 @@ def test_start_page_can_be_used_at_once(open_page):
 @needs_chromium
 def test_search_finds_a_metric(open_page):
     driver = open_page("search", "?q=UNC3")
-    found = "return !!document.querySelector('#search-results li a[href*=glossary]')"
-    assert _wait(lambda: [] if driver.execute_script(found) else ["nothing found"], 10) == []
+    script = "return !!document.querySelector('#search-results li a[href*=glossary]')"
+    assert _wait(lambda: [] if driver.execute_script(script) else ["nothing found"], 10) == []
 
 
 @pytest.mark.slow
@@ -403,14 +405,14 @@ def test_comparer_follows_its_fields(open_page):
     from selenium.webdriver.common.keys import Keys
 
     driver = open_page("notebooks/11-comparer")
-    told = "return document.querySelector('[data-widget=runs] .said').textContent"
+    script = "return document.querySelector('[data-widget=runs] .said').textContent"
     rows = "return document.querySelectorAll('[data-widget=runs] .scrolls tbody tr').length"
     first, second, only = driver.find_elements("css selector", "[data-widget=runs] select")
     shown = driver.execute_script(rows)
-    assert str(shown) in driver.execute_script(told)
+    assert str(shown) in driver.execute_script(script)
     # a run beside itself
     second.send_keys(first.find_element("css selector", "option:checked").text)
-    assert "0 have intervals that do not touch" in driver.execute_script(told)
+    assert "0 have intervals that do not touch" in driver.execute_script(script)
     every = driver.execute_script(rows)
     only.send_keys(Keys.ARROW_DOWN)  # one benchmark
     assert 0 < driver.execute_script(rows) < every

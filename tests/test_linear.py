@@ -38,11 +38,11 @@ def test_values_and_gradients_are_those_of_a_matrix_product(product, shape, bias
     upstream = torch.randn((*shape[:-1], 4), generator=generator)
     bias = bias if biased else None
     inputs = [tensor for tensor in (x, weight, bias) if tensor is not None]
-    found = linear(x, weight, bias)
+    output = linear(x, weight, bias)
     expected = (x.double() @ weight.double().T + (bias.double() if biased else 0)).float()
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(output, expected)
     for ours, plain in zip(
-        torch.autograd.grad(found, inputs, upstream),
+        torch.autograd.grad(output, inputs, upstream),
         torch.autograd.grad(expected, inputs, upstream),
         strict=True,
     ):

@@ -134,7 +134,7 @@ def test_released_kernels_equal_the_as_released_variant():
         importlib.import_module(f"speed.{name}") for name in ("kernels", "pairwise")
     )
     statistics, weight = pairwise.random_classes(60, 16)
-    found = collapse.measure(statistics, weight, variant="as_released").metrics()
+    metrics = collapse.measure(statistics, weight, variant="as_released").metrics()
     every, pairs = torch.arange(60), torch.ones(60, 60).triu(1).bool()
     released = kernels.released(statistics.means(every), statistics.variances(every))
     for name, metric in (("CDNV", "nc1"), ("log kernel", "gnc2_mean")):
@@ -144,7 +144,7 @@ def test_released_kernels_equal_the_as_released_variant():
         ]
         whole = torch.cat([torch.cat(row, 1) for row in blocks])
         torch.testing.assert_close(whole, whole.mT)
-        torch.testing.assert_close(whole[pairs].mean(), found[metric])
+        torch.testing.assert_close(whole[pairs].mean(), metrics[metric])
 
 
 def test_our_pass_gives_what_measure_gives():
@@ -152,10 +152,10 @@ def test_our_pass_gives_what_measure_gives():
         importlib.import_module(f"speed.{name}") for name in ("kernels", "pairwise")
     )
     statistics, weight = pairwise.random_classes(300, 16)
-    found, every = collapse.measure(statistics, weight).metrics(), torch.arange(300)
+    metrics, every = collapse.measure(statistics, weight).metrics(), torch.arange(300)
     ours = kernels.ours(statistics.means(every), statistics.variances(every))
-    torch.testing.assert_close(ours["cdnv"][0][0], found["nc1"])
-    torch.testing.assert_close(ours["log_kernel"][1][0], found["gnc2_sd"])
+    torch.testing.assert_close(ours["cdnv"][0][0], metrics["nc1"])
+    torch.testing.assert_close(ours["log_kernel"][1][0], metrics["gnc2_sd"])
 
 
 def test_blocks_are_the_share_of_the_grid_that_they_say():
@@ -191,10 +191,10 @@ collapse.measure(*pairwise.random_classes(600, 64))
 statistics, weight = pairwise.random_classes(4000, 64)
 print(grown(lambda: collapse.measure(statistics, weight)), grown(lambda: torch.cdist(weight.double(), weight.double())))
 """
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    ours, control = map(float, told.stdout.split())
+    ours, control = map(float, done.stdout.split())
     tensor = 4000**2 * 8 / 1e9
     assert ours < tensor / 2
     assert control > tensor / 2
@@ -255,14 +255,14 @@ def test_new_figures_replace_those_of_the_same_benchmark_and_device(report, row,
             file=file,
         )
     report.keep("kernels", "cpu", {"cores": 2}, [old], note="a trial", file=file)
-    found = {(entry["benchmark"], entry["device"]): entry for entry in report.load(file)}
-    assert {key: entry["results"][0].value for key, entry in found.items()} == {
+    entries = {(entry["benchmark"], entry["device"]): entry for entry in report.load(file)}
+    assert {key: entry["results"][0].value for key, entry in entries.items()} == {
         ("pairwise", "cpu"): 3.0,
         ("pairwise", "cuda"): 2.0,
         ("kernels", "cpu"): 1.0,
     }
-    assert math.isnan(found["kernels", "cpu"]["results"][0].ci_low)
-    assert found["kernels", "cpu"]["note"] == "a trial"
+    assert math.isnan(entries["kernels", "cpu"]["results"][0].ci_low)
+    assert entries["kernels", "cpu"]["note"] == "a trial"
 
 
 def test_goals_take_the_worst_case_and_say_when_they_are_missed(row):
@@ -292,9 +292,9 @@ def test_goals_take_the_worst_case_and_say_when_they_are_missed(row):
 
 
 def test_missing_figures_are_called_missing(report):
-    told = report.goals({"cpu": [], "cuda": []})
-    assert {entry["figure"] for entry in told} == {"not measured"}
-    assert {entry["reached"] for entry in told} == {"–"}
+    table = report.goals({"cpu": [], "cuda": []})
+    assert {entry["figure"] for entry in table} == {"not measured"}
+    assert {entry["reached"] for entry in table} == {"–"}
 
 
 def test_published_tables_are_those_of_the_recorded_figures(report):

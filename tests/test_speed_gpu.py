@@ -170,14 +170,14 @@ report.write()
 """
     recorded = entry("cuda", "time")
     recorded["results"] = benchmark("timing").records(recorded["results"])
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path), json.dumps(recorded)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "the figure waits for python -m speed --tables where there is plotly" in told.stderr
+    assert "the figure waits for python -m speed --tables where there is plotly" in done.stderr
     assert (tmp_path / "README.md").read_text().startswith("Above.")
     assert "| cuda | accumulation by tokens" in (tmp_path / "README.md").read_text()
     assert "50 % of the memory bandwidth" in (tmp_path / "speed-growth.csv").read_text()
