@@ -263,7 +263,7 @@ def control(reading: ClassMeans, kind: str, *, min_count: int, seed: int) -> Wor
     return words.control(kind, reading.lm.tokenizer, reading.counts, min_count=min_count, seed=seed)
 
 
-def report(
+def word_report(
     reading: ClassMeans, lists: dict[str, WordList | None], *, min_count: int
 ) -> dict[str, dict]:
     """What became of each list: words listed, kept as single tokens, seen often enough; which were

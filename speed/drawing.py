@@ -17,7 +17,7 @@ GROWS = {"tokens": "tokens", "classes": "classes", "dimension": "dimensions"}
 
 
 def figure(grown: dict[str, dict[str, tuple]]) -> go.Figure:
-    """Seconds by size, a panel for what grows; both axes logarithmic (``report.grown``). What ran
+    """Seconds by size, a panel for what grows; both axes logarithmic (``results.grown``). What ran
     on a GPU is dashed.
     """
     drawn = make_subplots(1, len(GROWS), shared_yaxes=True, horizontal_spacing=0.04)

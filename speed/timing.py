@@ -134,8 +134,8 @@ def machine(device: str = "cpu") -> dict[str, object]:
     return facts if device == "cpu" else {"device": torch.cuda.get_device_name(device)} | facts
 
 
-def records(rows: list[Row]) -> list[dict[str, object]]:
-    """Tidy records, NaN as None."""
+def as_dicts(rows: list[Row]) -> list[dict[str, object]]:
+    """Rows for JSON, NaN as None."""
     return [
         {key: None if value != value else value for key, value in asdict(row).items()}
         for row in rows

@@ -97,10 +97,10 @@ def test_notebooks_are_read_from_the_benchmark_files(tmp_path):
 def test_pages_show_them_or_say_that_there_is_none(recorded, tmp_path):
     nothing = {
         part: status.PARTS[part](tmp_path / "build", tmp_path / "none")
-        for part in ("chapters", "cells", "study")
+        for part in ("chapters", "trained", "study")
     }
     assert set(nothing.values()) == {"There is none in this build."}
-    assert "| bec | cuda:0 | 2 |" in status.PARTS["cells"](tmp_path, recorded)
+    assert "| bec | cuda:0 | 2 |" in status.PARTS["trained"](tmp_path, recorded)
     hours = [
         line.split("|")[2].strip()
         for line in status.PARTS["study"](tmp_path, recorded).splitlines()[2:]

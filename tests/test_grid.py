@@ -403,7 +403,7 @@ def test_parts_depend_on_nothing_but_the_cells():
 
 def test_recording_keeps_rows_units_and_provenance(done, tmp_path):
     folder, cells, *_ = done
-    provenance = recording.record(folder, target=tmp_path / "a")
+    provenance = recording.gather(folder, target=tmp_path / "a")
     assert len(provenance["runs"]) == len(cells) - 1
     results, units = (
         pd.read_parquet(tmp_path / "a" / f"{name}.parquet") for name in ("results", "units")
@@ -432,11 +432,11 @@ def test_recording_keeps_rows_units_and_provenance(done, tmp_path):
 
 def test_recorded_studies_join_and_a_second_recording_changes_nothing(done, tmp_path):
     folder, *_ = done
-    recording.record(folder, target=tmp_path / "a")
+    recording.gather(folder, target=tmp_path / "a")
     cell = next(folder.iterdir())
-    recording.record(cell, target=tmp_path / "part")
-    recording.record(tmp_path / "part", folder, target=tmp_path / "b")
-    recording.record(tmp_path / "b", tmp_path / "a", target=tmp_path / "b")
+    recording.gather(cell, target=tmp_path / "part")
+    recording.gather(tmp_path / "part", folder, target=tmp_path / "b")
+    recording.gather(tmp_path / "b", tmp_path / "a", target=tmp_path / "b")
     for name in ("results", "units"):
         tables = [pd.read_parquet(tmp_path / place / f"{name}.parquet") for place in "ab"]
         columns = list(tables[0].columns[:6]) + (["metric"] if name == "results" else ["column"])
@@ -450,7 +450,7 @@ def test_recorded_studies_join_and_a_second_recording_changes_nothing(done, tmp_
 
 def test_what_is_missing_is_told_by_sweep(done):
     folder, planned, *_ = done
-    runs = recording.record(folder, target=folder.parent / "kept")["runs"]
+    runs = recording.gather(folder, target=folder.parent / "kept")["runs"]
     assert len(grid.missing(planned, runs)) == 1
     options = SMALL | {"method": "bec", "benchmarks": ["stereoset_intra:dev:gender"]}
     two = plan(
@@ -462,7 +462,7 @@ def test_what_is_missing_is_told_by_sweep(done):
 
 def test_a_folder_without_runs_is_an_error(tmp_path):
     with pytest.raises(FairNCError, match="no run below"):
-        recording.record(tmp_path, target=tmp_path / "x")
+        recording.gather(tmp_path, target=tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 
@@ -477,7 +477,7 @@ def test_a_run_that_was_killed_while_it_was_saved_is_neither_read_nor_recorded(d
     assert finished.missing(cells) == cells
     assert not set(finished.results()["profile"]) & {"test"}
     with pytest.raises(FairNCError, match="no run below"):
-        recording.record(tmp_path, target=tmp_path / "kept")
+        recording.gather(tmp_path, target=tmp_path / "kept")
 
 
 @pytest.fixture

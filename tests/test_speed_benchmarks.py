@@ -235,8 +235,8 @@ def test_exponent_of_a_power_is_exact_and_noise_widens_its_interval():
 
 
 @pytest.fixture
-def report():
-    return importlib.import_module("speed.report")
+def results():
+    return importlib.import_module("speed.results")
 
 
 @pytest.fixture
@@ -244,18 +244,18 @@ def row():
     return importlib.import_module("speed.timing").Row
 
 
-def test_new_figures_replace_those_of_the_same_benchmark_and_device(report, row, tmp_path):
+def test_new_figures_replace_those_of_the_same_benchmark_and_device(results, row, tmp_path):
     file, old = tmp_path / "figures.json", row("pairwise", "K = 9", "time", "s", 1.0)
     for device, value in (("cpu", 1.0), ("cuda", 2.0), ("cpu", 3.0)):
-        report.keep(
+        results.keep(
             "pairwise",
             device,
             {"cores": 2},
             [row("pairwise", "K = 9", "time", "s", value)],
             file=file,
         )
-    report.keep("kernels", "cpu", {"cores": 2}, [old], note="a trial", file=file)
-    entries = {(entry["benchmark"], entry["device"]): entry for entry in report.load(file)}
+    results.keep("kernels", "cpu", {"cores": 2}, [old], note="a trial", file=file)
+    entries = {(entry["benchmark"], entry["device"]): entry for entry in results.load(file)}
     assert {key: entry["results"][0].value for key, entry in entries.items()} == {
         ("pairwise", "cpu"): 3.0,
         ("pairwise", "cuda"): 2.0,
@@ -291,27 +291,27 @@ def test_goals_take_the_worst_case_and_say_when_they_are_missed(row):
     assert most.worst(rows[:1]) is None
 
 
-def test_missing_figures_are_called_missing(report):
-    table = report.goals({"cpu": [], "cuda": []})
+def test_missing_figures_are_called_missing(results):
+    table = results.goals({"cpu": [], "cuda": []})
     assert {entry["figure"] for entry in table} == {"not measured"}
     assert {entry["reached"] for entry in table} == {"–"}
 
 
-def test_published_tables_are_those_of_the_recorded_figures(report):
-    for path, text in report.files(report.load()):
+def test_published_tables_are_those_of_the_recorded_figures(results):
+    for path, text in results.files(results.load()):
         assert path.read_text(encoding="utf-8") == text, f"{path}: run python -m speed --tables"
-    assert report.STILL.read_text().count("<g id=") > 1
+    assert results.STILL.read_text().count("<g id=") > 1
 
 
-def test_every_goal_has_its_figure_and_every_benchmark_its_row(report):
-    with (report.PAGE / "speed-goals.csv").open(newline="", encoding="utf-8") as file:
+def test_every_goal_has_its_figure_and_every_benchmark_its_row(results):
+    with (results.PAGE / "speed-goals.csv").open(newline="", encoding="utf-8") as file:
         assert "not measured" not in {line["figure"] for line in csv.DictReader(file)}
-    assert {entry["benchmark"] for entry in report.load()} == set(NAMES)
-    text = report.README.read_text()
+    assert {entry["benchmark"] for entry in results.load()} == set(NAMES)
+    text = results.README.read_text()
     assert [name for name in NAMES if f"\n| `{name}` |" not in text] == []
 
 
-def test_page_shows_every_table(report):
-    page = (report.PAGE / "speed.md").read_text()
-    shown = {path.name for path, _ in report.files(report.load()) if path.parent == report.PAGE}
+def test_page_shows_every_table(results):
+    page = (results.PAGE / "speed.md").read_text()
+    shown = {path.name for path, _ in results.files(results.load()) if path.parent == results.PAGE}
     assert [name for name in shown if f":file: {name}\n" not in page] == []

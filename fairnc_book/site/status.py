@@ -3,7 +3,7 @@ writes one file a part.
 
     python -m fairnc_book.site.status build/quick build/quick/status
 
-Parts read the build's folder (``results.parquet``, ``notebooks/``, ``benchmarks/``) and the
+Parts read the build's folder (``results.parquet``, ``notebooks/``, ``timings/``) and the
 recorded runs.
 """
 
@@ -50,9 +50,9 @@ def markdown(rows: list[dict]) -> str:
     """A Markdown table, its head from the keys of the first row; a sentence where there is no row."""
     if not rows:
         return "There is none in this build."
-    cells = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
     return "\n".join(
-        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in cells
+        "| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |" for row in lines
     )
 
 
@@ -139,7 +139,7 @@ def pins(build: Path, runs: Path) -> str:
 
 def chapters(build: Path, runs: Path) -> str:
     """What each notebook of this build took."""
-    costs_of_chapters = costs.chapters(build / "benchmarks")
+    costs_of_chapters = costs.chapters(build / "timings")
     memory = costs_of_chapters["gigabytes"].map("{:.1f}".format, na_action="ignore").fillna("–")
     return markdown(
         [
@@ -151,7 +151,7 @@ def chapters(build: Path, runs: Path) -> str:
     )
 
 
-def cells(build: Path, runs: Path) -> str:
+def trained(build: Path, runs: Path) -> str:
     """What the recorded training runs took, by what was trained."""
     kinds = costs.by_kind(costs.runs(runs))
     return markdown(
@@ -215,7 +215,7 @@ PARTS = {
     "software": software,
     "assets": pins,
     "chapters": chapters,
-    "cells": cells,
+    "trained": trained,
     "study": study,
     "saved": saved,
     "missing": missing,

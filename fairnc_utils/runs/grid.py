@@ -195,7 +195,7 @@ def missing_by_sweep(
 ) -> dict[str, tuple[int, list[Cell]]]:
     """Sweep → number of its cells, and those that no run has.
 
-    ``runs``: provenance by run id, as ``recording.record`` writes it; ``results``: its rows, which
+    ``runs``: provenance by run id, as ``recording.gather`` writes it; ``results``: its rows, which
     choose λ.
     """
     sweeps = {name: cells(plan, [name], results=results) for name in plan.sweeps}

@@ -76,7 +76,7 @@ def command(
         raise FairNCError("name the folder of the runs: --out runs")
     folder = Path(out).resolve() if out else None
     if record:
-        number = len(recording.record(*recording.at_home(), folder)["runs"])
+        number = len(recording.gather(*recording.at_home(), folder)["runs"])
         print(f"recorded {number} runs", file=sys.stderr)
         return 0
     finished = Finished({} if again else recording.runs(), folder)

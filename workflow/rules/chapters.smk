@@ -132,7 +132,7 @@ rule execute:
     log:
         BUILD / "logs" / "{chapter}.log",
     benchmark:
-        BUILD / "benchmarks" / "{chapter}.tsv"
+        BUILD / "timings" / "{chapter}.tsv"
     wildcard_constraints:
         chapter="|".join(CHAPTERS),
     priority: lambda wildcards: len(FIRST) - FIRST.index(wildcards.chapter) if wildcards.chapter in FIRST else 0

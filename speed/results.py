@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fairnc_utils.assets import write_atomic
 from speed.goals import GOALS
-from speed.timing import Row, records
+from speed.timing import Row, as_dicts
 
 HERE = Path(__file__).resolve().parent
 FIGURES, README, PAGE = HERE / "figures.json", HERE / "README.md", HERE.parent / "book" / "run"
@@ -48,7 +48,7 @@ def keep(
         "date": f"{date.today()}",
         "note": note,
         "machine": machine,
-        "results": records(rows),
+        "results": as_dicts(rows),
     }
     kept = json.loads(file.read_text()) if file.exists() else []
     kept = [old for old in kept if (old["benchmark"], old["device"]) != (benchmark, device)]
