@@ -137,7 +137,7 @@ def plain(table: pd.DataFrame, *, caption: str) -> Styler:
 
 def word_report(report: dict[str, dict], *, caption: str) -> Styler:
     """How many words of each list are listed, single tokens and seen, with examples of the dropped
-    (``measurement.word_report``).
+    (``measurement.report``).
     """
     rows = []
     for name, counted in report.items():

@@ -4,6 +4,7 @@ gender words stand.
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -263,7 +264,7 @@ def control(reading: ClassMeans, kind: str, *, min_count: int, seed: int) -> Wor
     return words.control(kind, reading.lm.tokenizer, reading.counts, min_count=min_count, seed=seed)
 
 
-def word_report(
+def report(
     reading: ClassMeans, lists: dict[str, WordList | None], *, min_count: int
 ) -> dict[str, dict]:
     """What became of each list: words listed, kept as single tokens, seen often enough; which were
@@ -384,3 +385,14 @@ def draws(
             )
         )
     return rows, pd.concat(drawn, ignore_index=True)
+
+
+def __getattr__(name: str) -> type[ClassMeans]:
+    if name == "Reading":  # until 0.3
+        warnings.warn(
+            "measurement.Reading is called ClassMeans; version 0.3 drops the old name",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return ClassMeans
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

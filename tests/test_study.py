@@ -100,6 +100,12 @@ def test_a_reading_is_cached_by_content_and_survives_damage(fresh_cache, monkeyp
     assert len(list((fresh_cache / "statistics").iterdir())) == 2
 
 
+def test_the_old_name_of_class_means_warns():
+    with pytest.warns(DeprecationWarning, match=r"Reading is called ClassMeans; version 0\.3"):
+        assert measurement.Reading is measurement.ClassMeans
+    assert not hasattr(measurement, "Readings")
+
+
 def test_a_text_file_is_a_corpus(tmp_path, fresh_cache):
     corpus = tmp_path / "mine.txt"
     corpus.write_text(

@@ -58,7 +58,7 @@ def measure(**options) -> Run:
         device=reading.lm.device,
         evidence={
             "reading": reading.fingerprint,
-            "words": measurement.word_report(reading, lists, min_count=least),
+            "words": measurement.report(reading, lists, min_count=least),
         }
         | foreign,
     )
