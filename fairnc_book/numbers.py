@@ -22,7 +22,7 @@ from fairnc_utils.debias import CONTROLS, DEBIASING
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.regularizer import RELEASED_WEIGHTS
 from fairnc_utils.runs.rows import load, recorded, recorded_units, select
-from fairnc_utils.runs.weight import chosen_lambdas
+from fairnc_utils.runs.weight import choose_lambdas
 from fairnc_utils.tasks import TASKS
 
 #: Methods that are trained, in the order of tables and colours.
@@ -456,7 +456,7 @@ class Numbers:
         """Method → its λ of the corrected NC3, chosen on StereoSet dev, if it was run with NC3 and
         without.
         """
-        return chosen_lambdas(
+        return choose_lambdas(
             self.results, dict.fromkeys([*METHODS, *self.results["method"].unique()])
         )
 

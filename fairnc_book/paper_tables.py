@@ -37,7 +37,7 @@ NOT_OURS = dict.fromkeys(
     ("profile", "device", "torch", "transformers", "package_version", "git_commit", "created"), ""
 )
 
-# Why a cell is empty.
+# Why a number is not there.
 UNPUBLISHED = "none at hand"
 NO_SCRIPT = "no released script"
 NOT_RUN = "not run"

@@ -30,34 +30,34 @@ def tensors(kind: str, facts: object, make: Callable[[], dict[str, Tensor]]) -> 
     """
     name = hashlib.sha256(json.dumps([_VERSION, facts]).encode()).hexdigest()
     path = assets.cache_dir() / kind / f"{name[:32]}.safetensors"
-    found = _read(path, name)
-    if found is None:
-        found = {key: tensor.cpu() for key, tensor in make().items()}
+    entry = _read(path, name)
+    if entry is None:
+        entry = {key: tensor.cpu() for key, tensor in make().items()}
         try:
-            write_atomic(path, save(found, metadata={"checksum": _checksum(name, found)}))
+            write_atomic(path, save(entry, metadata={"checksum": _checksum(name, entry)}))
         except OSError as error:
             print(
                 f"{path} is not kept ({error.strerror}): this is computed again next time",
                 file=sys.stderr,
             )
-    return found
+    return entry
 
 
 def _read(path: Path, name: str) -> dict[str, Tensor] | None:
     """The tensors of an entry, or None if there is none or it is not what was written."""
     try:
         with safe_open(path, framework="pt") as file:
-            found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (no dictionary)
-            sound = (file.metadata() or {}).get("checksum") == _checksum(name, found)
+            entry = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (no dictionary)
+            sound = (file.metadata() or {}).get("checksum") == _checksum(name, entry)
     except (OSError, SafetensorError):
         return None
-    return found if sound else None
+    return entry if sound else None
 
 
-def _checksum(name: str, found: dict[str, Tensor]) -> str:
+def _checksum(name: str, entry: dict[str, Tensor]) -> str:
     """Of the content and of what it belongs to, so that no entry stands in for another."""
     digest = hashlib.sha256(name.encode())
-    for key, tensor in sorted(found.items()):
+    for key, tensor in sorted(entry.items()):
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().view(-1).view(uint8).numpy())
     return digest.hexdigest()

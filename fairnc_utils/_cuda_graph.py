@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Captured:
+class CudaGraphStep:
     """An update replayed as a CUDA graph, one a batch shape: small models wait for Python's
     launches, not for the GPU.
 

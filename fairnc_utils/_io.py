@@ -140,7 +140,7 @@ _STUMBLES = (
 
 
 @contextmanager
-def taken_apart(place: str) -> Iterator[None]:
+def parsing(place: str) -> Iterator[None]:
     """For the lines that take a file's content apart: what they stumble over becomes one sentence
     that names the ``place``.
     """

@@ -27,7 +27,7 @@ class _Linear(nn.Linear):
         return linear(x, self.weight, self.bias)
 
 
-def adopt(model: nn.Module) -> nn.Module:
+def use_onednn(model: nn.Module) -> nn.Module:
     """Let the model's own linear layers compute so; parameters, names and hooks stay as they are.
     Returns the model.
     """

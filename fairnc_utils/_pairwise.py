@@ -58,15 +58,15 @@ class Groups:
 
         def add_up(a: slice, b: slice) -> tuple[slice, slice, dict[str, Tensor]]:
             (rows, left), (columns, right) = self._groups_of(a), self._groups_of(b)
-            found = {}
+            blocks = {}
             for name, kernel in kernels(a, b).items():
                 kernel -= shifts[name]
                 if a == b:
                     kernel.triu_(1)
-                found[name] = torch.stack(
+                blocks[name] = torch.stack(
                     [left.mT @ kernel @ right, left.mT @ kernel.square_() @ right]
                 )
-            return rows, columns, found
+            return rows, columns, blocks
 
         sizes = self.member.sum(0)
         pairs = torch.outer(sizes, sizes).triu(1) + torch.diag(sizes * (sizes - 1) / 2)
@@ -74,8 +74,8 @@ class Groups:
             name: torch.stack([pairs, torch.zeros_like(pairs), torch.zeros_like(pairs)])
             for name in shifts
         }
-        for rows, columns, found in _side_by_side(add_up, every, self.member.device):
-            for name, block in found.items():
+        for rows, columns, blocks in _side_by_side(add_up, every, self.member.device):
+            for name, block in blocks.items():
                 sums[name][1:, rows, columns] += block
         return {
             name: _mean_sd(self._leave_one_out(total), shifts[name]) for name, total in sums.items()

@@ -32,7 +32,7 @@ def _bug(split: str) -> Iterable[str]:
 def _panda(split: str) -> Iterable[str]:
     key = "PANDA/PANDA-dataset.tgz"
     shards: dict[str, bytes] = {}
-    with _io.taken_apart(key), tarfile.open(fileobj=io.BytesIO(assets.read(key))) as archive:
+    with _io.parsing(key), tarfile.open(fileobj=io.BytesIO(assets.read(key))) as archive:
         for member in archive:  # its size is known before it is unpacked
             assets.check_size(key, sum(map(len, shards.values())) + member.size)
             if not (member.isfile() and member.name.endswith(".jsonl")):
@@ -50,7 +50,7 @@ def _bold(split: str) -> Iterable[str]:
     texts = []
     for axis in ("gender", "political_ideology", "profession", "race", "religious_ideology"):
         groups = _io.document(f"BOLD/{axis}_wiki.json")
-        with _io.taken_apart(f"BOLD/{axis}_wiki.json"):
+        with _io.parsing(f"BOLD/{axis}_wiki.json"):
             texts += [
                 str(text)
                 for entries in groups.values()

@@ -20,7 +20,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from fairnc_utils import batching, corpora, stats, training
-from fairnc_utils._onednn import adopt
+from fairnc_utils._onednn import use_onednn
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.tasks.base import Input, Task
@@ -54,7 +54,7 @@ class Classifier:
         Batches hold inputs of like length and at most ``tokens`` padded tokens; the result does not
         depend on them.
         """
-        found, order = [], []
+        logits, order = [], []
         ids = [row["input_ids"] for row in inputs]
         if (longest := max(map(len, ids), default=0)) > self.max_length:
             raise FairNCError(
@@ -62,16 +62,16 @@ class Classifier:
             )
         for batch in batching.bucketed(ids, pad_id=self.tokenizer.pad_token_id, tokens=tokens):
             tensors = collate([inputs[i] for i in batch.index], self.model, self.tokenizer)
-            found.append(
+            logits.append(
                 self.model(
                     **{name: tensor.to(self.device) for name, tensor in tensors.items()}
                 ).logits
             )
             order.append(batch.index)
-        if not found:
+        if not logits:
             raise FairNCError(f"{self.name}: there is no input to classify")
-        result = np.empty((len(ids), found[0].shape[1]))
-        result[np.concatenate(order)] = torch.cat(found).double().cpu().numpy()
+        result = np.empty((len(ids), logits[0].shape[1]))
+        result[np.concatenate(order)] = torch.cat(logits).double().cpu().numpy()
         return result
 
     def probabilities(self, inputs: Sequence[Input], *, tokens: int = 4096) -> np.ndarray:
@@ -130,7 +130,7 @@ def attach(lm: LanguageModel, task: Task) -> nn.Module:
     # A masked model is loaded without BERT's pooler, so that layer belongs to the untrained head.
     if copied.unexpected_keys or any(not key.startswith("pooler.") for key in copied.missing_keys):
         raise FairNCError(f"{lm.name}: its encoder's weights do not fit {type(model).__name__}")
-    return adopt(model.to(device=lm.device, dtype=lm.weight.dtype))
+    return use_onednn(model.to(device=lm.device, dtype=lm.weight.dtype))
 
 
 def collate(rows: Sequence[Input], model: nn.Module, tokenizer) -> dict[str, Tensor]:
@@ -166,8 +166,8 @@ def sample_units(items: datasets.Dataset, number: int | None, *, seed: int = 0) 
         np.array(items["unit"]), return_inverse=True, return_counts=True
     )
     order = np.random.default_rng(seed).permutation(len(units))
-    chosen = order[: max(1, np.searchsorted(np.cumsum(sizes[order]), number, side="right"))]
-    return items.select(np.flatnonzero(np.isin(owners, chosen)))
+    drawn = order[: max(1, np.searchsorted(np.cumsum(sizes[order]), number, side="right"))]
+    return items.select(np.flatnonzero(np.isin(owners, drawn)))
 
 
 def predictions(task: Task, outputs: np.ndarray) -> np.ndarray:
@@ -187,18 +187,18 @@ class _Best:
 
     def evaluate(self) -> dict[str, float]:
         predicted = predictions(self.task, self.classifier.outputs(self.inputs))
-        found = {
+        scores = {
             name: float(metric(predicted, self.labels, axis=-1))
             for name, metric in self.task.metrics.items()
         }
-        score = found[next(iter(found))]
+        score = scores[next(iter(scores))]
         if score > self.score:
             state = self.classifier.model.state_dict()
             self.score, self.state = (
                 score,
                 {key: tensor.detach().clone() for key, tensor in state.items()},
             )
-        return found
+        return scores
 
     def restore(self) -> None:
         if self.state is not None:
@@ -252,7 +252,7 @@ def fit(
             partial(_loss, model, task.head == "regression"),
             training.batches(
                 rows,
-                lambda chosen, generator: collate(chosen, model, lm.tokenizer),
+                lambda batch, generator: collate(batch, model, lm.tokenizer),
                 size=size,
                 seed=seed,
                 device=lm.device,

@@ -4,6 +4,7 @@ gender words stand.
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +29,7 @@ _STATISTICS = ("counts", "sums", "square_sums")
 
 
 @dataclass(frozen=True)
-class Reading:
+class ClassMeans:
     """A model's features on a corpus, gathered by class. ``fingerprint`` names model, text and way
     of reading.
     """
@@ -66,7 +67,7 @@ def read(
     labels: str = "aligned",
     layer: int | None = None,
     keep: bool = True,
-) -> Reading:
+) -> ClassMeans:
     """Read a corpus (its first ``texts`` only, if given) and gather every vocabulary class, at a
     hidden ``layer`` or the last.
 
@@ -91,7 +92,9 @@ def read(
         _cache.tensors("statistics", fingerprint, gather) if keep else gather()
     ).items():
         setattr(statistics, name, tensor.to(lm.device))
-    return Reading(lm, statistics, corpus, split or "all", space, labels, texts, fingerprint, layer)
+    return ClassMeans(
+        lm, statistics, corpus, split or "all", space, labels, texts, fingerprint, layer
+    )
 
 
 def read_layers(
@@ -102,7 +105,7 @@ def read_layers(
     texts: int | None = None,
     space: str = "head",
     labels: str = "aligned",
-) -> list[Reading]:
+) -> list[ClassMeans]:
     """What ``read`` gives at each hidden layer, from the first to the last, in one pass over the
     corpus; none is kept.
     """
@@ -110,12 +113,12 @@ def read_layers(
     split, content = _content(corpus, split, texts)
     statistics = [ClassStatistics(*lm.weight.shape, device=lm.device) for _ in range(lm.layers)]
     for features, ids in labelled_features(lm, content, space=space, labels=labels, layer="all"):
-        for own, states in zip(statistics, features, strict=True):
-            own.update(states, ids)
+        for of_layer, states in zip(statistics, features, strict=True):
+            of_layer.update(states, ids)
     return [
-        Reading(
+        ClassMeans(
             lm,
-            own,
+            of_layer,
             corpus,
             split or "all",
             space,
@@ -124,7 +127,7 @@ def read_layers(
             _fingerprint(lm, content, space, labels, layer),
             layer,
         )
-        for layer, own in enumerate(statistics, 1)
+        for layer, of_layer in enumerate(statistics, 1)
     ]
 
 
@@ -160,7 +163,7 @@ def read_slots(
     texts: int | None = None,
     per_class: int = 200,
     seed: int = 0,
-) -> Reading:
+) -> ClassMeans:
     """What ``read`` gives where the words of ``lists`` are masked: features at the mask, labelled
     by the word behind it.
 
@@ -171,7 +174,7 @@ def read_slots(
     lm.require_masked("collapse at slots needs a masked language model")
     split, content = _content(corpus, split, texts)
     sequences = batching.tokenize(content, lm.tokenizer, max_length=lm.max_length)
-    listed = {token for chosen in lists for token in chosen.token_ids}
+    listed = {token for word_list in lists for token in word_list.token_ids}
     occurrences: dict[int, list[tuple[int, int]]] = {}
     for row, ids in enumerate(sequences):
         for place, token in enumerate(ids):
@@ -197,7 +200,7 @@ def read_slots(
             bar.update(len(labels))
     facts = [_fingerprint(lm, content, "head", "slots", None), sorted(listed), per_class, seed]
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    return Reading(lm, statistics, corpus, split or "all", "head", "aligned", texts, fingerprint)
+    return ClassMeans(lm, statistics, corpus, split or "all", "head", "aligned", texts, fingerprint)
 
 
 def statistics_of(lm: LanguageModel, sequences: Sequence[Sequence[int]]) -> ClassStatistics:
@@ -235,7 +238,7 @@ def labelled_features(
 
 
 def word_lists(
-    reading: Reading, names: Sequence[str], *, min_count: int, seed: int = 0
+    reading: ClassMeans, names: Sequence[str], *, min_count: int, seed: int = 0
 ) -> dict[str, WordList | None]:
     """Lists by name; None stands for the whole vocabulary. Controls are as many as the gender words
     that are seen.
@@ -251,38 +254,38 @@ def word_lists(
     return lists
 
 
-def seen_gender_ids(reading: Reading, *, min_count: int) -> list[int]:
+def seen_gender_ids(reading: ClassMeans, *, min_count: int) -> list[int]:
     """Token ids of the gender words that have ``min_count`` samples."""
     return words.seen_gender_ids(reading.lm.tokenizer, reading.counts, min_count=min_count)
 
 
-def control(reading: Reading, kind: str, *, min_count: int, seed: int) -> WordList:
+def control(reading: ClassMeans, kind: str, *, min_count: int, seed: int) -> WordList:
     """One ``"random"`` or frequency-``"matched"`` control list, as large as the seen gender words."""
     return words.control(kind, reading.lm.tokenizer, reading.counts, min_count=min_count, seed=seed)
 
 
 def report(
-    reading: Reading, lists: dict[str, WordList | None], *, min_count: int
+    reading: ClassMeans, lists: dict[str, WordList | None], *, min_count: int
 ) -> dict[str, dict]:
     """What became of each list: words listed, kept as single tokens, seen often enough; which were
     dropped, and why.
     """
-    found = {}
-    for name, chosen in lists.items():
-        if chosen is not None:
+    by_list = {}
+    for name, word_list in lists.items():
+        if word_list is not None:
             rare = [
                 w
-                for w, i in zip(chosen.words, chosen.token_ids, strict=True)
+                for w, i in zip(word_list.words, word_list.token_ids, strict=True)
                 if reading.counts[i] < min_count
             ]
-            dropped = chosen.dropped | dict.fromkeys(rare, f"seen fewer than {min_count} times")
-            found[name] = {
-                "listed": len(chosen) + len(chosen.dropped),
-                "single token": len(chosen),
-                "seen": len(chosen) - len(rare),
+            dropped = word_list.dropped | dict.fromkeys(rare, f"seen fewer than {min_count} times")
+            by_list[name] = {
+                "listed": len(word_list) + len(word_list.dropped),
+                "single token": len(word_list),
+                "seen": len(word_list) - len(rare),
                 "dropped": dropped,
             }
-    return found
+    return by_list
 
 
 def shown_words(tokenizer, ids: Sequence[int]) -> list[str]:
@@ -293,26 +296,26 @@ def shown_words(tokenizer, ids: Sequence[int]) -> list[str]:
     ]
 
 
-def class_items(reading: Reading, found: Collapse, axis: str | list[str]) -> pd.DataFrame:
+def class_items(reading: ClassMeans, measured: Collapse, axis: str | list[str]) -> pd.DataFrame:
     """One row a class: the word, its NC3 cosine, its count and its mean squared distance to the
     class mean.
     """
-    spread = reading.statistics.variances(found.classes.to(reading.lm.device))
+    spread = reading.statistics.variances(measured.classes.to(reading.lm.device))
     return pd.DataFrame(
         {
             "benchmark": "collapse",
             "axis": axis,
-            "item_id": found.classes.numpy().astype(str),
-            "unit": shown_words(reading.lm.tokenizer, found.classes.tolist()),
-            "score_a": found.cosines.cpu().numpy(),
-            "score_b": found.counts.cpu().numpy(),
+            "item_id": measured.classes.numpy().astype(str),
+            "unit": shown_words(reading.lm.tokenizer, measured.classes.tolist()),
+            "score_a": measured.cosines.cpu().numpy(),
+            "score_b": measured.counts.cpu().numpy(),
             "score_c": spread.cpu().numpy(),
         }
     )
 
 
 def agreement_rows(
-    reading: Reading, lists: dict[str, WordList | None], *, heldout: str | None, min_count: int
+    reading: ClassMeans, lists: dict[str, WordList | None], *, heldout: str | None, min_count: int
 ) -> list[dict]:
     """NC4 of each list on another split of the corpus, with and without the decoder's bias; none if
     it has no such split.
@@ -326,14 +329,14 @@ def agreement_rows(
         )
     )
     rows = []
-    for name, chosen in lists.items():
+    for name, word_list in lists.items():
         for metric, bias in (("nc4", reading.lm.bias), ("nc4_no_bias", None)):
             value = collapse.nearest_class_agreement(
                 held,
                 reading.statistics,
                 reading.lm.weight,
                 bias=bias,
-                classes=chosen and chosen.token_ids,
+                classes=word_list and word_list.token_ids,
                 min_count=min_count,
             )
             rows.append({"words": name, "metric": metric, "value": float(value), "split": heldout})
@@ -341,7 +344,7 @@ def agreement_rows(
 
 
 def draws(
-    reading: Reading, *, number: int, min_count: int, seed: int = 0
+    reading: ClassMeans, *, number: int, min_count: int, seed: int = 0
 ) -> tuple[list[dict], pd.DataFrame]:
     """Where gender words stand among control lists: the share of draws with a lower value, and
     every draw as an item.
@@ -353,7 +356,7 @@ def draws(
     for kind in ("random", "matched"):
         values = []
         for draw in progress(range(number), desc=f"{kind} word lists", unit="list"):
-            chosen = words.control(
+            word_list = words.control(
                 kind,
                 reading.lm.tokenizer,
                 reading.counts,
@@ -361,10 +364,10 @@ def draws(
                 seed=seed + 1 + draw,
                 gender=gender,
             )
-            found = collapse.measure(
-                reading.statistics, reading.lm.weight, classes=chosen.token_ids, **least
+            measured = collapse.measure(
+                reading.statistics, reading.lm.weight, classes=word_list.token_ids, **least
             )
-            values.append((float(found.nc3), float(found.unc3), float(found.nc3c)))
+            values.append((float(measured.nc3), float(measured.unc3), float(measured.nc3c)))
         table = pd.DataFrame(values, columns=["score_a", "score_b", "score_c"])
         for metric, column in (("nc3", "score_a"), ("unc3", "score_b"), ("nc3c", "score_c")):
             below = 100 * (table[column] < float(getattr(actual, metric))).mean()
@@ -382,3 +385,14 @@ def draws(
             )
         )
     return rows, pd.concat(drawn, ignore_index=True)
+
+
+def __getattr__(name: str) -> type[ClassMeans]:
+    if name == "Reading":  # until 0.3
+        warnings.warn(
+            "measurement.Reading is called ClassMeans; version 0.3 drops the old name",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return ClassMeans
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,7 +24,7 @@ import transformers  # its names are looked up where they are used: each brings 
 from torch import Tensor, nn
 
 from fairnc_utils import assets
-from fairnc_utils._onednn import adopt, linear
+from fairnc_utils._onednn import linear, use_onednn
 from fairnc_utils.catalog import SPACES
 from fairnc_utils.errors import FairNCError, FairNCWarning
 
@@ -313,7 +313,7 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
     """
     device = _usable_device(device)
     if name == "random":
-        return wrap(adopt(random_model().to(device)), embedded_tokenizer(), name=name)
+        return wrap(use_onednn(random_model().to(device)), embedded_tokenizer(), name=name)
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
     where = assets.locate_model(name)
@@ -346,7 +346,7 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
         ) from error
     if where.get("revision") == "main":
         _warn_unpinned(name)
-    return wrap(adopt(model.to(device)), tokenizer, name=name)
+    return wrap(use_onednn(model.to(device)), tokenizer, name=name)
 
 
 def _warn_unpinned(repository: str) -> None:

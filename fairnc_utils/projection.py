@@ -27,13 +27,13 @@ def shared_maps(
         torch.stack([means.float(), rows.float()]), neighbors=neighbors, seed=seed
     )
     means, rows = (_directions(x) for x in (means, rows))
-    own = (means @ rows.T).argmax(1) == np.arange(len(means))
+    nearest = (means @ rows.T).argmax(1) == np.arange(len(means))
     metrics.append(
         {
             "metric": "own_embedding_nearest",
             "variant": "full space",
-            "value": float(own.mean()),
-            "n": len(own),
+            "value": float(nearest.mean()),
+            "n": len(nearest),
         }
     )
     return {method: (flat[0], flat[1]) for method, flat in maps.items()}, metrics

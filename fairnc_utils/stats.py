@@ -108,11 +108,11 @@ def _stratified(
     columns: Sequence[np.ndarray], statistic: Callable, strata: Sequence, resamples: int, seed: int
 ) -> np.ndarray:
     """The statistic of each resample in which every unit is replaced by one of its own stratum."""
-    found = [
+    resampled = [
         statistic(*(column[drawn] for column in columns), axis=-1)
         for drawn in _redrawn(len(columns[0]), strata, resamples, seed, size=2_000_000)
     ]
-    return np.concatenate(found)
+    return np.concatenate(resampled)
 
 
 def _redrawn(
@@ -244,8 +244,8 @@ def seed_changes(
         values = [
             np.stack(
                 [
-                    statistic(*(column.take(drawn) for column in own), axis=-1)
-                    for own in zip(*columns, strict=True)
+                    statistic(*(column.take(drawn) for column in of_seed), axis=-1)
+                    for of_seed in zip(*columns, strict=True)
                 ],
                 -1,
             )
@@ -305,13 +305,13 @@ def _reach(value: float, error: float, df: float) -> tuple[float, float]:
 
 def _crossed(changes: Sequence[Changes], seed: int) -> np.ndarray | None:
     """Mean change of each resample, its units redrawn already and its seeds here: (R,)."""
-    rng, found = np.random.default_rng(seed), []
+    rng, means = np.random.default_rng(seed), []
     for change in changes:
         if change.resampled is None:
             return None
         picked = rng.integers(len(change.observed), size=change.resampled.shape)
-        found.append(np.take_along_axis(change.resampled, picked, axis=1).mean(1))
-    return np.mean(found, axis=0)
+        means.append(np.take_along_axis(change.resampled, picked, axis=1).mean(1))
+    return np.mean(means, axis=0)
 
 
 def _errors(changes: Sequence[Changes]) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -337,8 +337,8 @@ def _errors(changes: Sequence[Changes]) -> tuple[tuple[float, float], tuple[floa
     units = np.mean([draws.mean(1) for draws in resampled], axis=0).var(ddof=1) * n / (n - 1)
     # What differs from seed to seed with the units drawn is in either variance.
     for change, draws in zip(changes, resampled, strict=True):
-        own = draws.var(axis=0, ddof=1).mean() - draws.mean(1).var(ddof=1)
-        both += share * own * n / (n - 1) / (len(change.observed) - 1)
+        within = draws.var(axis=0, ddof=1).mean() - draws.mean(1).var(ddof=1)
+        both += share * within * n / (n - 1) / (len(change.observed) - 1)
     return alone, _satterthwaite(max(seeds + units - both, seeds, units), [*parts, (units, n - 1)])
 
 

@@ -185,38 +185,38 @@ def gender(text: str, *, names: Names = ()) -> str:
     exchange as well.
     """
     partners = _both_ways(names)
-    found = list(_WORD.finditer(text))
+    matches = list(_WORD.finditer(text))
     pieces, end = [], 0
-    for place, match in enumerate(found):
-        pieces += [text[end : match.start()], _partner(text, found, place, partners)]
+    for place, match in enumerate(matches):
+        pieces += [text[end : match.start()], _partner(text, matches, place, partners)]
         end = match.end()
     return "".join([*pieces, text[end:]])
 
 
-def _partner(text: str, found: list[re.Match], place: int, names: dict[str, str]) -> str:
-    word = found[place].group()
+def _partner(text: str, matches: list[re.Match], place: int, names: dict[str, str]) -> str:
+    word = matches[place].group()
     lower = word.lower()
     if word in names:
         return names[word]
     if lower == "her":
-        return _cased("his" if _determines(text, found, place) else "him", word)
+        return _cased("his" if _determines(text, matches, place) else "him", word)
     if lower == "his":
-        return _cased("her" if _determines(text, found, place) else "hers", word)
-    if lower not in _TABLE or (lower not in _PRONOUNS and _in_name(text, found, place)):
+        return _cased("her" if _determines(text, matches, place) else "hers", word)
+    if lower not in _TABLE or (lower not in _PRONOUNS and _in_name(text, matches, place)):
         return word
     return _cased(_TABLE[lower], word)
 
 
-def _determines(text: str, found: list[re.Match], place: int) -> bool:
+def _determines(text: str, matches: list[re.Match], place: int) -> bool:
     """Whether *her* or *his* is a determiner: a word follows, nothing but space between, that can
     begin a noun phrase.
     """
-    after = [text[m.end() : n.start()] for m, n in pairwise(found[place : place + 3])] + [
-        text[found[-1].end() :]
+    after = [text[m.end() : n.start()] for m, n in pairwise(matches[place : place + 3])] + [
+        text[matches[-1].end() :]
     ] * 2
-    following = [match.group().lower() for match in found[place + 1 : place + 3]] + [""] * 2
+    following = [match.group().lower() for match in matches[place + 1 : place + 3]] + [""] * 2
     if following[0] == "or" and following[1] in ("her", "his"):  # "his or her own" as "her own"
-        return _determines(text, found, place + 2)
+        return _determines(text, matches, place + 2)
     if not re.fullmatch(r"\s+[\"'“‘(\d]*[-\s]?", after[0]):
         return bool(re.match(r"\s+[\"'“‘(]?\d", after[0]))
     # "loved her deeply."
@@ -226,14 +226,14 @@ def _determines(text: str, found: list[re.Match], place: int) -> bool:
     return bool(following[0]) and following[0] not in _NO_NOUN and not adverb
 
 
-def _in_name(text: str, found: list[re.Match], place: int) -> bool:
+def _in_name(text: str, matches: list[re.Match], place: int) -> bool:
     """Whether a capitalized word directly follows another one that is no determiner: "Stephen
     King", "Mrs. King".
     """
-    if place == 0 or not found[place].group()[0].isupper() or found[place].group().isupper():
+    if place == 0 or not matches[place].group()[0].isupper() or matches[place].group().isupper():
         return False
-    before = found[place - 1]
-    between = text[before.end() : found[place].start()]
+    before = matches[place - 1]
+    between = text[before.end() : matches[place].start()]
     if between == ". ":
         return before.group().lower() in _TITLES
     return (

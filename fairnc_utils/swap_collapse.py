@@ -77,8 +77,10 @@ class SwapCollapse(nn.Module):
             batch_size,
             seed,
         )
-        found = [slot for text in texts for slot in slots(text, names=names)]
-        self._sides, self._targets, self._signs, self._evidence = _tokenized(lm, found, max_length)
+        candidates = [slot for text in texts for slot in slots(text, names=names)]
+        self._sides, self._targets, self._signs, self._evidence = _tokenized(
+            lm, candidates, max_length
+        )
         if pairs == "evidence":
             self._keep(self._evidence)
         if not len(self):
@@ -99,8 +101,8 @@ class SwapCollapse(nn.Module):
     def __len__(self) -> int:
         return len(self._signs)
 
-    def _keep(self, chosen: Tensor) -> None:
-        places = chosen.nonzero().flatten().tolist()
+    def _keep(self, mask: Tensor) -> None:
+        places = mask.nonzero().flatten().tolist()
         self._sides = [[side[place] for place in places] for side in self._sides]
         self._targets, self._signs, self._evidence = (
             x[places] for x in (self._targets, self._signs, self._evidence)
@@ -151,8 +153,8 @@ class SwapCollapse(nn.Module):
         number = evidence.sum().clamp_min(1)
         if self.form == "margin":
             return self.weight * (squared + ((self.margin - odd).relu() * evidence).sum() / number)
-        told = (odd * evidence).sum() / number
-        return self.weight * squared / (told.clamp_min(0).square() + FLOOR)
+        mean_odd = (odd * evidence).sum() / number
+        return self.weight * squared / (mean_odd.clamp_min(0).square() + FLOOR)
 
     def _parts(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Even and odd parts (B,) of a batch."""
@@ -173,7 +175,7 @@ class SwapCollapse(nn.Module):
 
 
 def _tokenized(
-    lm: models.LanguageModel, found: list[Slot], longest: int
+    lm: models.LanguageModel, candidates: list[Slot], longest: int
 ) -> tuple[list[list], Tensor, Tensor, Tensor]:
     """Token ids of both (masked) or of all four (causal) versions of each slot that can be used,
     and what is known of it.
@@ -183,25 +185,25 @@ def _tokenized(
     pronoun differ.
     """
     masked = lm.kind == "masked"
-    words = [in_case(slot.blanked, PRONOUNS) for slot in found]
+    words = [in_case(slot.blanked, PRONOUNS) for slot in candidates]
     known = {
         pair: [models.single_token_id(lm.tokenizer, word) for word in pair] for pair in set(words)
     }
-    fillers = [(lm.tokenizer.mask_token,)] * len(found) if masked else words
+    fillers = [(lm.tokenizer.mask_token,)] * len(candidates) if masked else words
     texts = [
         side.replace(BLANK, filler)
-        for slot, options in zip(found, fillers, strict=True)
+        for slot, options in zip(candidates, fillers, strict=True)
         for side in (slot.blanked, slot.swapped)
         for filler in options
     ]
     ids = lm.tokenizer(texts, verbose=False)["input_ids"] if texts else []
     if not masked:  # a token stands before the first, which is predicted like the others
         ids = [row if row[0] == lm.start_id else [lm.start_id, *row] for row in ids]
-    versions = len(fillers[0]) if found else 1
+    versions = len(fillers[0]) if candidates else 1
     rows = [ids[i : i + 2 * versions] for i in range(0, len(ids), 2 * versions)]
     sides: list[list] = [[] for _ in range(2 * versions)]
     targets, signs, evidence = [], [], []
-    for slot, pair, options in zip(found, rows, words, strict=True):
+    for slot, pair, options in zip(candidates, rows, words, strict=True):
         if len({len(row) for row in pair}) > 1 or len(pair[0]) > min(longest, lm.max_length):
             continue
         if masked:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import get_linear_schedule_with_warmup
 
 from fairnc_utils._atomic import replacing
-from fairnc_utils._cuda_graph import Captured
+from fairnc_utils._cuda_graph import CudaGraphStep
 from fairnc_utils._progress import progress
 from fairnc_utils.errors import FairNCError
 
@@ -237,7 +237,7 @@ def fit(
     stream = _resumed(run, batches, checkpoints)
     loss = torch.compile(loss) if compiled else loss
     update = partial(run.update, loss, dtype=PRECISIONS[precision], clip=clip, watch=watch)
-    update = Captured(update) if captured else update
+    update = CudaGraphStep(update) if captured else update
     window = _Window(description)
     model.train()
     with progress(total=steps, initial=run.step, desc=description, unit="step") as bar:
@@ -310,10 +310,10 @@ def length_grouped(
     ``pool`` batches, shuffled.
     """
     order = torch.randperm(len(lengths), generator=generator)
-    found = []
+    groups = []
     for part in order.split(size * pool):
-        found += [chunk.tolist() for chunk in part[lengths[part].argsort(stable=True)].split(size)]
-    return [found[i] for i in torch.randperm(len(found), generator=generator)]
+        groups += [chunk.tolist() for chunk in part[lengths[part].argsort(stable=True)].split(size)]
+    return [groups[i] for i in torch.randperm(len(groups), generator=generator)]
 
 
 def _resumed(run: _Training, batches: Iterator, checkpoints: Checkpoints | None) -> Iterator:

@@ -66,7 +66,7 @@ def _packaged_pairs(name: str) -> list[tuple[str, str]]:
 def _attribute_words(axis: str) -> list[tuple[str, str]]:
     key = "StereoSet/bias_attribute_words.json"
     content = _io.document(key)
-    with _io.taken_apart(f"{key}, {axis}"):
+    with _io.parsing(f"{key}, {axis}"):
         return [
             (word, axis)
             for word in sorted({word.lower() for group in content[axis] for word in group})
@@ -140,9 +140,9 @@ def resolve(name: str, words: Iterable[tuple[str, str]], tokenizer) -> WordList:
         raise FairNCError(
             f"word list {name!r}: none of its {len(dropped)} words is one token of this vocabulary"
         )
-    chosen = tuple(kept.values())
+    pairs = tuple(kept.values())
     return WordList(
-        name, tuple(w for w, _ in chosen), tuple(g for _, g in chosen), tuple(kept), dropped
+        name, tuple(w for w, _ in pairs), tuple(g for _, g in pairs), tuple(kept), dropped
     )
 
 
@@ -234,17 +234,17 @@ def control_words(
             f"no control words: no whole word is seen {min_count} times in this corpus; give more text or lower min_counts"
         )
     if match is None:
-        chosen = rng.permutation(ids)[:size]
+        drawn = rng.permutation(ids)[:size]
     else:
-        chosen = _nearest_counts(
+        drawn = _nearest_counts(
             rng, ids, counts, rng.permutation([i for i in match if counts[i] >= min_count])[:size]
         )
     label = "random" if match is None else "matched"
     return WordList(
         label,
-        tuple(names[i] for i in chosen),
-        (label,) * len(chosen),
-        tuple(int(i) for i in chosen),
+        tuple(names[i] for i in drawn),
+        (label,) * len(drawn),
+        tuple(int(i) for i in drawn),
     )
 
 
@@ -284,7 +284,7 @@ def _nearest_counts(rng, ids: np.ndarray, counts: np.ndarray, targets: np.ndarra
     """For each target id one unused id of nearly its count, drawn among the eight nearest in log
     count.
     """
-    free, logs, chosen = np.ones(len(ids), bool), np.log(counts[ids]), []
+    free, logs, drawn = np.ones(len(ids), bool), np.log(counts[ids]), []
     for target in targets:
         candidates = np.flatnonzero(free)
         if not len(candidates):
@@ -294,5 +294,5 @@ def _nearest_counts(rng, ids: np.ndarray, counts: np.ndarray, targets: np.ndarra
         ]
         pick = int(rng.choice(nearest))
         free[pick] = False
-        chosen.append(int(ids[pick]))
-    return chosen
+        drawn.append(int(ids[pick]))
+    return drawn

@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
     import torch  # only now, so that the wait policy above counts
 
     from fairnc_utils.assets import write_atomic
-    from speed import report, timing
+    from speed import results, timing
 
     if (
         options.output
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
             f"--output {options.output} holds something else than figures: choose another file"
         )
     if options.tables:
-        return report.write()
+        return results.write()
     if options.threads:
         torch.set_num_threads(options.threads)
     settings = timing.Settings(
@@ -94,28 +94,28 @@ def main(arguments: list[str] | None = None) -> None:
     rows = []
     for name in options.names or NAMES:
         print(f"{name} …", file=sys.stderr)
-        found = importlib.import_module(f"speed.{name}").run(settings)
+        measured = importlib.import_module(f"speed.{name}").run(settings)
         if options.record:  # at once: what comes after may fail
-            report.keep(
+            results.keep(
                 name,
                 options.device.partition(":")[0],
                 timing.machine(options.device),
-                found,
+                measured,
                 note=options.note,
             )
-        rows += found
+        rows += measured
     machine, table = (
         timing.machine(options.device),
-        report.markdown([report.shown(row) for row in rows]),
+        results.markdown([results.shown(row) for row in rows]),
     )
     print(", ".join(f"{key} {value}" for key, value in machine.items()), table, sep="\n\n")
     if options.output:
         write_atomic(
             options.output,
-            json.dumps({"machine": machine, "results": timing.records(rows)}, indent=1) + "\n",
+            json.dumps({"machine": machine, "results": timing.as_dicts(rows)}, indent=1) + "\n",
         )
     if options.record:
-        report.write()
+        results.write()
 
 
 if __name__ == "__main__":

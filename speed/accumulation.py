@@ -117,13 +117,13 @@ def _of_updates(settings: Settings, case: str, seconds: np.ndarray, least: int) 
     """Time of an update and, where it is known what the device can do, the share of that which its
     ``least`` bytes take.
     """
-    found = [median("accumulation", case, "update", "ms", 1000 * seconds)]
+    rows = [median("accumulation", case, "update", "ms", 1000 * seconds)]
     if limit := peak(settings.device):
         share = 100 * least / seconds / limit.bandwidth
-        found.append(
+        rows.append(
             median("accumulation", case, "update, share of the memory bandwidth", "%", share)
         )
-    return found
+    return rows
 
 
 def _case(tokens: int, dim: int, dtype: torch.dtype) -> str:

@@ -17,11 +17,11 @@ GROWS = {"tokens": "tokens", "classes": "classes", "dimension": "dimensions"}
 
 
 def figure(grown: dict[str, dict[str, tuple]]) -> go.Figure:
-    """Seconds by size, a panel for what grows; both axes logarithmic (``report.grown``). What ran
+    """Seconds by size, a panel for what grows; both axes logarithmic (``results.grown``). What ran
     on a GPU is dashed.
     """
     drawn = make_subplots(1, len(GROWS), shared_yaxes=True, horizontal_spacing=0.04)
-    colors, listed, told, every = {}, set(), [], []
+    colors, listed, exponents, every = {}, set(), [], []
     for device, case, curve in [
         (device, *item) for device, curves in grown.items() for item in curves.items()
     ]:
@@ -42,7 +42,7 @@ def figure(grown: dict[str, dict[str, tuple]]) -> go.Figure:
             hovertemplate=f"{name}, {fixed}<br>{grows} %{{x:,}}: %{{y:.3g}} s<extra></extra>",
         )
         listed.add(name)
-        told.append(f"{name} by {grows} ({fixed}) {fit.value:.2f}")
+        exponents.append(f"{name} by {grows} ({fixed}) {fit.value:.2f}")
         every += np.log10([row.value for row in points]).tolist()
     drawn.update_xaxes(type="log", dtick=1)
     for column, title in enumerate(GROWS.values(), 1):
@@ -57,7 +57,7 @@ def figure(grown: dict[str, dict[str, tuple]]) -> go.Figure:
         drawn,
         name="fig-growth",
         alt="Seconds against size on logarithmic axes, in three panels. Fitted exponents: "
-        + "; ".join(told)
+        + "; ".join(exponents)
         + ".",
         caption="Seconds while one size grows and the others stay: on processors summed over cores"
         + (", on a GPU (dashed) by the clock" if grown.get("cuda") else "")
@@ -70,8 +70,8 @@ def html(grown: dict[str, dict[str, tuple]]) -> str:
     content = json.loads(figure(grown).to_json())
     shown = figure_html(content, "speed-growth", STILL)
     caption = content["layout"]["meta"]["caption"]
-    told = f'<figcaption><p><span class="caption-text">{caption}</span></p></figcaption>'
-    return f'<figure class="align-default">\n{shown}\n{told}\n</figure>\n'
+    figcaption = f'<figcaption><p><span class="caption-text">{caption}</span></p></figcaption>'
+    return f'<figure class="align-default">\n{shown}\n{figcaption}\n</figure>\n'
 
 
 def still(grown: dict[str, dict[str, tuple]]) -> bytes:

@@ -23,7 +23,7 @@ class Goal:
 
     def worst(self, rows: list[Row]) -> Row | None:
         """The figure that is farthest from good; None where nothing was measured."""
-        found = [
+        candidates = [
             row
             for row in rows
             if row.benchmark == self.benchmark
@@ -31,7 +31,7 @@ class Goal:
             and re.fullmatch(self.quantity, row.quantity)
         ]
         pick = max if self.least is None else min
-        return pick(found, key=lambda row: row.value, default=None)
+        return pick(candidates, key=lambda row: row.value, default=None)
 
     def verdict(self, row: Row) -> str:
         """Whether a figure is within the bound, and its interval too."""

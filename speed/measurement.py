@@ -62,7 +62,7 @@ def run(settings: Settings) -> list[Row]:
     whole = (times["streamed"] + share * times["final"]) / times["bare"]
     rate = share * tokens / times["bare"]
     case = f"GAP test, {tokens:,} tokens, {classes:,} classes"
-    found = [
+    rows = [
         median("measurement", case, "measurement / bare forward", "×", whole),
         median(
             "measurement",
@@ -77,10 +77,10 @@ def run(settings: Settings) -> list[Row]:
     if limit := peak(settings.device):
         used = 100 * rate * _flop(lm) / limit.flops[lm.weight.dtype]
         kind = str(lm.weight.dtype).removeprefix("torch.")
-        found.append(
+        rows.append(
             median("measurement", case, f"bare forward, share of the dense {kind} peak", "%", used)
         )
-    return found
+    return rows
 
 
 def _flop(lm: models.LanguageModel) -> int:

@@ -98,7 +98,7 @@ def difference(size: int, dim: int) -> float:
     all pairs.
     """
     statistics, weight = random_classes(size, dim)
-    found, pairs, worst = (
+    measured, pairs, worst = (
         collapse.measure(statistics, weight),
         torch.ones(size, size).triu(1).bool(),
         0.0,
@@ -106,19 +106,19 @@ def difference(size: int, dim: int) -> float:
     for mark, points in zip(("", "w"), _points(statistics, weight), strict=True):
         kernels = {name: x[pairs] for name, x in plain_patch(*points, slice(0, size)).items()}
         for name, ours, plain in (
-            ("nc1", found.metrics()[f"nc1{mark}"], kernels["nc1"].mean()),
+            ("nc1", measured.metrics()[f"nc1{mark}"], kernels["nc1"].mean()),
             (
                 "equiangular",
-                found.metrics()[f"nc2{mark}_equiangular"],
+                measured.metrics()[f"nc2{mark}_equiangular"],
                 kernels["nc2_equiangular"].std(),
             ),
             (
                 "simplex",
-                found.metrics()[f"nc2{mark}_simplex"],
+                measured.metrics()[f"nc2{mark}_simplex"],
                 (kernels["nc2_equiangular"] + 1 / (size - 1)).abs().mean(),
             ),
-            ("log mean", found.metrics()[f"gnc2{mark}_mean"], kernels["gnc2"].mean()),
-            ("log sd", found.metrics()[f"gnc2{mark}_sd"], kernels["gnc2"].std()),
+            ("log mean", measured.metrics()[f"gnc2{mark}_mean"], kernels["gnc2"].mean()),
+            ("log sd", measured.metrics()[f"gnc2{mark}_sd"], kernels["gnc2"].std()),
         ):
             assert torch.isfinite(plain), name
             worst = max(worst, float(abs(ours / plain - 1)))
@@ -144,13 +144,13 @@ def _points(
     """Means and rows in float64, each with its centred unit vectors and the variances of the
     classes.
     """
-    every, found = torch.arange(len(weight)), []
+    every, sets = torch.arange(len(weight)), []
     for points in (statistics.means(every), weight.double()):
         centred = points - points.mean(0)
-        found.append(
+        sets.append(
             (points, centred / centred.norm(dim=1, keepdim=True), statistics.variances(every))
         )
-    return found
+    return sets
 
 
 def _alone(size: int, dim: int, threads: int) -> tuple[float, float, float]:

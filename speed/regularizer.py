@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fairnc_utils import batching, corpora, models, words
-from fairnc_utils._cuda_graph import Captured
+from fairnc_utils._cuda_graph import CudaGraphStep
 from fairnc_utils.regularizer import NC3Regularizer
 from speed.timing import Row, Settings, median, paired
 
@@ -82,13 +82,13 @@ def _compare(settings: Settings, size: int, mode: str) -> list[Row]:
     times = paired(contenders, repeats=settings.repeats, seconds=settings.seconds)
     kind = "" if settings.device == "cpu" else f", bfloat16, {mode}"
     case = f"{size} × {LENGTH} tokens, {len(ids)} words, {settings.device}{kind}"
-    found = [
+    rows = [
         median(
             "regularizer", case, "step with R / step without", "×", times["nc3"] / times["plain"]
         )
     ]
     if "released" in times:
-        found.append(
+        rows.append(
             median(
                 "regularizer",
                 case,
@@ -98,7 +98,7 @@ def _compare(settings: Settings, size: int, mode: str) -> list[Row]:
             )
         )
     return [
-        *found,
+        *rows,
         median("regularizer", case, "step without", "ms", 1000 * times["plain"] / _steps(plain)),
     ]
 
@@ -113,7 +113,7 @@ def _batches(lm: models.LanguageModel, size: int) -> list[dict[str, Tensor]]:
     texts = corpora.load("gap", "development")["text"]
     sequences = batching.tokenize(texts[: BATCHES * size], lm.tokenizer, max_length=LENGTH)
     whole = torch.tensor([ids for ids in sequences if len(ids) == LENGTH])
-    generator, found = torch.Generator().manual_seed(0), []
+    generator, batches = torch.Generator().manual_seed(0), []
     for _ in range(BATCHES):
         text = whole[torch.randint(len(whole), (size,), generator=generator)]
         maskable = ~torch.isin(text, torch.tensor(lm.special_ids))
@@ -132,8 +132,8 @@ def _batches(lm: models.LanguageModel, size: int) -> list[dict[str, Tensor]]:
             "attention_mask": torch.ones_like(masked),
             "labels": everywhere,
         }
-        found.append({key: value.to(lm.device) for key, value in batch.items()})
-    return found
+        batches.append({key: value.to(lm.device) for key, value in batch.items()})
+    return batches
 
 
 def _step(
@@ -155,7 +155,7 @@ def _step(
         optimizer.zero_grad()
         return {"loss": value.detach()}
 
-    step = Captured(update) if mode == "captured" else update
+    step = CudaGraphStep(update) if mode == "captured" else update
 
     def work(repeat: int) -> None:
         for i in range(_steps(model)):

@@ -131,10 +131,10 @@ def _bare(lm: models.LanguageModel, asked: list[list[Query]]) -> Callable[[], No
         source, batches = Inputs(lm, list(inputs)), []
         places = [sorted(positions) for positions in inputs.values()]
         for rows, ids, mask in source.batches():
-            chosen = [
+            scored = [
                 (row, place) for row, i in enumerate(source.order[rows]) for place in places[i]
             ]
-            batches.append((ids, mask, *torch.tensor(chosen, device=lm.device).T))
+            batches.append((ids, mask, *torch.tensor(scored, device=lm.device).T))
         plans.append(batches)
 
     @torch.no_grad()
@@ -157,8 +157,8 @@ def _sample(asked: list[list[Query]]) -> list[Query]:
 
 
 def _check(lm: models.LanguageModel, queries: list[Query]) -> None:
-    found = log_probabilities(lm, queries)
-    np.testing.assert_allclose([one_at_a_time(lm, query) for query in queries], found, atol=1e-3)
+    scores = log_probabilities(lm, queries)
+    np.testing.assert_allclose([one_at_a_time(lm, query) for query in queries], scores, atol=1e-3)
 
 
 @torch.no_grad()

@@ -94,9 +94,16 @@ def median(benchmark: str, case: str, quantity: str, unit: str, values: np.ndarr
     """The median over repeats with its bootstrap interval; for a ratio pass the ratios of the
     repeats.
     """
-    found = stats.bootstrap(values, statistic=np.median)
+    estimate = stats.bootstrap(values, statistic=np.median)
     return Row(
-        benchmark, case, quantity, unit, found.value, found.ci_low, found.ci_high, len(values)
+        benchmark,
+        case,
+        quantity,
+        unit,
+        estimate.value,
+        estimate.ci_low,
+        estimate.ci_high,
+        len(values),
     )
 
 
@@ -115,7 +122,7 @@ def machine(device: str = "cpu") -> dict[str, object]:
     """What the figures depend on. ``load``: programs that wanted a core in the last minute, this
     one among them.
     """
-    found = {
+    facts = {
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
         "threads": torch.get_num_threads(),
@@ -124,11 +131,11 @@ def machine(device: str = "cpu") -> dict[str, object]:
         "torch": torch.__version__,
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
     }
-    return found if device == "cpu" else {"device": torch.cuda.get_device_name(device)} | found
+    return facts if device == "cpu" else {"device": torch.cuda.get_device_name(device)} | facts
 
 
-def records(rows: list[Row]) -> list[dict[str, object]]:
-    """Tidy records, NaN as None."""
+def as_dicts(rows: list[Row]) -> list[dict[str, object]]:
+    """Rows for JSON, NaN as None."""
     return [
         {key: None if value != value else value for key, value in asdict(row).items()}
         for row in rows

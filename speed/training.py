@@ -28,20 +28,20 @@ def run(settings: Settings) -> list[Row]:
     """
     on_gpu = settings.device != "cpu"
     steps = 4 if settings.tiny else STEPS if on_gpu else 2 * WINDOW
-    found = []
+    rows = []
     for captured in (False, True) if on_gpu else (False,):
         mode = ("captured" if captured else "eager") + (", bfloat16" if on_gpu else "")
         case = f"bec, {ROWS} sentences, {settings.device}, {mode}"
         loop, step, work = _timed(settings, 0, min(steps, steps if captured else FEW), captured)
-        found.append(Row("training", case, "step", "ms", 1000 * step))
+        rows.append(Row("training", case, "step", "ms", 1000 * step))
         if on_gpu:
-            found.append(Row("training", case, f"{steps} steps", "s", steps * step))
+            rows.append(Row("training", case, f"{steps} steps", "s", steps * step))
         if captured:
-            found.append(Row("training", case, "warm-up", "s", loop - steps * step))
+            rows.append(Row("training", case, "warm-up", "s", loop - steps * step))
         if limit := peak(settings.device):
             share = 100 * work / step / limit.flops[torch.bfloat16]
-            found.append(Row("training", case, "share of the dense bfloat16 peak", "%", share))
-    return found + (_beside(settings, steps) if on_gpu else [])
+            rows.append(Row("training", case, "share of the dense bfloat16 peak", "%", share))
+    return rows + (_beside(settings, steps) if on_gpu else [])
 
 
 def _timed(

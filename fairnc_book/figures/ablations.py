@@ -44,7 +44,7 @@ def lambda_sweep(
     swept = rows[
         (rows["variant"] == "mean") & rows["regularizer"].isin(["none", "corrected"])
     ].sort_values("lam")
-    chosen_weights = rows[rows["metric"] == "chosen_lambda"].set_index("method")["value"]
+    starred = rows[rows["metric"] == "chosen_lambda"].set_index("method")["value"]
     weights, methods = sorted(set(swept["lam"])), [m for m in METHODS if m in set(swept["method"])]
     figure = make_subplots(
         2, 2, subplot_titles=[_label(metric) for metric in metrics], vertical_spacing=0.16
@@ -55,7 +55,7 @@ def lambda_sweep(
         for k, method in enumerate(methods):
             line = panel[panel["method"] == method]
             x = [weights.index(lam) + 0.08 * (k - (len(methods) - 1) / 2) for lam in line["lam"]]
-            star = line["lam"].eq(chosen_weights.get(method, -1)).to_numpy()
+            star = line["lam"].eq(starred.get(method, -1)).to_numpy()
             figure.add_scatter(
                 x=x,
                 y=line["value"],
@@ -78,13 +78,13 @@ def lambda_sweep(
     }
     figure.update_xaxes(**ticks)
     figure.update_xaxes(title="λ", row=2)
-    chosen_text = ", ".join(f"{method} {lam:g}" for method, lam in chosen_weights.items()) or "none"
+    stars = ", ".join(f"{method} {lam:g}" for method, lam in starred.items()) or "none"
     return finish(
         figure,
         name="fig-lambda",
         height=640,
         alt=f"Four panels against the weight λ of NC3 for {len(methods)} methods: {', '.join(map(_label, metrics))}. "
-        f"Chosen λ: {chosen_text}.",
+        f"Chosen λ: {stars}.",
         caption="What NC3 does as its weight λ grows, by method: means over seeds with 95% t intervals. Stars: the λ chosen on "
         "StereoSet's development part. Dashed: the untrained model. Click the legend to hide a method.",
     )

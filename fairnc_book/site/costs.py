@@ -19,13 +19,13 @@ def chapters(folder: Path) -> pd.DataFrame:
     """Notebook, wall-clock ``seconds`` and peak memory ``gigabytes`` (all its processes) from
     Snakemake's benchmark files.
     """
-    found = []
+    rows = []
     for file in sorted(folder.glob("*.tsv")):
         (row,) = pd.read_csv(file, sep="\t").to_dict("records")
         # in MB; - where the job was too short to be looked at
         memory = pd.to_numeric(row["max_rss"], errors="coerce") / 1024
-        found.append({"notebook": file.stem, "seconds": float(row["s"]), "gigabytes": memory})
-    return pd.DataFrame(found, columns=["notebook", "seconds", "gigabytes"])
+        rows.append({"notebook": file.stem, "seconds": float(row["s"]), "gigabytes": memory})
+    return pd.DataFrame(rows, columns=["notebook", "seconds", "gigabytes"])
 
 
 def runs(recorded: Path) -> pd.DataFrame:
@@ -37,13 +37,13 @@ def runs(recorded: Path) -> pd.DataFrame:
     """
     curves = pd.concat([pd.DataFrame(columns=["run_id", "step", "each"]), *_curves(recorded)])
     curves = curves.astype({"step": int, "each": float})
-    told, found = _told(recorded), []
+    labels, rows = _labels(recorded), []
     for run_id, curve in curves.sort_values("step").groupby("run_id"):
         steps = curve["step"].diff().fillna(curve["step"])
         seconds = float((steps * curve["each"]).sum())
-        run, device = told.get(run_id, ("", ""))
-        found.append((run_id, run, device, int(curve["step"].max()), seconds))
-    return pd.DataFrame(found, columns=list(COLUMNS))
+        run, device = labels.get(run_id, ("", ""))
+        rows.append((run_id, run, device, int(curve["step"].max()), seconds))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _curves(recorded: Path) -> Iterable[pd.DataFrame]:
@@ -62,11 +62,11 @@ def _curves(recorded: Path) -> Iterable[pd.DataFrame]:
         yield rows.rename(columns={"unit": "step", "value": "each"})[["run_id", "step", "each"]]
 
 
-def _told(recorded: Path) -> dict[str, tuple[str, str]]:
+def _labels(recorded: Path) -> dict[str, tuple[str, str]]:
     """Run → (what was trained, on what device), from the provenance of single runs and of the
     study.
     """
-    found = {}
+    labels = {}
     for file in recorded.glob("*/provenance.json"):
         content = json.loads(file.read_text())
         for run_id, run in content.get("runs", {content.get("run_id"): content}).items():
@@ -75,18 +75,18 @@ def _told(recorded: Path) -> dict[str, tuple[str, str]]:
             what = (
                 f"fine-tuning: {config['task']}" if "task" in config else config.get("method", "")
             )
-            found[run_id] = (what, run["device"])
-    return found
+            labels[run_id] = (what, run["device"])
+    return labels
 
 
 def by_kind(table: pd.DataFrame) -> pd.DataFrame:
     """One row for each thing trained on each device: runs, median steps, milliseconds a step and
     seconds a run; the total.
     """
-    found = []
+    kinds = []
     for (run, device), rows in table.groupby(["run", "device"]):
         each = 1000 * (rows["seconds"] / rows["steps"]).median()
-        found.append(
+        kinds.append(
             {
                 "trained": run,
                 "device": device,
@@ -97,7 +97,7 @@ def by_kind(table: pd.DataFrame) -> pd.DataFrame:
                 "seconds in all": rows["seconds"].sum(),
             }
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(kinds)
 
 
 def sizes(recorded: Path) -> dict[str, int]:

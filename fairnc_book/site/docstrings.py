@@ -20,7 +20,7 @@ def plain_docstring(app, what: str, name: str, obj, options, lines: list[str]) -
     # every second one is a block of code
     blocks = re.split(r"((?:^    .*\n?)+)", text, flags=re.MULTILINE)
     blocks[::2] = [
-        PLAIN.sub(lambda found: "\\" * bool(found["markup"]) + found[0], block)
+        PLAIN.sub(lambda match: "\\" * bool(match["markup"]) + match[0], block)
         for block in blocks[::2]
     ]
     lines[:] = "".join(blocks).split("\n")

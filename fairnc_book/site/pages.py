@@ -98,8 +98,8 @@ def for_readers(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    if found := repository():
-        install = INSTALL.format(address=found[0], branch=found[1])
+    if published := repository():
+        install = INSTALL.format(address=published[0], branch=published[1])
         notebook.cells.insert(0, nbformat.v4.new_code_cell(install, id="install"))
     return notebook
 
@@ -126,8 +126,8 @@ def ways_to_open(pagename: str) -> list[dict]:
             "url": f"{LAB}/{chapter}.ipynb",
         }
     ]
-    if found := repository():
-        project = urlsplit(found[0]).path.strip("/").removesuffix(".git")
+    if published := repository():
+        project = urlsplit(published[0]).path.strip("/").removesuffix(".git")
         ways += [
             {
                 "text": "Colab",
@@ -139,7 +139,7 @@ def ways_to_open(pagename: str) -> list[dict]:
                 "text": "In the browser",
                 "tooltip": "The whole project in a container; then `make lab`",
                 "icon": "fas fa-box",
-                "url": f"https://codespaces.new/{project}/tree/{found[1]}",
+                "url": f"https://codespaces.new/{project}/tree/{published[1]}",
             },
         ]
     return [{"type": "link"} | way for way in ways]

@@ -111,20 +111,22 @@ class NotebookFigure(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         chapter, label = self.arguments
         self.env.note_dependency(f"{chapter}.ipynb")
-        found = next(
+        plotly_figure = next(
             filter(
                 lambda figure: figure["layout"]["meta"]["name"] == label, self._figures(chapter)
             ),
             None,
         )
-        if found is None:
+        if plotly_figure is None:
             logging.getLogger(__name__).warning(
                 "%s has no figure %s", chapter, label, location=self.get_location()
             )
             return []
-        plot_id = _unique_id(found, taken=())
+        plot_id = _unique_id(plotly_figure, taken=())
         plot = nodes.raw(
-            "", figure_html(found, plot_id, _still(self.env, found, plot_id)), format="html"
+            "",
+            figure_html(plotly_figure, plot_id, _still(self.env, plotly_figure, plot_id)),
+            format="html",
         )
         caption, messages = self.state.inline_text(" ".join(self.content), self.lineno)
         holder = nodes.figure("", plot, nodes.caption("", "", *caption))

@@ -3,7 +3,7 @@ writes one file a part.
 
     python -m fairnc_book.site.status build/quick build/quick/status
 
-Parts read the build's folder (``results.parquet``, ``notebooks/``, ``benchmarks/``) and the
+Parts read the build's folder (``results.parquet``, ``notebooks/``, ``timings/``) and the
 recorded runs.
 """
 
@@ -50,9 +50,9 @@ def markdown(rows: list[dict]) -> str:
     """A Markdown table, its head from the keys of the first row; a sentence where there is no row."""
     if not rows:
         return "There is none in this build."
-    cells = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
     return "\n".join(
-        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in cells
+        "| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |" for row in lines
     )
 
 
@@ -139,23 +139,25 @@ def pins(build: Path, runs: Path) -> str:
 
 def chapters(build: Path, runs: Path) -> str:
     """What each notebook of this build took."""
-    found = costs.chapters(build / "benchmarks")
-    memory = found["gigabytes"].map("{:.1f}".format, na_action="ignore").fillna("–")
+    costs_of_chapters = costs.chapters(build / "timings")
+    memory = costs_of_chapters["gigabytes"].map("{:.1f}".format, na_action="ignore").fillna("–")
     return markdown(
         [
             {"notebook": name, "seconds": f"{seconds:.0f}", "peak memory (GB)": most}
-            for name, seconds, most in zip(found["notebook"], found["seconds"], memory, strict=True)
+            for name, seconds, most in zip(
+                costs_of_chapters["notebook"], costs_of_chapters["seconds"], memory, strict=True
+            )
         ]
     )
 
 
-def cells(build: Path, runs: Path) -> str:
+def trained(build: Path, runs: Path) -> str:
     """What the recorded training runs took, by what was trained."""
-    found = costs.by_kind(costs.runs(runs))
+    kinds = costs.by_kind(costs.runs(runs))
     return markdown(
         [
             {name: f"{x:,.0f}" if isinstance(x, int | float) else x for name, x in row.items()}
-            for row in found.to_dict("records")
+            for row in kinds.to_dict("records")
         ]
     )
 
@@ -180,7 +182,7 @@ def missing(build: Path, runs: Path) -> str:
         return markdown([])
     plan = grid.plan(yaml.safe_load((checkout.root() / "config" / "full.yaml").read_text()))
     rows = pd.read_parquet(file.with_name("results.parquet"))
-    found = grid.missing_by_sweep(plan, json.loads(file.read_text())["runs"], rows)
+    sweeps = grid.missing_by_sweep(plan, json.loads(file.read_text())["runs"], rows)
     return markdown(
         [
             {
@@ -193,7 +195,7 @@ def missing(build: Path, runs: Path) -> str:
                 )
                 or "–",
             }
-            for name, (number, cells) in found.items()
+            for name, (number, cells) in sweeps.items()
         ]
     )
 
@@ -213,7 +215,7 @@ PARTS = {
     "software": software,
     "assets": pins,
     "chapters": chapters,
-    "cells": cells,
+    "trained": trained,
     "study": study,
     "saved": saved,
     "missing": missing,

@@ -101,9 +101,9 @@ def _text(text: str) -> str:
 
 def _color(color, default: str = "#0072B2"):
     """A colour as plotly writes it → RGBA."""
-    found = re.fullmatch(r"rgba?\(([^)]+)\)", color) if isinstance(color, str) else None
-    if found:
-        red, green, blue, *alpha = (float(part) for part in found[1].split(","))
+    channels = re.fullmatch(r"rgba?\(([^)]+)\)", color) if isinstance(color, str) else None
+    if channels:
+        red, green, blue, *alpha = (float(part) for part in channels[1].split(","))
         return red / 255, green / 255, blue / 255, *(alpha or [1.0])
     return to_rgba(color if isinstance(color, str) else default)
 
@@ -165,25 +165,25 @@ class _Plot:
         self._legend()
 
     def _dress(self, axes: Axes, name: str, side: str) -> None:
-        own = self.axis(name)
-        getattr(axes, f"set_{side}label")(_text((own.get("title") or {}).get("text")))
-        if own.get("type") == "log":
+        axis = self.axis(name)
+        getattr(axes, f"set_{side}label")(_text((axis.get("title") or {}).get("text")))
+        if axis.get("type") == "log":
             getattr(axes, f"set_{side}scale")("log")
         if order := self.categories.get(name):
             getattr(axes, f"set_{side}ticks")(
                 list(order.values()), [_text(label) for label in order]
             )
             getattr(axes, f"set_{side}margin")(0.1)
-        if own.get("tickformat", "").endswith("%"):
+        if axis.get("tickformat", "").endswith("%"):
             getattr(axes, f"{side}axis").set_major_formatter(lambda value, _: f"{value:.0%}")
-        if limits := own.get("range"):
-            limits = 10 ** np.array(limits, float) if own.get("type") == "log" else limits
+        if limits := axis.get("range"):
+            limits = 10 ** np.array(limits, float) if axis.get("type") == "log" else limits
             getattr(axes, f"set_{side}lim")(*limits)
-        if own.get("autorange") == "reversed":
+        if axis.get("autorange") == "reversed":
             getattr(axes, f"invert_{side}axis")()
-        if own.get("showticklabels") is False:
+        if axis.get("showticklabels") is False:
             getattr(axes, f"set_{side}ticks")([])
-        if own.get("scaleanchor"):
+        if axis.get("scaleanchor"):
             axes.set_aspect("equal", adjustable="box")
 
     def _shape(self, shape: dict) -> None:
@@ -218,10 +218,10 @@ class _Plot:
             )
 
     def _legend(self) -> None:
-        found = [axes.get_legend_handles_labels() for axes in self.made.values()]
+        legends = [axes.get_legend_handles_labels() for axes in self.made.values()]
         entries = {
             label: handle
-            for handles, labels in found
+            for handles, labels in legends
             for handle, label in zip(handles, labels, strict=True)
         }
         if len(entries) > 1 and self.layout.get("showlegend", True):
@@ -239,11 +239,11 @@ def _named(trace: dict) -> str | None:
 
 def _error(trace: dict, side: str) -> np.ndarray | None:
     """Lengths (2, N) of the error bars along one axis, below and above."""
-    own = trace.get(f"error_{side}") or {}
-    if own.get("array") is None or own.get("visible") is False:
+    bars = trace.get(f"error_{side}") or {}
+    if bars.get("array") is None or bars.get("visible") is False:
         return None
-    above = np.array(own["array"], float)
-    below = np.array(own["arrayminus"], float) if own.get("arrayminus") is not None else above
+    above = np.array(bars["array"], float)
+    below = np.array(bars["arrayminus"], float) if bars.get("arrayminus") is not None else above
     return np.nan_to_num(np.maximum([below, above], 0))
 
 
@@ -303,14 +303,14 @@ def _markers(
         for key, default in (("symbol", "circle"), ("size", 6), ("color", None))
     )
     symbols = np.broadcast_to(np.array(symbols, dtype=object), len(x))
-    own = None if colors is None or isinstance(colors, str) else np.array(colors)
-    if own is None:
+    given = None if colors is None or isinstance(colors, str) else np.array(colors)
+    if given is None:
         colors = np.broadcast_to(np.array(color, float), (len(x), 4))
-    elif own.dtype.kind in "OU":
-        colors = np.array([_color(str(name)) for name in own]).reshape(-1, 4)
+    elif given.dtype.kind in "OU":
+        colors = np.array([_color(str(name)) for name in given]).reshape(-1, 4)
     else:
-        span = np.nanmax(own) - np.nanmin(own) or 1.0
-        colors = colormaps["viridis"]((own - np.nanmin(own)) / span)
+        span = np.nanmax(given) - np.nanmin(given) or 1.0
+        colors = colormaps["viridis"]((given - np.nanmin(given)) / span)
     sizes = np.broadcast_to((0.75 * np.array(sizes, float)) ** 2, len(x))
     for symbol in dict.fromkeys(symbols):
         at = symbols == symbol
@@ -337,8 +337,8 @@ def _markers(
 def _bar(plot: _Plot, axes: Axes, trace: dict, color: str) -> None:
     x = plot.numbers(trace.get("xaxis", "x"), trace.get("x"))
     y = plot.numbers(trace.get("yaxis", "y"), trace.get("y"))
-    own = trace.get("marker", {}).get("color")
-    style = {"color": _color(own, color), "label": _named(trace), "alpha": 0.85}
+    given = trace.get("marker", {}).get("color")
+    style = {"color": _color(given, color), "label": _named(trace), "alpha": 0.85}
     if trace.get("orientation") == "h":
         axes.barh(y, x, xerr=_error(trace, "x"), **style)
     else:

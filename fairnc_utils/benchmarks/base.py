@@ -77,7 +77,7 @@ class Benchmark:
     def estimates(self, rows: pd.DataFrame) -> dict[str, stats.Estimate]:
         """Metric → value with its bootstrap interval over units, then ``extras``, from item scores."""
         table = self.units(rows)
-        found = {
+        values = {
             metric: stats.bootstrap(
                 *(table[column] for column in columns),
                 statistic=statistic,
@@ -85,7 +85,7 @@ class Benchmark:
             )
             for metric, (columns, statistic) in self.statistics.items()
         }
-        return found | (self.extras(rows) if self.extras else {})
+        return values | (self.extras(rows) if self.extras else {})
 
     def differences(self, first: pd.DataFrame, second: pd.DataFrame) -> dict[str, stats.Estimate]:
         """Metric → second minus first, both scored on the same items, with an interval paired over

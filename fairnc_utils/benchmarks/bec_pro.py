@@ -123,7 +123,7 @@ def queries(lm: LanguageModel, items: dict[str, list]) -> tuple[list[Query], lis
     """Each piece of the person is asked for with all of them masked, without and then with the
     profession's pieces.
     """
-    mask, found, owners = mask_id(lm), [], []
+    mask, asked, owners = mask_id(lm), [], []
     encoded = tokenize(lm.tokenizer, items["sentence"], return_offsets_mapping=True)
     columns = zip(
         encoded["input_ids"],
@@ -134,12 +134,12 @@ def queries(lm: LanguageModel, items: dict[str, list]) -> tuple[list[Query], lis
         strict=True,
     )
     for row, (ids, offsets, sentence, person, profession) in enumerate(columns):
-        asked, hidden = (_tokens(offsets, sentence, part) for part in (person, profession))
-        for column, blanked in enumerate(({*asked}, {*asked, *hidden})):
+        places, hidden = (_tokens(offsets, sentence, part) for part in (person, profession))
+        for column, blanked in enumerate(({*places}, {*places, *hidden})):
             shown = tuple(mask if place in blanked else token for place, token in enumerate(ids))
-            found += [(shown, place, ids[place]) for place in asked]
-            owners += [2 * row + column] * len(asked)
-    return found, owners
+            asked += [(shown, place, ids[place]) for place in places]
+            owners += [2 * row + column] * len(places)
+    return asked, owners
 
 
 def _tokens(offsets: Sequence[tuple[int, int]], sentence: str, part: str) -> list[int]:
@@ -163,14 +163,14 @@ def released_queries(lm: LanguageModel, items: dict[str, list]) -> tuple[list[Qu
     mask, token = mask_id(lm), lm.tokenizer.mask_token
     names = ("sentence", "person_masked", "both_masked")
     texts = [[text.replace(MASK, token) for text in items[name]] for name in names]
-    ids, found = (
+    ids, asked = (
         encode(lm.tokenizer, (text for column in texts for text in column), special=True),
         [],
     )
     for sentence, *both in zip(*texts, strict=True):
         place = ids[both[1]].index(mask)
-        found += [(ids[text], place, ids[sentence][place]) for text in both]
-    return found, list(range(len(found)))
+        asked += [(ids[text], place, ids[sentence][place]) for text in both]
+    return asked, list(range(len(asked)))
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
@@ -208,11 +208,13 @@ def extras(rows: pd.DataFrame, *, released: bool = False) -> dict[str, Estimate]
             pd.Series(association, pair)[(rows["score_c"] == sign).to_numpy()] for sign in (1, -1)
         ]
         first, second = (x.to_numpy() for x in by_gender[0].align(by_gender[1], join="inner"))
-    found = {"left_out": Estimate(float(np.isnan(association).sum()), np.nan, np.nan, len(rows))}
+    estimates = {
+        "left_out": Estimate(float(np.isnan(association).sum()), np.nan, np.nan, len(rows))
+    }
     # the released test needs both groups: it has no meaning for one
     if not len(first) or len(first) != len(second):
-        return found
-    return signed_rank(first - second) | found
+        return estimates
+    return signed_rank(first - second) | estimates
 
 
 def signed_rank(differences: np.ndarray) -> dict[str, Estimate]:

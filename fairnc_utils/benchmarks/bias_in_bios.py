@@ -82,8 +82,8 @@ def percent(x: np.ndarray, axis: int) -> np.ndarray:
 
 def of_gender(x: np.ndarray, stratum: np.ndarray, axis: int, *, gender: int) -> np.ndarray:
     """Mean of the texts of one gender, in percent; NaN if there are none."""
-    own = (stratum.astype(np.int64) & 1) == gender
-    return 100 * stats.quotient(np.where(own, x, 0.0).sum(axis), own.sum(axis))
+    mask = (stratum.astype(np.int64) & 1) == gender
+    return 100 * stats.quotient(np.where(mask, x, 0.0).sum(axis), mask.sum(axis))
 
 
 def gap(x: np.ndarray, stratum: np.ndarray, axis: int) -> np.ndarray:

@@ -47,10 +47,10 @@ _SCORES = ["score_a", "score_b", "score_c"]
 
 def _words(name: str) -> list[str]:
     """The lines of one of the lists, each once, sorted."""
-    found = sorted({word.strip() for word in _io.text(f"NLI-Words/{name}").splitlines()} - {""})
-    if not found:
+    lines = sorted({word.strip() for word in _io.text(f"NLI-Words/{name}").splitlines()} - {""})
+    if not lines:
         raise FairNCError(f"NLI-Words/{name} has no words; {_io.HINT}")
-    return found
+    return lines
 
 
 def with_article(noun: str) -> str:
@@ -60,14 +60,14 @@ def with_article(noun: str) -> str:
 
 def templates() -> list[str]:
     """Every verb with every object that it takes, e.g. ``bought a coat``."""
-    found = []
+    phrases = []
     for verbs, objects in TEMPLATES.items():
         nouns = sorted({noun for name in objects for noun in _words(f"nouns/{name}")})
-        found += [
+        phrases += [
             f"{verb} {with_article(noun)}"
             for verb, noun in product(_words(f"verbs/{verbs}"), nouns)
         ]
-    return found
+    return phrases
 
 
 def word_pairs() -> list[tuple[str, str]]:
@@ -84,15 +84,15 @@ def pairs(number: int | None = None, *, seed: int = 0) -> datasets.Dataset:
     endings, rng = templates(), np.random.default_rng(seed)
     columns = {"item_id": [], "unit": [], "premise": [], "hypothesis": []}
     for occupation, word in word_pairs():
-        chosen = (
+        drawn = (
             range(len(endings))
             if number is None
             else rng.choice(len(endings), number, replace=False)
         )
-        columns["unit"] += [f"{occupation}|{word}"] * len(chosen)
-        columns["item_id"] += [f"{occupation}|{word}|{i}" for i in chosen]
-        columns["premise"] += [f"The {occupation} {endings[i]}." for i in chosen]
-        columns["hypothesis"] += [f"The {word} {endings[i]}." for i in chosen]
+        columns["unit"] += [f"{occupation}|{word}"] * len(drawn)
+        columns["item_id"] += [f"{occupation}|{word}|{i}" for i in drawn]
+        columns["premise"] += [f"The {occupation} {endings[i]}." for i in drawn]
+        columns["hypothesis"] += [f"The {word} {endings[i]}." for i in drawn]
     return datasets.Dataset.from_dict(columns)
 
 

@@ -31,12 +31,16 @@ def sentence_log_likelihoods(lm: LanguageModel, sentences: Sequence[str]) -> np.
     encoded = encode(lm.tokenizer, sentences)
     asked = {sentence: continuation([lm.start_id, *ids], 1) for sentence, ids in encoded.items()}
     queries = list(chain.from_iterable(asked.values()))
-    owners = np.repeat(np.arange(len(asked)), [len(own) for own in asked.values()])
+    owners = np.repeat(np.arange(len(asked)), [len(of_sentence) for of_sentence in asked.values()])
     sums = np.bincount(owners, log_probabilities(lm, queries, description="sentences"), len(asked))
-    found = dict(
-        zip(asked, np.where([bool(own) for own in asked.values()], sums, np.nan), strict=True)
+    by_sentence = dict(
+        zip(
+            asked,
+            np.where([bool(of_sentence) for of_sentence in asked.values()], sums, np.nan),
+            strict=True,
+        )
     )
-    return np.array([found[sentence] for sentence in sentences])
+    return np.array([by_sentence[sentence] for sentence in sentences])
 
 
 def score_pairs(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:

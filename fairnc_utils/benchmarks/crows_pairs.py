@@ -81,12 +81,12 @@ def score(lm: LanguageModel, items: datasets.Dataset, *, official: bool) -> pd.D
     """
     asked, owners = queries(lm, sentences(items), official=official)
     values, size = masked_log_probabilities(lm, asked, description="CrowS-Pairs"), 2 * len(items)
-    found = (
+    scores = (
         np.bincount(np.array(owners, dtype=np.int64), values, size)
         if official
         else means(owners, values, size)
     )
-    return table(items, np.round(found, 3))
+    return table(items, np.round(scores, 3))
 
 
 def sentences(items: datasets.Dataset) -> list[tuple[str, str]]:
@@ -101,24 +101,24 @@ def queries(
     """Queries for the tokens that the sentences of a pair share (official) or not, and the place of
     each one's sentence.
     """
-    mask, found, owners = mask_id(lm), [], []
+    mask, asked, owners = mask_id(lm), [], []
     encoded = encode(lm.tokenizer, chain.from_iterable(pairs), special=True)
     for row, pair in enumerate(pairs):
         ids = [encoded[sentence] for sentence in pair]
         places = spans(*ids)
         # never [CLS] and [SEP]
-        chosen = [shared[1:-1] for shared in places[:2]] if official else places[2:]
+        masked_places = [shared[1:-1] for shared in places[:2]] if official else places[2:]
         for column in range(2):
-            found += [masked(ids[column], place, mask) for place in chosen[column]]
-            owners += [2 * row + column] * len(chosen[column])
-    return found, owners
+            asked += [masked(ids[column], place, mask) for place in masked_places[column]]
+            owners += [2 * row + column] * len(masked_places[column])
+    return asked, owners
 
 
 def table(items: datasets.Dataset, scores: np.ndarray) -> pd.DataFrame:
     """Item table of the scores (2N,) of both sentences of each pair, the more stereotyping first."""
-    found, columns = pd.DataFrame(scores.reshape(-1, 2), columns=["score_a", "score_b"]), items[:]
+    rows, columns = pd.DataFrame(scores.reshape(-1, 2), columns=["score_a", "score_b"]), items[:]
     sign = np.where(np.array(columns["direction"]) == "stereo", 1.0, -1.0)
-    return found.assign(
+    return rows.assign(
         score_c=sign, axis=columns["axis"], item_id=columns["item_id"], unit=columns["item_id"]
     )
 

@@ -13,7 +13,7 @@ from fairnc_utils.benchmarks.base import Benchmark
 from fairnc_utils.stats import quotient
 from fairnc_utils.tasks import coreference
 
-COUNTS = ("found", "wrong")
+COUNTS = ("hits", "wrong")
 
 
 def load(split: str) -> datasets.Dataset:
@@ -36,27 +36,27 @@ def score(resolver, items: datasets.Dataset) -> pd.DataFrame:
 
 
 def units(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a text: pairs found and pairs wrong (missed or made up), for all pronouns and by
+    """One row a text: hits and pairs wrong (missed or made up), for all pronouns and by
     gender.
     """
     predicted, true = rows["score_a"].to_numpy() > 0.5, rows["score_b"].to_numpy() > 0.5
-    items = pd.DataFrame({"found": 1.0 * (predicted & true), "wrong": 1.0 * (predicted != true)})
+    items = pd.DataFrame({"hits": 1.0 * (predicted & true), "wrong": 1.0 * (predicted != true)})
     for gender, sign in (("feminine", 1), ("masculine", -1)):
         of = (rows["score_c"] == sign).to_numpy()
         items = items.assign(**{f"{count}_{gender}": items[count] * of for count in COUNTS})
     return items.groupby(rows["unit"].to_numpy()).sum()
 
 
-def f1(found: np.ndarray, wrong: np.ndarray, axis: int) -> np.ndarray:
-    """2 · found / (2 · found + missed + made up), in percent (NaN where there is nothing to find)."""
-    found, wrong = np.sum(found, axis=axis), np.sum(wrong, axis=axis)
-    return quotient(200 * found, 2 * found + wrong)
+def f1(hits: np.ndarray, wrong: np.ndarray, axis: int) -> np.ndarray:
+    """2 · hits / (2 · hits + missed + made up), in percent (NaN where there is nothing to find)."""
+    hits, wrong = np.sum(hits, axis=axis), np.sum(wrong, axis=axis)
+    return quotient(200 * hits, 2 * hits + wrong)
 
 
 def f1_ratio(
-    found_feminine: np.ndarray,
+    hits_feminine: np.ndarray,
     wrong_feminine: np.ndarray,
-    found_masculine: np.ndarray,
+    hits_masculine: np.ndarray,
     wrong_masculine: np.ndarray,
     axis: int,
 ) -> np.ndarray:
@@ -64,8 +64,8 @@ def f1_ratio(
     masculine one).
     """
     feminine, masculine = (
-        f1(found_feminine, wrong_feminine, axis),
-        f1(found_masculine, wrong_masculine, axis),
+        f1(hits_feminine, wrong_feminine, axis),
+        f1(hits_masculine, wrong_masculine, axis),
     )
     return quotient(feminine, masculine)
 

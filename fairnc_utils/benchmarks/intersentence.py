@@ -48,13 +48,15 @@ def score_next_sentence(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFr
     first = torch.tensor([types.count(0) for types in encoded["token_type_ids"]])[source.order].to(
         lm.device
     )
-    found = []
+    probabilities = []
     for rows, ids, mask in source.batches():
         types = (torch.arange(ids.shape[1], device=lm.device) >= first[rows, None]).long()
         logits = head(input_ids=ids, attention_mask=mask, token_type_ids=types).logits
-        found.append(logits.double().softmax(-1)[:, 0])  # double: near 1 a float knows few values
+        probabilities.append(
+            logits.double().softmax(-1)[:, 0]
+        )  # double: near 1 a float knows few values
     scores = np.empty(len(source.order))
-    scores[source.order] = torch.cat(found).cpu().numpy()
+    scores[source.order] = torch.cat(probabilities).cpu().numpy()
     return stereoset.table(items, scores)
 
 
@@ -77,17 +79,17 @@ def queries(lm: LanguageModel, pairs: list[tuple[str, str]]) -> tuple[list, list
     alone = encode(lm.tokenizer, [context for context, _ in pairs])
     texts = [f"{context} {sentence}" for context, sentence in pairs]
     joint = tokenize(lm.tokenizer, texts, special=not causal, return_special_tokens_mask=True)
-    found, owners = [], []
+    asked, owners = [], []
     columns = zip(pairs, joint["input_ids"], joint["special_tokens_mask"], strict=True)
     for owner, ((context, _), ids, special) in enumerate(columns):
-        own = [place for place, mark in enumerate(special) if not mark][len(alone[context]) :]
-        found += (
-            continuation(ids, own[0])
-            if causal and own
-            else [masked(ids, place, mask_id(lm)) for place in own]
+        places = [place for place, mark in enumerate(special) if not mark][len(alone[context]) :]
+        asked += (
+            continuation(ids, places[0])
+            if causal and places
+            else [masked(ids, place, mask_id(lm)) for place in places]
         )
-        owners += [owner] * len(own)
-    return found, owners
+        owners += [owner] * len(places)
+    return asked, owners
 
 
 STEREOSET_INTER_NSP = stereoset.TRIPLES(

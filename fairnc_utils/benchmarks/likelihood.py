@@ -48,7 +48,7 @@ def attention_received(lm: LanguageModel, sequences: Sequence[Sequence[int]]) ->
     """Attention that each token of a sequence receives, averaged over layers, heads and queries; it
     adds up to 1.
     """
-    source, found = Inputs(lm, sequences), [np.empty(0)] * len(sequences)
+    source, attention = Inputs(lm, sequences), [np.empty(0)] * len(sequences)
     with eager_attention(lm.model):
         for rows, ids, mask in source.batches():
             mask = torch.ones_like(ids) if mask is None else mask
@@ -58,8 +58,8 @@ def attention_received(lm: LanguageModel, sequences: Sequence[Sequence[int]]) ->
             weights = sum(layer.mean(1) for layer in layers) / len(layers)  # (B, queries, keys)
             received = (weights * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
             for i, row in zip(source.order[rows], received.double().cpu().numpy(), strict=True):
-                found[i] = row[: len(sequences[i])]
-    return found
+                attention[i] = row[: len(sequences[i])]
+    return attention
 
 
 @contextmanager

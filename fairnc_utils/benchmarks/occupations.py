@@ -84,11 +84,11 @@ def times_named(texts: str) -> Counter[str]:
     (``swap_pairs.TEXTS``).
     """
     if texts == "bug":
-        chosen = corpora.load("bug")["text"]
+        sentences = corpora.load("bug")["text"]
     else:
         every = swap_pairs.sentences(texts, occupations=True)
-        chosen = [text for text in every if re.search(r"\b(?:she|he)\b", text, re.IGNORECASE)]
-    return swap_pairs.times_named(chosen)
+        sentences = [text for text in every if re.search(r"\b(?:she|he)\b", text, re.IGNORECASE)]
+    return swap_pairs.times_named(sentences)
 
 
 def _share(percent: str, where: str) -> float:

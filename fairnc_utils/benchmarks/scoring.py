@@ -160,17 +160,17 @@ def log_probabilities(
             for x in (row[first], position[first], place_of, target)
         )
     )
-    found = torch.empty(len(queries), dtype=lm.weight.dtype, device=lm.device)
+    sorted_scores = torch.empty(len(queries), dtype=lm.weight.dtype, device=lm.device)
     with progress(total=len(inputs), desc=description, unit="input") as bar:
         for rows, ids, mask in source.batches(tokens=tokens):
             features = lm.features(ids, mask)
             start, stop = np.searchsorted(row[first], (rows.start, rows.stop))
             for places in _pieces(start, stop, DECODED.get(lm.device.type, DECODED["cuda"])):
                 asked = slice(*np.searchsorted(place_of, (places.start, places.stop)))
-                found[asked] = on_device.read(lm, features, rows.start, places, asked)
+                sorted_scores[asked] = on_device.read(lm, features, rows.start, places, asked)
             bar.update(len(ids))
     scores = np.empty(len(queries))
-    scores[order] = found.double().cpu().numpy()
+    scores[order] = sorted_scores.double().cpu().numpy()
     return scores
 
 

@@ -83,9 +83,9 @@ def score(lm: LanguageModel, items: datasets.Dataset, *, reading: str) -> pd.Dat
     vectors = encode(lm, list(places), reading=reading)
     scores = np.empty((len(targets), 2))
     for name, groups in attributes.items():
-        own = np.flatnonzero(axes == name)
-        scores[own] = np.stack(
-            [(vectors[np.array(targets)[own]] @ vectors[group].T).mean(1) for group in groups],
+        of_test = np.flatnonzero(axes == name)
+        scores[of_test] = np.stack(
+            [(vectors[np.array(targets)[of_test]] @ vectors[group].T).mean(1) for group in groups],
             axis=1,
         )
     table = pd.DataFrame(scores, columns=["score_a", "score_b"])
@@ -103,8 +103,8 @@ def encode(lm: LanguageModel, texts: Sequence[Sentence], *, reading: str) -> np.
         raise FairNCError(
             f"{lm.name}: its tokenizer does not tell where a token stands in the text; use a fast tokenizer"
         )
-    found = lm.tokenizer([sentence.text for sentence in texts], return_offsets_mapping=True)
-    ids, offsets = found["input_ids"], found["offset_mapping"]
+    encoding = lm.tokenizer([sentence.text for sentence in texts], return_offsets_mapping=True)
+    ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
     spans = torch.tensor(
         [_span(lm.kind, reading, *row) for row in zip(offsets, texts, strict=True)],
         device=lm.device,
@@ -164,7 +164,7 @@ def units(rows: pd.DataFrame) -> pd.DataFrame:
 
 def effect_sizes(total, square, n, side, test, axis: int) -> np.ndarray:
     """d of each test, tests first; NaN where all s are equal."""
-    found = []
+    sizes = []
     for code in np.unique(test):
         x, y = ((test == code) & (side == sign) for sign in (1, -1))
         count = np.sum(n * (x | y), axis=axis)
@@ -174,8 +174,8 @@ def effect_sizes(total, square, n, side, test, axis: int) -> np.ndarray:
             np.sum(total * group, axis=axis) / np.sum(n * group, axis=axis) for group in (x, y)
         ]
         spread = np.sqrt(np.maximum(variance, 0))
-        found.append(quotient(means[0] - means[1], spread, above=ROUNDING))
-    return np.stack(found)
+        sizes.append(quotient(means[0] - means[1], spread, above=ROUNDING))
+    return np.stack(sizes)
 
 
 def effect_size(*columns: np.ndarray, axis: int) -> np.ndarray:
@@ -211,7 +211,7 @@ def _permutation(table: pd.DataFrame, seed: int = 0) -> Estimate:
         return means[0] - means[1]
 
     groups = [np.flatnonzero(table["side"] == side) for side in (1, -1)]
-    found = scipy.stats.permutation_test(
+    permuted = scipy.stats.permutation_test(
         groups,
         difference,
         permutation_type="independent",
@@ -221,7 +221,7 @@ def _permutation(table: pd.DataFrame, seed: int = 0) -> Estimate:
         batch=2_000,
         rng=np.random.default_rng(seed),
     )
-    return Estimate(float(found.pvalue), np.nan, np.nan, len(table))
+    return Estimate(float(permuted.pvalue), np.nan, np.nan, len(table))
 
 
 _SENTENCES = "Whether sentences that name men or women, or people of two origins, lie nearer to sentences of a stereotype, by "

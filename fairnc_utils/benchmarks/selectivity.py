@@ -91,8 +91,8 @@ def _over_nouns(
     weights = occupied / occupied.sum(axis, keepdims=True)
     x = x - (weights * x).sum(axis, keepdims=True)
     slope = (weights * x * y).sum(axis) / (weights * x * x).sum(axis)
-    chosen = np.isin(part, of).astype(float)
-    definitional_gender = (chosen * np.nan_to_num(difference)).sum(axis) / chosen.sum(axis)
+    nouns = np.isin(part, of).astype(float)
+    definitional_gender = (nouns * np.nan_to_num(difference)).sum(axis) / nouns.sum(axis)
     return slope / np.where(definitional_gender > 0, definitional_gender, np.nan)
 
 

@@ -39,19 +39,19 @@ def read(split: str, part: str, item: Callable[[dict], dict]) -> datasets.Datase
     example that lacks something.
     """
     key = f"StereoSet/{split}.json"
-    content, found = _io.document(key), []
+    content, items = _io.document(key), []
     try:
         examples = content["data"][part]
     except (KeyError, TypeError):
         raise FairNCError(f'{key}, line 1: no list "data" → "{part}"; {_io.HINT}') from None
     for number, example in enumerate(examples, start=1):
         try:
-            found.append(item(example))
+            items.append(item(example))
         except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
             raise FairNCError(
                 f"{key}: example {number} of {part} is not as it should be ({error!r}); {_io.HINT}"
             ) from error
-    return datasets.Dataset.from_list(found)
+    return datasets.Dataset.from_list(items)
 
 
 def whole(example: dict) -> dict:
@@ -105,8 +105,8 @@ def table(items: datasets.Dataset, scores: np.ndarray) -> pd.DataFrame:
         raise FairNCError(
             f"StereoSet item {items['item_id'][row]}: the {LABELS[column]} candidate has no token"
         )
-    found, columns = pd.DataFrame(scores, columns=["score_a", "score_b", "score_c"]), items[:]
-    return found.assign(axis=columns["axis"], item_id=columns["item_id"], unit=columns["target"])
+    rows, columns = pd.DataFrame(scores, columns=["score_a", "score_b", "score_c"]), items[:]
+    return rows.assign(axis=columns["axis"], item_id=columns["item_id"], unit=columns["target"])
 
 
 def queries(lm: LanguageModel, blanks: Sequence[tuple[str, str]]) -> tuple[list[Query], list[int]]:
@@ -120,15 +120,15 @@ def queries(lm: LanguageModel, blanks: Sequence[tuple[str, str]]) -> tuple[list[
     before, after = alone[: alone.index(mask)], alone[alone.index(mask) + 1 :]
     parts = [_parts(context, candidate, marked) for context, candidate in blanks]
     ids = encode(lm.tokenizer, chain.from_iterable(parts))
-    found, owners = [], []
+    asked, owners = [], []
     for owner, (left, *inner, last, candidate) in enumerate(parts):
         head, pieces = [*before, *ids[left]], ids[candidate]
         for i, target in enumerate(pieces):
             filled = [*pieces[:i], mask]
             between = [token for part in inner for token in (*ids[part], *filled)]
-            found.append(((*head, *filled, *between, *ids[last], *after), len(head) + i, target))
+            asked.append(((*head, *filled, *between, *ids[last], *after), len(head) + i, target))
             owners.append(owner)
-    return found, owners
+    return asked, owners
 
 
 def _parts(context: str, candidate: str, marked: bool) -> list[str]:

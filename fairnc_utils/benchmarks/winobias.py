@@ -33,7 +33,7 @@ def load(split: str) -> datasets.Dataset:
         re.escape(name) for stereotype in ("male", "female") for name in occupations(stereotype)
     )
     candidate = re.compile(rf"\b(?:(?:the|an?) +)?(?:{names})\b", re.IGNORECASE)
-    found = []
+    items = []
     for axis in AXES:
         for version in VERSIONS:
             key = f"WinoBias/{version}_stereotyped_{axis}.txt.{split}"
@@ -45,8 +45,8 @@ def load(split: str) -> datasets.Dataset:
                     "unit": pair,
                     "version": version,
                 }
-                found.append(item | _sentence(line, candidate, f"{key}, line {number}"))
-    return datasets.Dataset.from_list(found)
+                items.append(item | _sentence(line, candidate, f"{key}, line {number}"))
+    return datasets.Dataset.from_list(items)
 
 
 def occupations(stereotype: str) -> list[str]:

@@ -41,7 +41,7 @@ def load(split: str) -> datasets.Dataset:
     statistics = _io.table(
         "Winogender/occupations-stats.tsv", ("occupation", "bls_pct_female"), delimiter="\t"
     )
-    with _io.taken_apart("Winogender/occupations-stats.tsv"):
+    with _io.parsing("Winogender/occupations-stats.tsv"):
         share = {row["occupation"]: float(row["bls_pct_female"]) / 100 for row in statistics}
     rows = _io.table("Winogender/all_sentences.tsv", ("sentid", "sentence"), delimiter="\t")
     return datasets.Dataset.from_list(
@@ -87,12 +87,12 @@ def _item(sentence_id: str, text: str, share: dict[str, float], place: str) -> d
 
 
 def _span(pattern: str, text: str, place: str) -> tuple[int, int]:
-    found = [match.span() for match in re.finditer(rf"\b(?:{pattern})\b", text, re.IGNORECASE)]
-    if len(found) != 1:
+    spans = [match.span() for match in re.finditer(rf"\b(?:{pattern})\b", text, re.IGNORECASE)]
+    if len(spans) != 1:
         raise FairNCError(
-            f"Winogender/{place}: {len(found)} places for {pattern!r} in {text!r}; there must be one"
+            f"Winogender/{place}: {len(spans)} places for {pattern!r} in {text!r}; there must be one"
         )
-    return found[0]
+    return spans[0]
 
 
 def score(resolver, items: datasets.Dataset) -> pd.DataFrame:
@@ -124,12 +124,12 @@ def units(rows: pd.DataFrame) -> pd.DataFrame:
             "kind": kind,
             "right": right,
             "probability": probability,
-            "chosen": 100 * np.where(is_occupation, answer > other, other > answer),
+            "preferred": 100 * np.where(is_occupation, answer > other, other > answer),
             "likely": 100 * np.where(is_occupation, probability, 1 - probability),
         }
     )
     by_gender = items.pivot_table(
-        index="unit", columns="gender", values=["right", "chosen", "likely"]
+        index="unit", columns="gender", values=["right", "preferred", "likely"]
     )
     by_kind = items[items["gender"] != "neutral"].pivot_table(
         index="unit", columns="kind", values=["right", "probability"]
@@ -138,7 +138,7 @@ def units(rows: pd.DataFrame) -> pd.DataFrame:
     table = table.set_axis([f"{value}_{group}" for value, group in table.columns], axis=1)
     return table.assign(
         women=rows.groupby("unit")["score_c"].first(),
-        preference=table["chosen_female"] - table["chosen_male"],
+        preference=table["preferred_female"] - table["preferred_male"],
         likelihood=table["likely_female"] - table["likely_male"],
     )
 

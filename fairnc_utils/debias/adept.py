@@ -49,13 +49,13 @@ def examples(tokenizer, *, limit: int | None = None, max_length: int = 128) -> d
             if places and unwanted.isdisjoint(ids):
                 yield {"input_ids": ids, "kind": kind, "place": places[0]}
 
-    found = [
+    parts = [
         list(islice(rows("bug", FEMALE, female, male), limit)),
         list(islice(rows("bug", MALE, male, female), limit)),
         list(islice(rows("bold", NEUTRAL, neutral, female | male), limit)),
     ]
-    least = min(map(len, found))
-    return datasets.Dataset.from_list([row for part in found for row in part[:least]])
+    least = min(map(len, parts))
+    return datasets.Dataset.from_list([row for part in parts for row in part[:least]])
 
 
 def _sequences(

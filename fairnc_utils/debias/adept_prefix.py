@@ -79,8 +79,8 @@ class _Before:
     def update(self, keys: Tensor, values: Tensor, *_) -> tuple[Tensor, Tensor]:
         pairs = ((self.keys, keys), (self.values, values))
         return tuple(
-            torch.cat([prefix.to(own).expand(len(own), -1, -1, -1), own], dim=2)
-            for prefix, own in pairs
+            torch.cat([prefix.to(states).expand(len(states), -1, -1, -1), states], dim=2)
+            for prefix, states in pairs
         )
 
 

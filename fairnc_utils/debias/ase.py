@@ -77,13 +77,13 @@ def examples(tokenizer, *, limit: int | None = None, max_length: int = 164) -> d
 def _encoded(template: str, occupation: str, tokenizer, max_length: int) -> dict[str, list[int]]:
     """Token ids of one sentence, with 1 where the occupation stands."""
     text = template.format(occupation).replace("[MASK]", tokenizer.mask_token)
-    found = tokenizer(text, truncation=True, max_length=max_length, return_offsets_mapping=True)
+    encoding = tokenizer(text, truncation=True, max_length=max_length, return_offsets_mapping=True)
     start = template.index("{")
     inside = [
         int(start < end and begin < start + len(occupation))
-        for begin, end in found["offset_mapping"]
+        for begin, end in encoding["offset_mapping"]
     ]
-    return {"input_ids": found["input_ids"], "occupation": inside}
+    return {"input_ids": encoding["input_ids"], "occupation": inside}
 
 
 def collate(rows: Rows, tokenizer, generator: torch.Generator) -> Batch:

@@ -71,15 +71,15 @@ def sentences(text: str) -> list[str]:
     """A text's sentences: cut after . ! ? before a capital, a digit or a quotation mark, though not
     after an abbreviation.
     """
-    found: list[str] = []
+    pieces: list[str] = []
     for piece in re.split(
         r"(?:(?<=[.!?])|(?<=[.!?][\"'”)])|(?<=[.!?]''))\s+(?=[\"'“(]?[A-Z0-9])", text
     ):
-        if found and _ABBREVIATION.search(found[-1]):
-            found[-1] += " " + piece
+        if pieces and _ABBREVIATION.search(pieces[-1]):
+            pieces[-1] += " " + piece
         else:
-            found.append(piece)
-    return found
+            pieces.append(piece)
+    return pieces
 
 
 def gap_sentences(limit: int | None = None) -> list[str]:

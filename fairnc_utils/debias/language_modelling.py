@@ -36,8 +36,8 @@ def _examples(
     tokenizer, *, limit: int | None = None, max_length: int, original: bool, swapped: bool
 ):
     texts = gap_sentences(limit)
-    chosen = [*(texts if original else []), *(map(swap.gender, texts) if swapped else [])]
-    return tokenized(chosen, tokenizer, max_length=max_length)
+    sentences = [*(texts if original else []), *(map(swap.gender, texts) if swapped else [])]
+    return tokenized(sentences, tokenizer, max_length=max_length)
 
 
 def _masked(rows: Sequence[dict], tokenizer, generator):

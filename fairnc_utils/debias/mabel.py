@@ -36,7 +36,7 @@ def pairs(limit: int | None = None) -> list[tuple[str, str]]:
     """(BUG sentence, "She is a nurse."), each sentence once, of the first ``limit`` rows whose
     gender is their pronoun's.
     """
-    found = {}
+    hypotheses = {}
     for row in _io.table(
         "BUG/full_BUG.csv", ("sentence_text", "profession", "g", "predicted gender")
     )[:limit]:
@@ -45,26 +45,26 @@ def pairs(limit: int | None = None) -> list[tuple[str, str]]:
         pronoun = "She" if row["g"].lower() in ("she", "her", "hers", "herself") else "He"
         if (pronoun == "She") != (row["predicted gender"] == "female"):
             continue  # 14 rows, such as "HIS system"
-        found.setdefault(row["sentence_text"].strip(), f"{pronoun} is {article} {profession}.")
-    return list(found.items())
+        hypotheses.setdefault(row["sentence_text"].strip(), f"{pronoun} is {article} {profession}.")
+    return list(hypotheses.items())
 
 
 def nli_pairs(limit: int | None = None) -> list[tuple[str, str]]:
     """Entailment pairs of SNLI and MNLI, of the first ``limit`` rows of each, in which a gendered
     word stands.
     """
-    found = {}
+    entailments = {}
     for name in ("stanfordnlp/snli", "nyu-mll/multi_nli"):
         rows = hub.dataset(name, "train")
         for row in rows.select(range(min(limit or len(rows), len(rows)))):
             pair = row["premise"], row["hypothesis"]
             if row["label"] == ENTAILMENT and any(swap.gender(text) != text for text in pair):
-                found[pair] = None
-    if not found:
+                entailments[pair] = None
+    if not entailments:
         raise FairNCError(
             f"method mabel_nli: no entailment names a gender in the first {limit} rows; give more texts"
         )
-    return list(found)
+    return list(entailments)
 
 
 def examples(

@@ -70,23 +70,23 @@ def regularizer(
 
 def sentences(texts: str, *, occupations: bool) -> list[str]:
     """Each sentence once; ``occupations``: with those that name one of the 60."""
-    chosen = gap_sentences()
+    kept = gap_sentences()
     if texts == "gap+bug":
         gold = {
             row["sentence_text"].strip()
             for row in _io.table("BUG/gold_BUG.csv", ("sentence_text",))
         }
-        chosen += [text for text in corpora.load("bug")["text"] if text.strip() not in gold]
-    chosen = list(dict.fromkeys(chosen))
+        kept += [text for text in corpora.load("bug")["text"] if text.strip() not in gold]
+    kept = list(dict.fromkeys(kept))
     named = _named()
-    return chosen if occupations else [text for text in chosen if not named.search(text)]
+    return kept if occupations else [text for text in kept if not named.search(text)]
 
 
 def times_named(texts: Iterable[str]) -> Counter[str]:
     """Occupation → texts that name it, in the singular or the plural."""
     named, of = _named(), _forms()
     return Counter(
-        name for text in texts for name in {of[found.lower()] for found in named.findall(text)}
+        name for text in texts for name in {of[form.lower()] for form in named.findall(text)}
     )
 
 

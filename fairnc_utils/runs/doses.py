@@ -105,14 +105,14 @@ def measure(
     file = Path(file or checkout.root() / FILE)
     rows = read(file)
     there = {(row.model, row.method, row.regularizer) for row in rows}
-    lacking = {
+    missing = {
         key: treatment
         for treatment in treatments
         if treatment[2].dose is not None and (key := _key(*treatment)) not in there
     }
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        done = [pool.submit(_measured, *treatment) for treatment in lacking.values()]
+        done = [pool.submit(_measured, *treatment) for treatment in missing.values()]
         for future in as_completed(done):
             rows.append(future.result())
             write_atomic(file, _csv(rows))

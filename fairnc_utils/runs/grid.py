@@ -22,7 +22,7 @@ from fairnc_utils.runs.options import Debiasing, FinetuneConfig, TrainConfig, co
 from fairnc_utils.runs.rows import Run, run_files, select
 from fairnc_utils.runs.train import train
 from fairnc_utils.runs.treatment import Treatment
-from fairnc_utils.runs.weight import chosen_lambda
+from fairnc_utils.runs.weight import choose_lambda
 
 #: What a cell can be → its options, and what runs it.
 RUNS: dict[str, tuple[type[BaseModel], Callable[..., Run]]] = {
@@ -172,7 +172,7 @@ def _complete(
     if debiasing.get("lam") == "chosen":
         model = options.get("model", TrainConfig.model_fields["model"].default)
         rows = results if results is None else select(results, model=model)
-        debiasing["lam"] = chosen_lambda(rows, method)
+        debiasing["lam"] = choose_lambda(rows, method)
 
 
 def _nested(options: Mapping) -> dict:
@@ -195,7 +195,7 @@ def missing_by_sweep(
 ) -> dict[str, tuple[int, list[Cell]]]:
     """Sweep → number of its cells, and those that no run has.
 
-    ``runs``: provenance by run id, as ``recording.record`` writes it; ``results``: its rows, which
+    ``runs``: provenance by run id, as ``recording.gather`` writes it; ``results``: its rows, which
     choose λ.
     """
     sweeps = {name: cells(plan, [name], results=results) for name in plan.sweeps}

@@ -8,7 +8,7 @@ import pandas as pd
 from fairnc_utils import collapse, measurement, projection, words
 from fairnc_utils.catalog import CONTROLS
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.measurement import Reading
+from fairnc_utils.measurement import ClassMeans
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.runs import checkout
 from fairnc_utils.runs.options import GeometryConfig, MeasureConfig, TextConfig, configured
@@ -17,7 +17,7 @@ from fairnc_utils.runs.store import stored
 from fairnc_utils.words import WordList
 
 
-def reading_of(config: TextConfig, **options) -> Reading:
+def reading_of(config: TextConfig, **options) -> ClassMeans:
     """What a configuration names, read; ``options``: further ones of ``measurement.read``."""
     text = config.model_dump(include={"device", "corpus", "split", "texts"})
     return measurement.read(checkout.located(config.model), **text, **options)
@@ -114,12 +114,12 @@ def _layer_rows(
     **text,
 ) -> list[dict]:
     """Rows of each list at hidden layers, all of which are read in one pass."""
-    chosen = range(1, lm.layers + 1) if layers == "all" else layers
-    if unknown := sorted(set(chosen) - set(range(1, lm.layers + 1))):
+    numbers = range(1, lm.layers + 1) if layers == "all" else layers
+    if unknown := sorted(set(numbers) - set(range(1, lm.layers + 1))):
         raise FairNCError(
             f"{lm.name} has no hidden layer {unknown[0]}: choose 1 to {lm.layers}, or all"
         )
-    inner = [reading for reading in measurement.read_layers(lm, **text) if reading.layer in chosen]
+    inner = [reading for reading in measurement.read_layers(lm, **text) if reading.layer in numbers]
     return [
         reading.columns | row
         for reading in inner
@@ -127,7 +127,7 @@ def _layer_rows(
     ]
 
 
-def _complete(rows: list[dict], reading: Reading, min_count: int) -> list[dict]:
+def _complete(rows: list[dict], reading: ClassMeans, min_count: int) -> list[dict]:
     """The rows with what all of them share: where a row says otherwise, it is right."""
     common = {
         "benchmark": "collapse",
@@ -140,7 +140,7 @@ def _complete(rows: list[dict], reading: Reading, min_count: int) -> list[dict]:
 
 
 def _list_rows(
-    reading: Reading,
+    reading: ClassMeans,
     lists: dict[str, WordList | None],
     min_counts: Sequence[int],
     variants: Sequence[str],
@@ -149,33 +149,35 @@ def _list_rows(
     tables.
     """
     rows, items = [], []
-    for name, chosen in lists.items():
-        ids = chosen and chosen.token_ids
+    for name, word_list in lists.items():
+        ids = word_list and word_list.token_ids
         for min_count, variant in product(min_counts, variants):
             if (
                 min_count != min_counts[0]
                 and len(reading.statistics.seen(ids, min_count=min_count)) < 2
             ):
                 continue  # the first count is asked for; the others stand beside it where they can
-            found = collapse.measure(
+            measured = collapse.measure(
                 reading.statistics,
                 reading.lm.weight,
                 classes=ids,
                 min_count=min_count,
                 variant=variant,
             )
-            rows += metric_rows(found.estimates, words=name, variant=variant, min_count=min_count)
+            rows += metric_rows(
+                measured.estimates, words=name, variant=variant, min_count=min_count
+            )
             if (min_count, variant) == (min_counts[0], "corrected"):
-                items.append(measurement.class_items(reading, found, name))
+                items.append(measurement.class_items(reading, measured, name))
                 rows += [
                     {
                         "words": name,
                         "metric": f"reference_{key}",
                         "value": value,
-                        "n": len(found.classes),
+                        "n": len(measured.classes),
                     }
                     for key, value in collapse.simplex_reference(
-                        len(found.classes), reading.lm.weight.shape[1]
+                        len(measured.classes), reading.lm.weight.shape[1]
                     ).items()
                 ]
     return rows, items
@@ -195,17 +197,19 @@ def geometry(**options) -> Run:
     foreign = words.evidence(config.words)
     reading = reading_of(config)
     groups: dict[int, str] = {}
-    for chosen in measurement.word_lists(
+    for word_list in measurement.word_lists(
         reading, config.words, min_count=config.min_count
     ).values():
         # an earlier list keeps its words
-        groups = dict(zip(chosen.token_ids, chosen.groups, strict=True)) | groups
+        groups = dict(zip(word_list.token_ids, word_list.groups, strict=True)) | groups
     weight = reading.lm.weight
-    found = collapse.measure(
+    measured = collapse.measure(
         reading.statistics, weight, classes=sorted(groups), min_count=config.min_count
     )
-    classes = measurement.class_items(reading, found, [groups[i] for i in found.classes.tolist()])
-    on = found.classes.to(weight.device)
+    classes = measurement.class_items(
+        reading, measured, [groups[i] for i in measured.classes.tolist()]
+    )
+    on = measured.classes.to(weight.device)
     maps, metrics = projection.shared_maps(
         reading.statistics.means(on), weight[on], neighbors=config.neighbors, seed=config.seed
     )

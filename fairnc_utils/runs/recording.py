@@ -31,7 +31,7 @@ class _Runs(NamedTuple):
     provenance: dict[str, dict]
 
 
-def record(*folders: str | Path, target: str | Path | None = None) -> dict:
+def gather(*folders: str | Path, target: str | Path | None = None) -> dict:
     """Gather the runs below ``folders`` into ``target`` (``book/recorded/study``), marked as
     recorded → the provenance.
 

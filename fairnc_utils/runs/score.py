@@ -125,12 +125,14 @@ def compare(first: Run, second: Run, *, axis: str = "all") -> Run:
         run.items if axis == "all" else run.items[run.items["axis"] == axis]
         for run in (first, second)
     ]
-    found = benchmark.differences(*(table.reset_index(drop=True) for table in tables))
+    differences = benchmark.differences(*(table.reset_index(drop=True) for table in tables))
     of = second.results.iloc[0]
     same = {
         key: of[key]
         for key in ("model", "method", "regularizer", "lam", "seed", "split", "profile")
     }
-    rows = metric_rows(found, benchmark=benchmark.name, axis=axis, variant="difference", **same)
+    rows = metric_rows(
+        differences, benchmark=benchmark.name, axis=axis, variant="difference", **same
+    )
     config = {"first": first.run_id, "second": second.run_id, "axis": axis}
     return make(config, rows, None, device=of["device"], evidence={})

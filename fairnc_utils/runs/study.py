@@ -19,7 +19,7 @@ from fairnc_utils.errors import FairNCError, brief
 from fairnc_utils.runs import grid, recording
 from fairnc_utils.runs.grid import Cell
 from fairnc_utils.runs.rows import load, recorded, run_files
-from fairnc_utils.runs.weight import NotChosen
+from fairnc_utils.runs.weight import NoLambda
 
 #: In the folder of a cell that was begun and did not end: why.
 UNFINISHED = "unfinished.txt"
@@ -76,7 +76,7 @@ def command(
         raise FairNCError("name the folder of the runs: --out runs")
     folder = Path(out).resolve() if out else None
     if record:
-        number = len(recording.record(*recording.at_home(), folder)["runs"])
+        number = len(recording.gather(*recording.at_home(), folder)["runs"])
         print(f"recorded {number} runs", file=sys.stderr)
         return 0
     finished = Finished({} if again else recording.runs(), folder)
@@ -177,7 +177,7 @@ def missing_lines(plan: grid.Plan, names: Sequence[str], finished: Finished) -> 
     for name in names:
         try:
             cells = grid.cells(plan, [name], results=results)
-        except NotChosen as error:
+        except NoLambda as error:
             lines.append(f"{name}: not known before the sweeps that choose λ are run ({error})")
             continue
         missing = finished.missing(cells)

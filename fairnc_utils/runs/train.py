@@ -48,10 +48,10 @@ def train(**options) -> Run:
     lm = models.load(checkout.located(config.model), device=config.device)
     treatment.require(lm)
     asked = [requested(name, lm.kind) for name in config.benchmarks]
-    recorded = config.model_dump(mode="json", exclude={"checkpoint", "output"})
+    settings = config.model_dump(mode="json", exclude={"checkpoint", "output"})
     evidence = {"model": lm.fingerprint} | treatment.evidence | foreign
     checkpoints = config.checkpoint and training.Checkpoints(
-        config.checkpoint / "checkpoint.pt", config.checkpoint_every, str([recorded, evidence])
+        config.checkpoint / "checkpoint.pt", config.checkpoint_every, str([settings, evidence])
     )
     evaluate = _evaluation(lm, texts=config.evaluation_texts, min_count=config.min_count)
     before = evaluate()
@@ -64,7 +64,7 @@ def train(**options) -> Run:
         checkpoints=checkpoints,
     )
     if config.output:
-        about = {"config": recorded, "evidence": evidence}
+        about = {"config": settings, "evidence": evidence}
         model_folder.save(lm.model, lm.tokenizer, config.output, about)
     place = {"space": "head", "min_count": config.min_count}
     rows = curves.result_rows(before, curve, place, treatment.columns)

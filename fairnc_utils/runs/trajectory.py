@@ -35,7 +35,7 @@ class Snapshot:
     step: int
     columns: dict
     points: Tensor
-    found: Collapse
+    collapse: Collapse
 
 
 @dataclass
@@ -58,14 +58,14 @@ class _Watch:
     def __call__(self) -> dict[str, float]:
         lm = self.lm
         statistics = measurement.statistics_of(lm, self.sequences)
-        found = collapse.measure(
+        measured = collapse.measure(
             statistics, lm.weight, classes=self.classes, min_count=self.config.min_count
         )
-        on = found.classes.to(lm.device)
+        on = measured.classes.to(lm.device)
         points = torch.stack([statistics.means(on).float(), lm.weight.detach()[on].float()]).cpu()
         step = min(len(self.snapshots) * self.every, self.config.steps)
-        self.snapshots.append(Snapshot(step, self.columns, points, found))
-        return {"nc3": float(found.nc3), "unc3": float(found.unc3)}
+        self.snapshots.append(Snapshot(step, self.columns, points, measured))
+        return {"nc3": float(measured.nc3), "unc3": float(measured.unc3)}
 
 
 @stored
@@ -125,8 +125,8 @@ def _groups(lm: LanguageModel, axes: tuple[str, ...]) -> dict[int, str]:
     """Token id → group of all words of the lists; a word of several belongs to the first."""
     groups: dict[int, str] = {}
     for axis in axes:
-        chosen = words.load(axis, lm.tokenizer)
-        groups = dict(zip(chosen.token_ids, chosen.groups, strict=True)) | groups
+        word_list = words.load(axis, lm.tokenizer)
+        groups = dict(zip(word_list.token_ids, word_list.groups, strict=True)) | groups
     return groups
 
 
@@ -147,9 +147,9 @@ def _mapped(
     )
     for shot in snapshots:
         place = once.index(shot) if shot.step else 0
-        chosen = {name: shot.found.estimates[name] for name in METRICS}
-        rows += metric_rows(chosen, **shot.columns, variant=f"step {shot.step}")
-        ids = shot.found.classes.tolist()
+        estimates = {name: shot.collapse.estimates[name] for name in METRICS}
+        rows += metric_rows(estimates, **shot.columns, variant=f"step {shot.step}")
+        ids = shot.collapse.classes.tolist()
         unit = measurement.shown_words(lm.tokenizer, ids)
         for method, flat in maps.items():
             for offset, kind in enumerate(("mean", "embedding")):
@@ -164,7 +164,7 @@ def _mapped(
                             "unit": unit,
                             "score_a": x,
                             "score_b": y,
-                            "score_c": shot.found.cosines.cpu().numpy(),
+                            "score_c": shot.collapse.cosines.cpu().numpy(),
                         }
                     )
                 )

@@ -15,33 +15,31 @@ LM_LOSS = 1.0
 SEEDS = 3
 
 
-class NotChosen(FairNCError):
+class NoLambda(FairNCError):
     """The runs that choose λ are not there yet."""
 
 
-def chosen_lambdas(results: pd.DataFrame, methods: Iterable[str]) -> dict[str, float]:
-    """Method → its ``chosen_lambda``, for those whose rows tell one."""
+def choose_lambdas(results: pd.DataFrame, methods: Iterable[str]) -> dict[str, float]:
+    """Method → its ``choose_lambda``, for those whose rows tell one."""
     weights = {}
     for method in methods:
-        with suppress(NotChosen):  # no sweep of it was run: whoever asks says so
-            weights[method] = chosen_lambda(results, method)
+        with suppress(NoLambda):  # no sweep of it was run: whoever asks says so
+            weights[method] = choose_lambda(results, method)
     return weights
 
 
-def chosen_lambda(results: pd.DataFrame | None, method: str) -> float:
+def choose_lambda(results: pd.DataFrame | None, method: str) -> float:
     """λ of the corrected NC3 for a method: the mean log ratio on StereoSet *development*, gender,
     nearest to 0.
 
     Among those whose LM there is at most one point below the same method's without NC3. Every λ
     with ``SEEDS`` seeds (or with most) is a candidate, and all are compared on the seeds that they
     share: none is chosen for its luck, and further seeds of the chosen one do not change the
-    choice. Of equal ones it is the smallest, in whatever order the rows come. Raises ``NotChosen``
+    choice. Of equal ones it is the smallest, in whatever order the rows come. Raises ``NoLambda``
     if no row tells.
     """
     if results is None or results.empty:
-        raise NotChosen(
-            "λ cannot be chosen: no run is recorded; run the study's sweep over λ first"
-        )
+        raise NoLambda("λ cannot be chosen: no run is recorded; run the study's sweep over λ first")
     rows = select(
         results,
         method=method,
@@ -52,7 +50,7 @@ def chosen_lambda(results: pd.DataFrame | None, method: str) -> float:
     )
     table = rows.pivot_table(index=["regularizer", "lam", "seed"], columns="metric", values="value")
     if not {"none", "corrected"} <= set(table.index.get_level_values("regularizer")):
-        raise NotChosen(
+        raise NoLambda(
             f"λ cannot be chosen for {method}: StereoSet dev is not recorded with and without NC3"
         )
     without, swept = table.loc[("none", 0.0)], table.loc["corrected"]
@@ -64,7 +62,7 @@ def chosen_lambda(results: pd.DataFrame | None, method: str) -> float:
     candidates = {lam: there for lam, there in seeds.items() if len(there) >= enough}
     shared = sorted(set.intersection(*candidates.values()))
     if not shared:
-        raise NotChosen(
+        raise NoLambda(
             f"λ cannot be chosen for {method}: no seed is recorded without NC3 and with every λ"
         )
     of_shared = swept[swept.index.get_level_values("seed").isin(shared)]

@@ -77,7 +77,7 @@ def load_bug(split: str) -> datasets.Dataset:
 
 @lru_cache(maxsize=1)
 def _bug_items() -> dict[str, list[dict]]:
-    found: dict[str, dict[str, dict]] = {"train": {}, "validation": {}, "test": {}}
+    by_split: dict[str, dict[str, dict]] = {"train": {}, "validation": {}, "test": {}}
     for row in _io.table(_BUG_FILE, ("", "sentence_text", "profession", "g")):
         text, profession, pronoun = (
             row["sentence_text"],
@@ -93,8 +93,8 @@ def _bug_items() -> dict[str, list[dict]]:
             "gender": GENDERS[pronoun in _FEMALE],
             "item_id": row[""],
         }
-        found[part_of(text)].setdefault(text.casefold(), item)
-    return {split: list(items.values()) for split, items in found.items()}
+        by_split[part_of(text)].setdefault(text.casefold(), item)
+    return {split: list(items.values()) for split, items in by_split.items()}
 
 
 def hide(text: str, word: str) -> str:

@@ -60,7 +60,7 @@ def inputs(tokenizer, items: Sequence[dict], max_length: int) -> list[Input]:
     one of them is cut off.
     """
     encoded = tokenizer([item["text"] for item in items], truncation=True, max_length=max_length)
-    found = []
+    pairs = []
     for row, item in enumerate(items):
         places = [
             encoded.char_to_token(row, item[span][1] - 1)
@@ -70,8 +70,8 @@ def inputs(tokenizer, items: Sequence[dict], max_length: int) -> list[Input]:
             raise FairNCError(
                 f"coreference item {item['item_id']}: pronoun or mention lies beyond {max_length} tokens; shorten the text"
             )
-        found.append({"input_ids": encoded["input_ids"][row], "positions": places})
-    return found
+        pairs.append({"input_ids": encoded["input_ids"][row], "positions": places})
+    return pairs
 
 
 def choices(resolver, items: datasets.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -86,8 +86,10 @@ def choices(resolver, items: datasets.Dataset) -> tuple[np.ndarray, np.ndarray]:
         for span in ("answer_span", "other_span")
         for item in items
     ]
-    found = resolver.probabilities(inputs(resolver.tokenizer, pairs, resolver.max_length))[:, 1]
-    return found[: len(items)], found[len(items) :]
+    probabilities = resolver.probabilities(inputs(resolver.tokenizer, pairs, resolver.max_length))[
+        :, 1
+    ]
+    return probabilities[: len(items)], probabilities[len(items) :]
 
 
 def preference(answer: np.ndarray, other: np.ndarray) -> np.ndarray:

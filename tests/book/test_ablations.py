@@ -88,9 +88,11 @@ def cell(method, regularizer="none", lam=0, *, lowered=0.0, seeds=SEEDS):
             "masked_perplexity": 20 + lam / 10,
             "ICAT": 90 - 100 * unc3,
         }
-        told = [(metric, value, ablations.SHOWN[metric].where) for metric, value in values.items()]
-        told += [("log_ratio", values["log_ratio"], DEV), ("LM", 85 - (lam == 100) * 3, DEV)]
-        for metric, value, where in told:
+        measures = [
+            (metric, value, ablations.SHOWN[metric].where) for metric, value in values.items()
+        ]
+        measures += [("log_ratio", values["log_ratio"], DEV), ("LM", 85 - (lam == 100) * 3, DEV)]
+        for metric, value, where in measures:
             yield where | {
                 "run_id": f"{method} {regularizer} {lam} {seed}",
                 "model": "models/minilm-mlm",
@@ -131,7 +133,7 @@ def numbers_of(rows, model="models/minilm-mlm"):
 
 
 @pytest.fixture(scope="module")
-def told(recorded):
+def ablation(recorded):
     return ablations.ablate(numbers_of(recorded), profile="test")
 
 
@@ -145,26 +147,26 @@ def test_a_run_has_one_row_and_the_latest_counts(recorded):
     assert ablations.by_run(numbers_of(recorded, "other")).empty
 
 
-def test_lambda_is_the_fairest_that_keeps_the_language(told):
-    chosen = told.select(metric="chosen_lambda").set_index("method")["value"]
-    assert dict(chosen) == {"mlm": 30, "bec": 30, "mabel": 30}  # 100 loses three points of LM
+def test_lambda_is_the_fairest_that_keeps_the_language(ablation):
+    weights = ablation.select(metric="chosen_lambda").set_index("method")["value"]
+    assert dict(weights) == {"mlm": 30, "bec": 30, "mabel": 30}  # 100 loses three points of LM
 
 
-def test_means_are_over_seeds(told, recorded):
+def test_means_are_over_seeds(ablation, recorded):
     rows = select(recorded, method="mlm", regularizer="corrected", lam=10, metric="unc3")
-    mean = told.select(
+    mean = ablation.select(
         variant="mean", method="mlm", regularizer="corrected", lam=10, metric="unc3"
     ).iloc[0]
     assert mean["value"] == pytest.approx(rows["value"].mean())
     assert mean["n"] == SEEDS
     assert mean["ci_low"] < mean["value"] < mean["ci_high"]
-    base = told.select(variant="mean", method="base", metric="unc3").iloc[0]
+    base = ablation.select(variant="mean", method="base", metric="unc3").iloc[0]
     assert base["n"] == 1
     assert np.isnan(base["ci_low"])
 
 
-def test_switches_are_paired_and_ordered(told):
-    rows = told.select(variant="minus as_released", metric="unc3").set_index("regularizer")
+def test_switches_are_paired_and_ordered(ablation):
+    rows = ablation.select(variant="minus as_released", metric="unc3").set_index("regularizer")
     labels, features = (
         rows.loc["as_released,labels=aligned"],
         rows.loc["as_released,features=attached"],
@@ -174,39 +176,41 @@ def test_switches_are_paired_and_ordered(told):
     # far below what seeds do by themselves
     assert labels["ci_high"] < features["ci_low"] < features["ci_high"] < 0
     assert labels["n"] == 3
-    random = told.select(
+    random = ablation.select(
         variant="minus words", regularizer="corrected,words=random", metric="unc3"
     ).iloc[0]
-    gender = told.select(variant="minus words", regularizer="corrected", metric="unc3").iloc[0]
+    gender = ablation.select(variant="minus words", regularizer="corrected", metric="unc3").iloc[0]
     assert (gender["lam"], gender["n"], random["n"]) == (30, SEEDS, 3)
     assert gender["value"] == pytest.approx(-LOWERED[30], abs=1e-4)
 
 
-def test_findings_are_told_with_their_intervals(told):
-    found = ablations.largest(told.results, "as_released", "unc3", method="bec")
-    assert found.startswith("UNC3 −0.0150 [")
-    assert found.endswith(" with labels of their own position (2 of 2 intervals leave out 0)")
-    assert ablations.largest(told.results, "as_released", "unc3", method="mlm") == "UNC3 not run"
-    all_methods = told.select(variant="minus none", regularizer="corrected")
+def test_findings_are_told_with_their_intervals(ablation):
+    sentence = ablations.largest(ablation.results, "as_released", "unc3", method="bec")
+    assert sentence.startswith("UNC3 −0.0150 [")
+    assert sentence.endswith(" with labels of their own position (2 of 2 intervals leave out 0)")
+    assert (
+        ablations.largest(ablation.results, "as_released", "unc3", method="mlm") == "UNC3 not run"
+    )
+    all_methods = ablation.select(variant="minus none", regularizer="corrected")
     assert ablations.counted(all_methods, ["unc3"]) == "UNC3 falls in 3 and rises in 0 of 3"
     cell = {"variant": "minus none", "method": "bec", "regularizer": "corrected"}
-    assert ablations.sentence(told.results, ["unc3", "LM"], **cell).endswith("], LM not run")
+    assert ablations.sentence(ablation.results, ["unc3", "LM"], **cell).endswith("], LM not run")
 
 
-def test_every_method_is_compared_at_its_chosen_lambda(told):
-    rows = told.select(variant="minus none", regularizer="corrected", metric="log_ratio").set_index(
-        "method"
-    )
+def test_every_method_is_compared_at_its_chosen_lambda(ablation):
+    rows = ablation.select(
+        variant="minus none", regularizer="corrected", metric="log_ratio"
+    ).set_index("method")
     assert dict(rows["lam"]) == {"bec": 30, "mlm": 30, "mabel": 30}
     assert rows["value"].to_numpy() == pytest.approx(-SLOPE * LOWERED[30], abs=1e-3)
 
 
-def test_what_was_not_run_is_said(told, recorded):
-    absent = ablations.not_run(told.results)
+def test_what_was_not_run_is_said(ablation, recorded):
+    absent = ablations.not_run(ablation.results)
     assert "bec, NC3 as_released,memory=ema" in absent
     run = ("as_released,labels=aligned", "corrected,kind=both", "none", "corrected")
     assert not {f"{method}, NC3 {label}" for method in METHODS for label in run} & set(absent)
-    both = told.select(
+    both = ablation.select(
         variant="minus corrected", regularizer="corrected,kind=both", metric="unc3"
     ).iloc[0]
     assert both["n"] == 1
@@ -219,8 +223,10 @@ def test_what_was_not_run_is_said(told, recorded):
         }
 
 
-def test_a_planted_correlation_is_recovered(told):
-    rows = told.select(variant=["spearman", "pearson"]).set_index(["metric", "method", "variant"])
+def test_a_planted_correlation_is_recovered(ablation):
+    rows = ablation.select(variant=["spearman", "pearson"]).set_index(
+        ["metric", "method", "variant"]
+    )
     assert rows["value"]["ICAT", "all", "pearson"] == pytest.approx(1)
     assert rows["value"]["log_ratio", "bec", "spearman"] > 0.9
     assert rows["value"]["log_ratio", "within", "pearson"] > 0.9
@@ -245,9 +251,9 @@ def switches(run):
     )
 
 
-def test_figures_say_what_they_show(told, recorded):
+def test_figures_say_what_they_show(ablation, recorded):
     scatter = figures.unc3_fairness(ablations.by_run(numbers_of(recorded)), ablations.FAIRNESS)
-    drawn = [figures.lambda_sweep(told.results), switches(told), scatter]
+    drawn = [figures.lambda_sweep(ablation.results), switches(ablation), scatter]
     for figure in drawn:
         assert len(figure.layout.meta["alt"]) > 40
         assert figure.layout.meta["caption"].endswith(".")
@@ -261,8 +267,8 @@ def test_figures_say_what_they_show(told, recorded):
     )
 
 
-def test_a_dot_is_filled_where_its_interval_leaves_out_zero_and_a_gap_says_so(told):
-    figure = switches(told)
+def test_a_dot_is_filled_where_its_interval_leaves_out_zero_and_a_gap_says_so(ablation):
+    figure = switches(ablation)
     names = list(figure.data[0].y)
     symbols = dict(zip(names, figure.data[0].marker.symbol, strict=True))
     assert symbols["gradient reaches the encoder"] == "circle"

@@ -210,12 +210,12 @@ def planted() -> tuple[pd.DataFrame, pd.DataFrame]:
         if method in METHODS
         for seed in range(5)
     ]
-    found = [cell(*where, tasks=where[1] != "as_released") for where in grid]
-    results = pd.DataFrame([row for rows, _ in found for row in rows])
+    made = [cell(*where, tasks=where[1] != "as_released") for where in grid]
+    results = pd.DataFrame([row for rows, _ in made for row in rows])
     results = results.assign(profile="full").reindex(columns=list(RESULT_COLUMNS))
     texts = ["words", "axis", "created", "split"]
     results[texts] = results[texts].astype(object).fillna("")
-    return results, pd.concat([part for _, parts in found for part in parts], ignore_index=True)
+    return results, pd.concat([part for _, parts in made for part in parts], ignore_index=True)
 
 
 def study(results=None, units=None, weights=CHOSEN) -> Numbers:
@@ -230,18 +230,18 @@ def study(results=None, units=None, weights=CHOSEN) -> Numbers:
 
 def changed(numbers: Numbers, claim: str, key: str | int, contrast: str, method: str = "bec"):
     """The change of one number of a claim, by its key or its place."""
-    (found,) = (each for each in CLAIMS if each.key == claim)
-    prediction = found.prediction(key) if isinstance(key, str) else found.predictions[key]
+    (the_claim,) = (each for each in CLAIMS if each.key == claim)
+    prediction = the_claim.prediction(key) if isinstance(key, str) else the_claim.predictions[key]
     return change(numbers, prediction, method, contrast, resamples=RESAMPLES)
 
 
 @pytest.fixture(scope="module")
-def found() -> pd.DataFrame:
+def evaluated() -> pd.DataFrame:
     return claims.evaluate(study(), resamples=RESAMPLES)
 
 
-def of(found: pd.DataFrame, claim: str, contrast: str, key: str, method: str = TOTAL) -> pd.Series:
-    return select(found, claim=claim, contrast=contrast, key=key, method=method).iloc[0]
+def of(tests: pd.DataFrame, claim: str, contrast: str, key: str, method: str = TOTAL) -> pd.Series:
+    return select(tests, claim=claim, contrast=contrast, key=key, method=method).iloc[0]
 
 
 # Verdicts
@@ -272,22 +272,22 @@ def test_verdict_follows_the_interval_the_direction_and_the_margin():
         ("runs", "runs", 1),
     ],
 )
-def test_planted_effects_are_found_and_absent_ones_are_not(found, claim, contrast, verdict):
-    assert claims.overall(found, next(c for c in CLAIMS if c.key == claim), contrast) == verdict
+def test_planted_effects_are_found_and_absent_ones_are_not(evaluated, claim, contrast, verdict):
+    assert claims.overall(evaluated, next(c for c in CLAIMS if c.key == claim), contrast) == verdict
 
 
-def test_effects_are_the_planted_ones(found):
-    slope = of(found, "intrinsic", "corrected", "occupation_slope:gender:slope")
+def test_effects_are_the_planted_ones(evaluated):
+    slope = of(evaluated, "intrinsic", "corrected", "occupation_slope:gender:slope")
     assert slope["value"] == pytest.approx(2 * (BIAS["corrected"] - BIAS["none"]), abs=0.05)
     assert slope["ci_low"] < slope["value"] < slope["ci_high"] < 0
     assert (slope["seeds"], slope["units"]) == (5, 60)
-    unc3 = of(found, "collapse", "debiased", "collapse:gender:unc3")
+    unc3 = of(evaluated, "collapse", "debiased", "collapse:gender:unc3")
     assert unc3["value"] == pytest.approx(UNC3["none"] - UNC3["base"], abs=0.001)
     assert unc3["first"] == pytest.approx(UNC3["base"], abs=0.002)
-    nothing = of(found, "intrinsic", "as_released", "stereoset_intra:gender:SS")
+    nothing = of(evaluated, "intrinsic", "as_released", "stereoset_intra:gender:SS")
     assert nothing["ci_low"] < 0 < nothing["ci_high"]
     assert (
-        of(found, "intrinsic", "corrected", "stereoset_intra:gender:ICAT")[
+        of(evaluated, "intrinsic", "corrected", "stereoset_intra:gender:ICAT")[
             ["verdict", "decided", "holm_p"]
         ]
         .isna()
@@ -295,13 +295,13 @@ def test_effects_are_the_planted_ones(found):
     )
 
 
-def test_total_is_the_mean_of_the_debiasing_methods(found):
+def test_total_is_the_mean_of_the_debiasing_methods(evaluated):
     rows = select(
-        found, claim="intrinsic", contrast="corrected", key="stereoset_intra:gender:log_ratio"
+        evaluated, claim="intrinsic", contrast="corrected", key="stereoset_intra:gender:log_ratio"
     )
     single = rows[rows["method"].isin(DEBIASING)]["value"]
     assert rows[rows["method"] == TOTAL]["value"].item() == pytest.approx(single.mean())
-    released = of(found, "intrinsic", "as_released", "stereoset_intra:gender:log_ratio")
+    released = of(evaluated, "intrinsic", "as_released", "stereoset_intra:gender:log_ratio")
     assert released["note"] == "without 2 of 6 methods"
 
 
@@ -364,9 +364,9 @@ def test_words_of_the_first_seed_widen_the_interval_of_collapse():
 # Many tests, power
 
 
-def test_holm_takes_totals_and_methods_of_a_claim_as_two_families(found):
-    chosen = select(found, claim="intrinsic", contrast="corrected")
-    tested = chosen[chosen["holm_p"].notna()]
+def test_holm_takes_totals_and_methods_of_a_claim_as_two_families(evaluated):
+    of_claim = select(evaluated, claim="intrinsic", contrast="corrected")
+    tested = of_claim[of_claim["holm_p"].notna()]
     for _, family in tested.groupby(tested["method"] == TOTAL):
         assert family["holm_p"].tolist() == pytest.approx(
             claims.decide.stats.holm(family["p"]).tolist()
@@ -423,15 +423,17 @@ def test_published_effects_come_with_the_power_to_find_them():
 # What is missing
 
 
-def test_cells_that_were_not_run_are_said(found):
-    row = of(found, "understanding", "as_released", "rte:accuracy", "bec")
+def test_cells_that_were_not_run_are_said(evaluated):
+    row = of(evaluated, "understanding", "as_released", "rte:accuracy", "bec")
     assert np.isnan(row["value"])
     assert row["note"].startswith("not run: rte of bec")
     assert (
-        claims.overall(found, next(c for c in CLAIMS if c.key == "understanding"), "as_released")
+        claims.overall(
+            evaluated, next(c for c in CLAIMS if c.key == "understanding"), "as_released"
+        )
         == 0
     )
-    mlm = of(found, "intrinsic", "as_released", "occupation_slope:gender:slope", "mlm")
+    mlm = of(evaluated, "intrinsic", "as_released", "occupation_slope:gender:slope", "mlm")
     assert (
         mlm["note"]
         == "not run: occupation_slope of mlm, NC3 as_released (a released script exists for some methods only)"
@@ -499,8 +501,8 @@ def test_no_study_at_all_leaves_every_test_not_run_and_an_abstract_that_says_so(
 # What a reader sees
 
 
-def test_verdicts_become_result_rows_and_the_abstract_reads_them(found):
-    run = claims.as_run(found, {"model": "models/minilm-mlm", "profile": "tiny"}, runs=["a"])
+def test_verdicts_become_result_rows_and_the_abstract_reads_them(evaluated):
+    run = claims.as_run(evaluated, {"model": "models/minilm-mlm", "profile": "tiny"}, runs=["a"])
     assert set(run.results["metric"]) <= set(METRICS)
     effect = select(
         run.results,
@@ -512,7 +514,7 @@ def test_verdicts_become_result_rows_and_the_abstract_reads_them(found):
     ).iloc[0]
     assert (
         effect["ci_high"]
-        == of(found, "intrinsic", "corrected", "occupation_slope:gender:slope")["ci_high"]
+        == of(evaluated, "intrinsic", "corrected", "occupation_slope:gender:slope")["ci_high"]
     )
     text = claims.abstract(run.results)
     assert "The study **contradicts** that NC3 regularization collapses gender words" in text
@@ -527,12 +529,12 @@ def test_verdicts_become_result_rows_and_the_abstract_reads_them(found):
     )
 
 
-def test_section_has_a_figure_of_every_measure_and_a_table(found):
-    figure, table = claims.section(found, "intrinsic", "corrected")
+def test_section_has_a_figure_of_every_measure_and_a_table(evaluated):
+    figure, table = claims.section(evaluated, "intrinsic", "corrected")
     measures = next(claim for claim in CLAIMS if claim.key == "intrinsic").predictions
     assert len(figure.layout.annotations) == len(measures)
     drawn = {(x, y) for trace in figure.data for x, y in zip(trace.x, trace.y, strict=True)}
-    total = of(found, "intrinsic", "corrected", "stereoset_intra:gender:log_ratio")["value"]
+    total = of(evaluated, "intrinsic", "corrected", "stereoset_intra:gender:log_ratio")["value"]
     assert (total, TOTAL) in drawn
     names = [trace.name for trace in figure.data if trace.showlegend]
     assert len(set(names)) == len(names) >= 2  # supported and descriptive, each once in the legend
@@ -541,11 +543,11 @@ def test_section_has_a_figure_of_every_measure_and_a_table(found):
     assert "▲ supported" in html
     assert "descriptive" in html
     assert "nan" not in html
-    assert "10 supported" in claims.summary(found, caption="Claims.").to_html()
+    assert "10 supported" in claims.summary(evaluated, caption="Claims.").to_html()
 
 
-def test_forest_marks_verdicts_by_shape_as_well_as_colour(found):
-    figure, _ = claims.section(found, "enforced", "corrected")
+def test_forest_marks_verdicts_by_shape_as_well_as_colour(evaluated):
+    figure, _ = claims.section(evaluated, "enforced", "corrected")
     marks = {trace.name: (trace.marker.symbol, trace.marker.color) for trace in figure.data}
     assert {"supported", "contradicted"} <= set(marks)
     assert (
@@ -555,9 +557,9 @@ def test_forest_marks_verdicts_by_shape_as_well_as_colour(found):
     )
 
 
-def test_power_table_is_there_where_something_is_published(found):
-    assert claims.power_table(found, caption="Power.") is None
-    planned = found.assign(
-        published=np.where(found["key"] == "winobias:type1:TPR", -3.8, np.nan), power=0.5
+def test_power_table_is_there_where_something_is_published(evaluated):
+    assert claims.power_table(evaluated, caption="Power.") is None
+    planned = evaluated.assign(
+        published=np.where(evaluated["key"] == "winobias:type1:TPR", -3.8, np.nan), power=0.5
     )
     assert "−3.80" in claims.power_table(planned, caption="Power.").to_html()

@@ -10,7 +10,7 @@ import pytest
 from helpers import ROOT
 
 from fairnc_book.site import costs, status
-from fairnc_utils.runs import rows as records
+from fairnc_utils.runs.rows import ITEM_COLUMNS, RESULT_COLUMNS, UNIT_COLUMNS, Run
 
 
 def save_run(folder, run_id, config, curve):
@@ -27,13 +27,11 @@ def save_run(folder, run_id, config, curve):
             for step, seconds in curve
             for unit, value in (("seconds_per_step", seconds), ("loss", 9.0))
         ]
-    ).reindex(columns=list(records.ITEM_COLUMNS))
-    results = pd.DataFrame({column: [""] for column in records.RESULT_COLUMNS}).assign(
-        run_id=run_id
+    ).reindex(columns=list(ITEM_COLUMNS))
+    results = pd.DataFrame({column: [""] for column in RESULT_COLUMNS}).assign(run_id=run_id)
+    Run(run_id, results, items, {"run_id": run_id, "config": config, "device": "cuda:0"}).save(
+        folder
     )
-    records.Run(
-        run_id, results, items, {"run_id": run_id, "config": config, "device": "cuda:0"}
-    ).save(folder)
 
 
 @pytest.fixture
@@ -49,7 +47,7 @@ def recorded(tmp_path):
     ]
     units += [("c", "training", "5", "loss", 7.0), ("c", "sst2", "x", "seconds_per_step", 7.0)]
     table = pd.DataFrame(units, columns=["run_id", "benchmark", "unit", "column", "value"])
-    table.reindex(columns=list(records.UNIT_COLUMNS)).to_parquet(study / "units.parquet")
+    table.reindex(columns=list(UNIT_COLUMNS)).to_parquet(study / "units.parquet")
     run = {"config": {"task": "sst2", "method": "base"}, "shared": "0"}
     (study / "provenance.json").write_text(
         json.dumps({"shared": {"0": {"device": "cpu"}}, "runs": {"c": run}})
@@ -58,12 +56,12 @@ def recorded(tmp_path):
 
 
 def test_seconds_are_those_of_the_steps(recorded):
-    found = costs.runs(recorded).set_index("run_id")
-    assert found["seconds"].to_dict() == pytest.approx(
+    costs_of_runs = costs.runs(recorded).set_index("run_id")
+    assert costs_of_runs["seconds"].to_dict() == pytest.approx(
         {"a": 10 * 0.5 + 30 * 0.1, "b": 1.0, "c": 5 * 2.0 + 5 * 1.0}
     )
-    assert found["steps"].to_dict() == {"a": 40, "b": 100, "c": 10}
-    assert found["run"].to_dict() == {"a": "bec", "b": "bec", "c": "fine-tuning: sst2"}
+    assert costs_of_runs["steps"].to_dict() == {"a": 40, "b": 100, "c": 10}
+    assert costs_of_runs["run"].to_dict() == {"a": "bec", "b": "bec", "c": "fine-tuning: sst2"}
     kinds = costs.by_kind(costs.runs(recorded)).set_index("trained")
     bec = kinds.loc["bec", ["runs", "seconds in all", "ms per step"]].tolist()
     assert bec == pytest.approx([2, 9, 1000 * (0.2 + 0.01) / 2])
@@ -88,19 +86,19 @@ def test_notebooks_are_read_from_the_benchmark_files(tmp_path):
     head = "s\th:m:s\tmax_rss\tmax_vms\n"
     (tmp_path / "01-a.tsv").write_text(head + "12.5\t0:00:12\t2048.0\t1\n")
     (tmp_path / "02-b.tsv").write_text(head + "0.5\t0:00:00\t-\t-\n")
-    found = costs.chapters(tmp_path)
-    assert found["seconds"].tolist() == [12.5, 0.5]
-    assert found["gigabytes"].iloc[0] == 2
-    assert pd.isna(found["gigabytes"].iloc[1])
+    table = costs.chapters(tmp_path)
+    assert table["seconds"].tolist() == [12.5, 0.5]
+    assert table["gigabytes"].iloc[0] == 2
+    assert pd.isna(table["gigabytes"].iloc[1])
 
 
 def test_pages_show_them_or_say_that_there_is_none(recorded, tmp_path):
     nothing = {
         part: status.PARTS[part](tmp_path / "build", tmp_path / "none")
-        for part in ("chapters", "cells", "study")
+        for part in ("chapters", "trained", "study")
     }
     assert set(nothing.values()) == {"There is none in this build."}
-    assert "| bec | cuda:0 | 2 |" in status.PARTS["cells"](tmp_path, recorded)
+    assert "| bec | cuda:0 | 2 |" in status.PARTS["trained"](tmp_path, recorded)
     hours = [
         line.split("|")[2].strip()
         for line in status.PARTS["study"](tmp_path, recorded).splitlines()[2:]

@@ -29,13 +29,13 @@ from fairnc_utils.runs.rows import RESULT_COLUMNS, UNIT_COLUMNS, load
 
 def test_contexts_come_from_different_texts_and_are_cut_at_spaces(tokenizer):
     long = "many words stand here before the nurse arrives and many more words stand behind her in this sentence"
-    found = explorer.contexts(
+    contexts = explorer.contexts(
         tokenizer,
         ["The nurse met a nurse.", long, "A nurse.", "nothing"],
         ["nurse", "queen"],
         reach=20,
     )
-    assert found == {
+    assert contexts == {
         "nurse": [
             ("The ", "nurse", " met a nurse."),
             ("… here before the ", "nurse", " arrives and many …"),
@@ -237,8 +237,8 @@ def test_intervals_that_do_not_touch_are_counted():
         numbers("bec", [60.0, 60.1, 60.2]),
         numbers("bec", [80.0, 81.0, 82.0], metric="LM"),
     ]
-    found = comparer.apart(comparer.by_way(pd.concat(rows)), profile="test").results
-    assert dict(zip(found["metric"], found["value"], strict=True)) == {
+    counts = comparer.apart(comparer.by_way(pd.concat(rows)), profile="test").results
+    assert dict(zip(counts["metric"], counts["value"], strict=True)) == {
         "numbers_shared": 2,
         "numbers_apart": 1,
     }

@@ -108,13 +108,13 @@ NAMES = _names()
 
 def typed(text: str) -> list[str]:
     """Paragraphs that name a metric or benchmark and type a number that no definition excuses."""
-    found = []
+    typed_numbers = []
     for paragraph in paragraphs(text):
         left = NAMES.sub(" ", re.sub("|".join(DEFINITIONS), " ", paragraph))
         numbers = {number.rstrip(",") for number in NUMBER.findall(left)}
         if NAMES.search(paragraph) and not numbers <= CONSTANTS:
-            found.append(paragraph)
-    return found
+            typed_numbers.append(paragraph)
+    return typed_numbers
 
 
 def paragraphs(text: str) -> list[str]:
@@ -146,7 +146,7 @@ def prose(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_page_types_no_result(path):
-    assert [found for text in prose(path) for found in typed(str(text))] == []
+    assert [number for text in prose(path) for number in typed(str(text))] == []
 
 
 @pytest.mark.parametrize(

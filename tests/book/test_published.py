@@ -126,9 +126,9 @@ def bad(change, field=6):
         ("", "line 1: the columns are not"),
     ],
 )
-def test_what_is_wrong_is_said_with_line_and_column(tmp_path, text, told):
+def test_what_is_wrong_is_said_with_line_and_column(tmp_path, text, message):
     (tmp_path / "facts.csv").write_text(text)
-    with pytest.raises(FairNCError, match=f"^facts.csv.*{told}"):
+    with pytest.raises(FairNCError, match=f"^facts.csv.*{message}"):
         published.load(tmp_path / "facts.csv")
 
 
@@ -165,5 +165,5 @@ def test_any_file_is_read_or_refused_in_one_sentence(tmp_path, rows, header, noi
     (tmp_path / "facts.csv").write_bytes(
         f"{header}\n{text.getvalue()}".encode("utf-8", "surrogatepass") + noise
     )
-    found, told = read(tmp_path / "facts.csv")
-    assert ("facts.csv" in told) if found is None else found["value"].notna().all()
+    table, message = read(tmp_path / "facts.csv")
+    assert ("facts.csv" in message) if table is None else table["value"].notna().all()

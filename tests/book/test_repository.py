@@ -135,10 +135,12 @@ def test_notebook_saves_experiments_apart_from_every_build(path):
     """What a reader tries must not come into the book: it has a folder and a profile of its own,
     and git passes it over.
     """
-    own = parameters(path)
-    assert own["results"] == f"runs/{path.stem}"
-    assert own["profile"] not in {profile.stem for profile in PROFILES}
-    assert not any(str(value).startswith("build/") for name, value in own.items() if name != "live")
+    values = parameters(path)
+    assert values["results"] == f"runs/{path.stem}"
+    assert values["profile"] not in {profile.stem for profile in PROFILES}
+    assert not any(
+        str(value).startswith("build/") for name, value in values.items() if name != "live"
+    )
     assert "/runs/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
@@ -164,10 +166,10 @@ def test_notebook_reads_well_in_jupyterlab_and_in_the_book(path):
     ]
     assert [text for text in texts if DIRECTIVE.search(re.sub(r"\$[^$]*\$", "", text))] == []
     cited = [
-        (found[0], tables.cited(found[1])) for text in texts for found in CITATION.finditer(text)
+        (match[0], tables.cited(match[1])) for text in texts for match in CITATION.finditer(text)
     ]
     assert [pair for pair in cited if pair[0] != pair[1]] == []
-    links = [found[1] for text in texts for found in LINK.finditer(text)]
+    links = [match[1] for text in texts for match in LINK.finditer(text)]
     assert [link for link in links if not (path.parent / link).is_file()] == []
 
 
@@ -233,8 +235,8 @@ def test_profile_has_every_notebook_and_the_table_of_contents_too(path):
 @each_profile
 def test_profile_sets_only_parameters_that_the_notebooks_have(path):
     profile = load(path)
-    for chapter, own in (profile["chapters"] | profile.get("summaries", {})).items():
-        assert own.keys() <= parameters(ROOT / f"notebooks/{chapter}.ipynb").keys(), chapter
+    for chapter, values in (profile["chapters"] | profile.get("summaries", {})).items():
+        assert values.keys() <= parameters(ROOT / f"notebooks/{chapter}.ipynb").keys(), chapter
     for chapter in profile.get("summaries", {}):
         assert "live" in parameters(ROOT / f"notebooks/{chapter}.ipynb"), chapter
 

@@ -212,7 +212,7 @@ def test_small_book_opens_without_a_network(small_book):
     with browser() as driver:
         pages = toc_pages(small_book.parent.parent / "book/_toc.yml")
         problems = {page: browser_problems(driver, small_book / f"{page}.html") for page in pages}
-    assert {page: found for page, found in problems.items() if found} == {}
+    assert {page: of_page for page, of_page in problems.items() if of_page} == {}
 
 
 # The checks themselves
@@ -234,9 +234,9 @@ def test_a_fault_in_the_files_is_found(tmp_path, fault):
     body, problem = FAULTY[fault]
     sound = '<p id="here"><a href="#here">x</a> <a href="https://example.org">y</a></p>'
     (tmp_path / "index.html").write_text(sound + body)
-    found = local_problems(tmp_path)
-    assert len(found) == 1
-    assert problem in found[0]
+    problems = local_problems(tmp_path)
+    assert len(problems) == 1
+    assert problem in problems[0]
 
 
 SEEN = {
@@ -270,6 +270,6 @@ def test_faults_that_only_a_browser_sees_are_found(tmp_path):
             page.write_text(
                 f'<!DOCTYPE html><meta name="viewport" content="width=device-width"><title>x</title>{body}'
             )
-            assert any(problem in found for found in browser_problems(driver, page, timeout=0.5)), (
+            assert any(problem in fault for fault in browser_problems(driver, page, timeout=0.5)), (
                 problem
             )

@@ -109,28 +109,26 @@ def run(sources):
 
 
 def cell(cells, method, regularizer="none", measure="SS (50), gender, test"):
-    (found,) = cells[
+    (row,) = cells[
         (cells["measure"] == measure)
         & (cells["method"] == method)
         & (cells["regularizer"] == regularizer)
     ].to_dict("records")
-    return found
+    return row
 
 
 # Values
 
 
 def test_recorded_is_the_mean_over_seeds_with_its_t_interval(run, sources):
-    found = cell(paper_tables.table("stereoset", run.results, sources), "bec")
+    row = cell(paper_tables.table("stereoset", run.results, sources), "bec")
     half = scipy.stats.t.ppf(0.975, 2) * 1 / math.sqrt(3)  # seeds 55, 56, 57: standard deviation 1
-    assert found["recorded"] == pytest.approx(56.0)
-    assert (found["recorded_low"], found["recorded_high"]) == pytest.approx((56 - half, 56 + half))
-    assert found["seeds"] == 3
-    assert found["difference"] == pytest.approx(-4.0)
-    assert (found["difference_low"], found["difference_high"]) == pytest.approx(
-        (-4 - half, -4 + half)
-    )
-    assert found["ratio"] == pytest.approx(56 / 60)
+    assert row["recorded"] == pytest.approx(56.0)
+    assert (row["recorded_low"], row["recorded_high"]) == pytest.approx((56 - half, 56 + half))
+    assert row["seeds"] == 3
+    assert row["difference"] == pytest.approx(-4.0)
+    assert (row["difference_low"], row["difference_high"]) == pytest.approx((-4 - half, -4 + half))
+    assert row["ratio"] == pytest.approx(56 / 60)
 
 
 def test_the_t_interval_covers_as_often_as_it_says():
@@ -142,19 +140,19 @@ def test_the_t_interval_covers_as_often_as_it_says():
 
 def test_corrected_is_shown_at_the_chosen_weight(run, sources):
     assert sources.recorded.weights == {"bec": 3.0}
-    found = cell(paper_tables.table("stereoset", run.results, sources), "bec", "corrected")
-    assert (found["lam"], found["recorded"]) == (3.0, pytest.approx(53.0))
+    row = cell(paper_tables.table("stereoset", run.results, sources), "bec", "corrected")
+    assert (row["lam"], row["recorded"]) == (3.0, pytest.approx(53.0))
 
 
 def test_the_base_model_keeps_the_interval_of_its_run(run, sources):
-    found = cell(paper_tables.table("stereoset", run.results, sources), "base")
-    assert (found["recorded"], found["recorded_low"], found["recorded_high"], found["seeds"]) == (
+    row = cell(paper_tables.table("stereoset", run.results, sources), "base")
+    assert (row["recorded"], row["recorded_low"], row["recorded_high"], row["seeds"]) == (
         60,
         59,
         61,
         1,
     )
-    assert math.isnan(found["difference"])
+    assert math.isnan(row["difference"])
 
 
 def test_a_base_with_seeds_is_paired_with_them(study):
@@ -259,14 +257,14 @@ def test_nothing_recorded_and_nothing_live_is_said_and_no_fault(study):
 
 def test_finding_counts_what_lies_off_the_base(run, sources):
     cells = paper_tables.table("stereoset", run.results, sources)
-    told = paper_tables.finding(cells)
+    finding = paper_tables.finding(cells)
     assert paper_tables.finding(cells[cells["measure"] != cells["measure"].iloc[0]]).startswith(
         "LM (100 ↑), gender, test:"
     )
-    assert "the base model has 60.0" in told
+    assert "the base model has 60.0" in finding
     # mlm's seeds lie too far apart to tell
-    assert "over seeds: 3 of 4 trained models; above it: 0." in told
-    assert "single" not in told
+    assert "over seeds: 3 of 4 trained models; above it: 0." in finding
+    assert "single" not in finding
 
 
 # What a reader gets

@@ -35,17 +35,18 @@ def collapse(lm):
     sequences = batching.tokenize(texts, lm.tokenizer, max_length=lm.max_length)
     for batch in batching.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id):
         statistics.update(*lm.labelled_features(batch.input_ids, batch.attention_mask))
-    chosen = words.load("gender", lm.tokenizer).token_ids
-    found = {
-        variant: measure(statistics, lm.weight, classes=chosen, variant=variant)
+    ids = words.load("gender", lm.tokenizer).token_ids
+    measured = {
+        variant: measure(statistics, lm.weight, classes=ids, variant=variant)
         for variant in VARIANTS
     }
     counts = {
-        "classes": len(found["corrected"].classes),
-        "samples": int(found["corrected"].counts.sum()),
+        "classes": len(measured["corrected"].classes),
+        "samples": int(measured["corrected"].counts.sum()),
     }
     return {
-        variant: {name: x.item() for name, x in f.metrics().items()} for variant, f in found.items()
+        variant: {name: x.item() for name, x in f.metrics().items()}
+        for variant, f in measured.items()
     } | counts
 
 

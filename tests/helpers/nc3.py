@@ -22,10 +22,10 @@ TEXTS = (
 SEEN = ("she", "he", "was", "said", "a")
 
 
-def ids_of(lm, chosen=SEEN):
-    found = [single_token_id(lm.tokenizer, word) for word in chosen]
-    assert None not in found
-    return found
+def ids_of(lm, names=SEEN):
+    ids = [single_token_id(lm.tokenizer, word) for word in names]
+    assert None not in ids
+    return ids
 
 
 def encode(lm, texts=TEXTS, *, hide=()):
@@ -50,8 +50,8 @@ def encode(lm, texts=TEXTS, *, hide=()):
 
 def statistics(lm, batch, **options):
     """Class statistics of a batch, as the measuring code takes them."""
-    found = ClassStatistics(*lm.weight.shape)
-    return found.update(
+    collected = ClassStatistics(*lm.weight.shape)
+    return collected.update(
         *lm.labelled_features(batch["input_ids"], batch["attention_mask"], **options)
     )
 

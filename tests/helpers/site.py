@@ -110,9 +110,11 @@ def structure_problems(page: Path) -> list[str]:
     """Headings that leave out a level, tables whose head is not marked up, and a page that is too
     large.
     """
-    found = parse(page)
-    problems = [f"heading {a} is followed by {b}" for a, b in pairwise(found.levels) if b > a + 1]
-    problems += ["a table has no head"] * found.heads.count(False)
+    structure = parse(page)
+    problems = [
+        f"heading {a} is followed by {b}" for a, b in pairwise(structure.levels) if b > a + 1
+    ]
+    problems += ["a table has no head"] * structure.heads.count(False)
     return problems + [f"{page.stat().st_size} bytes"] * (page.stat().st_size > PAGE)
 
 
@@ -223,9 +225,9 @@ def _width(driver, width: int) -> None:
 def _wait(problems, timeout: float) -> list[str]:
     """The list that ``problems()`` returns, as soon as it is empty or when time is up."""
     end = time.monotonic() + timeout
-    while (found := problems()) and time.monotonic() < end:
+    while (remaining := problems()) and time.monotonic() < end:
         time.sleep(0.1)
-    return found
+    return remaining
 
 
 def _requests(driver) -> list[str]:

@@ -23,9 +23,9 @@ CODE = re.compile(r"```\{code-block\} \w+\n:caption: ([^\n]+)\n\n(.*?)\n```", re
 @pytest.fixture(scope="module")
 def blocks():
     """Caption → code."""
-    found = dict(CODE.findall(PAGE.read_text(encoding="utf-8")))
-    assert len(found) == 5
-    return found
+    code = dict(CODE.findall(PAGE.read_text(encoding="utf-8")))
+    assert len(code) == 5
+    return code
 
 
 @pytest.fixture

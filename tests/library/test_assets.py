@@ -127,12 +127,12 @@ def test_missing_member_and_unknown_assets_are_named(index):
 
 
 def test_own_data_wins(index, monkeypatch, tmp_path):
-    own = tmp_path / "own"
-    (own / "GAP").mkdir(parents=True)
-    (own / "GAP" / "mine.tsv").write_text("own")
-    monkeypatch.setenv("FAIRNC_DATA", str(own))
+    folder = tmp_path / "own"
+    (folder / "GAP").mkdir(parents=True)
+    (folder / "GAP" / "mine.tsv").write_text("own")
+    monkeypatch.setenv("FAIRNC_DATA", str(folder))
     assert assets.read("GAP/mine.tsv") == b"own"
-    assert assets.extract("GAP/mine.tsv") == own / "GAP" / "mine.tsv"
+    assert assets.extract("GAP/mine.tsv") == folder / "GAP" / "mine.tsv"
     assert index.calls == 0
     with pytest.raises(FairNCError, match="has no file"):  # other files still come from the wheel
         assets.read("GAP/other.tsv")

@@ -68,11 +68,11 @@ def test_stereoset_dev_gender_equals_the_loops(plain, gender_rows, one_thread):
         gender_rows[SCORES], expected, atol=1e-5, rtol=1e-4
     )  # float32: a batch rounds differently
     metrics = reference.stereoset_metrics([target for _, target, *_ in items], *expected.T)
-    found = STEREOSET.estimates(gender_rows)
-    assert found["LM"].n == 10
+    estimates = STEREOSET.estimates(gender_rows)
+    assert estimates["LM"].n == 10
     for name in ("lm", "ss", "icat"):
-        assert found[name.upper()].value == pytest.approx(metrics[name], abs=0.01), name
-    assert found["log_ratio"].value == pytest.approx(
+        assert estimates[name.upper()].value == pytest.approx(metrics[name], abs=0.01), name
+    assert estimates["log_ratio"].value == pytest.approx(
         np.mean(np.log(expected[:, 0]) - np.log(expected[:, 1])), rel=1e-4
     )
 
@@ -100,8 +100,8 @@ def test_hard_items_of_stereoset_equal_the_loops(lm, double, one_thread):
     assert len(two) == 5
     pieces = sorted(longest, key=longest.get)[-3:]
     first = [i for i, (_, _, context, _) in enumerate(items) if context.startswith("BLANK")][:3]
-    chosen = sorted({*two, *pieces, *first, *range(0, len(items), 4_000)})
-    sample = [items[i] for i in chosen]
+    places = sorted({*two, *pieces, *first, *range(0, len(items), 4_000)})
+    sample = [items[i] for i in places]
     rows = stereoset.score(double, select(table, [item for item, *_ in sample]))
     expected = stereoset_scores(reference.Model(double.model, double.tokenizer), sample)
     np.testing.assert_allclose(rows[SCORES], expected, rtol=1e-9)
@@ -230,26 +230,26 @@ def rows_of(scores, *, unit=None):
     ],
 )
 def test_hand_made_scores_have_their_exact_metrics(scores, lm, ss, icat):
-    found = golden.benchmark("stereoset_intra", rows_of(scores))
-    assert (found["LM"], found["SS"], found["ICAT"]) == pytest.approx((lm, ss, icat))
+    values = golden.benchmark("stereoset_intra", rows_of(scores))
+    assert (values["LM"], values["SS"], values["ICAT"]) == pytest.approx((lm, ss, icat))
 
 
 def test_target_terms_weigh_the_same_however_many_items_they_have():
     scores = [(0.4, 0.2, 0.1)] * 9 + [(0.2, 0.4, 0.3)]
     rows = rows_of(scores, unit=["many"] * 9 + ["one"])
-    found = STEREOSET.estimates(rows)
-    assert (found["LM"].value, found["SS"].value, found["LM"].n) == (75, 50, 2)
+    estimates = STEREOSET.estimates(rows)
+    assert (estimates["LM"].value, estimates["SS"].value, estimates["LM"].n) == (75, 50, 2)
     # a mean over items, its interval over terms
-    assert found["log_ratio"].value == pytest.approx(0.8 * math.log(2))
+    assert estimates["log_ratio"].value == pytest.approx(0.8 * math.log(2))
 
 
 def test_random_scores_equal_the_loops():
     rng = np.random.default_rng(0)
     scores = rng.integers(1, 6, (300, 3)) / 10  # many ties
     terms = [str(t) for t in rng.integers(0, 12, 300)]
-    found = golden.benchmark("stereoset_intra", rows_of(scores, unit=terms))
+    values = golden.benchmark("stereoset_intra", rows_of(scores, unit=terms))
     expected = reference.stereoset_metrics(terms, *scores.T)
-    assert (found["LM"], found["SS"], found["ICAT"]) == pytest.approx(
+    assert (values["LM"], values["SS"], values["ICAT"]) == pytest.approx(
         tuple(expected[n] for n in ("lm", "ss", "icat"))
     )
 
@@ -288,12 +288,12 @@ def test_crows_pairs_equal_the_loops(name, count, double, gender_pairs, one_thre
         reference.Model(double.model, double.tokenizer), pairs, getattr(reference, name)
     )
     np.testing.assert_allclose(rows[["score_a", "score_b"]], expected, atol=1e-9)
-    found = golden.benchmark(name, rows)
+    values = golden.benchmark(name, rows)
     metrics = reference.crows_metric(expected.tolist(), pairs["direction"])
-    assert found["stereotype_pct"] == pytest.approx(metrics["metric"])
-    assert found["stereo_pct"] == pytest.approx(metrics["stereo"], nan_ok=True)
-    assert found["antistereo_pct"] == pytest.approx(metrics["antistereo"], nan_ok=True)
-    assert found["log_ratio"] == pytest.approx((expected[:, 0] - expected[:, 1]).mean())
+    assert values["stereotype_pct"] == pytest.approx(metrics["metric"])
+    assert values["stereo_pct"] == pytest.approx(metrics["stereo"], nan_ok=True)
+    assert values["antistereo_pct"] == pytest.approx(metrics["antistereo"], nan_ok=True)
+    assert values["log_ratio"] == pytest.approx((expected[:, 0] - expected[:, 1]).mean())
 
 
 def test_crows_pairs_holds_its_pairs():
@@ -324,8 +324,8 @@ def test_ties_stay_in_n_and_leave_the_sub_scores(benchmark):
         [-2.0, -2.0, -1.0, -2.0],
         ["stereo", "stereo", "antistereo", "antistereo"],
     )
-    found = {name: estimate.value for name, estimate in benchmark.estimates(rows).items()}
-    assert found == pytest.approx(
+    values = {name: estimate.value for name, estimate in benchmark.estimates(rows).items()}
+    assert values == pytest.approx(
         {"stereotype_pct": 50, "stereo_pct": 100, "antistereo_pct": 50, "log_ratio": 0}
     )
     assert benchmark.estimates(rows)["stereotype_pct"].n == 4
@@ -333,9 +333,9 @@ def test_ties_stay_in_n_and_leave_the_sub_scores(benchmark):
 
 def test_pairs_without_a_difference_leave_n():
     rows = pair_rows([-1.0, math.nan, -3.0], [-2.0, -2.0, -1.0], ["stereo"] * 3)
-    found = CROWS_BIAS_BENCH.estimates(rows)
-    assert (found["stereotype_pct"].value, found["stereotype_pct"].n) == (50, 2)
-    assert math.isnan(found["antistereo_pct"].value)  # no such pair: said without a warning
+    estimates = CROWS_BIAS_BENCH.estimates(rows)
+    assert (estimates["stereotype_pct"].value, estimates["stereotype_pct"].n) == (50, 2)
+    assert math.isnan(estimates["antistereo_pct"].value)  # no such pair: said without a warning
 
 
 def made_pairs(*sentences):
@@ -492,11 +492,11 @@ def test_a_candidate_without_a_token_is_an_error(tiny):
 
 def test_differences_are_second_minus_first_over_the_same_items(gender_rows):
     shifted = gender_rows.assign(score_a=2 * gender_rows["score_a"])
-    found = STEREOSET.differences(gender_rows, shifted)
+    differences = STEREOSET.differences(gender_rows, shifted)
     values = [golden.benchmark("stereoset_intra", rows) for rows in (gender_rows, shifted)]
-    for metric, estimate in found.items():
+    for metric, estimate in differences.items():
         assert estimate.value == pytest.approx(values[1][metric] - values[0][metric]), metric
-    assert (found["log_ratio"].ci_low, found["log_ratio"].ci_high) == pytest.approx(
+    assert (differences["log_ratio"].ci_low, differences["log_ratio"].ci_high) == pytest.approx(
         (math.log(2),) * 2
     )
     same = STEREOSET.differences(gender_rows, gender_rows)
@@ -599,8 +599,8 @@ def test_planted_bias_fires_and_no_bias_is_silent(tokenizer, long_enough):
 
 def test_the_embedded_model_follows_stereotypes_and_stops_without_its_gender_direction(lm):
     items = occupation_items()
-    found = {scale: stereoset.score(lm.with_gender_direction(scale), items) for scale in (0, 1, 2)}
-    metrics = {scale: STEREOSET.estimates(rows) for scale, rows in found.items()}
+    scored = {scale: stereoset.score(lm.with_gender_direction(scale), items) for scale in (0, 1, 2)}
+    metrics = {scale: STEREOSET.estimates(rows) for scale, rows in scored.items()}
     assert metrics[1]["SS"].ci_low > 55
     assert metrics[1]["log_ratio"].ci_low > 0.5
     assert metrics[2]["log_ratio"].value == pytest.approx(
@@ -609,18 +609,21 @@ def test_the_embedded_model_follows_stereotypes_and_stops_without_its_gender_dir
     # always the same pronoun: right for one half of the occupations
     assert metrics[0]["SS"].value == 50
     assert metrics[0]["log_ratio"].value == pytest.approx(0, abs=1e-3)
-    constant = np.log(found[0]["score_a"]) - np.log(found[0]["score_b"])
+    constant = np.log(scored[0]["score_a"]) - np.log(scored[0]["score_b"])
     assert constant.abs().std() < 1e-3
-    change = STEREOSET.differences(found[1], found[0])["log_ratio"]
+    change = STEREOSET.differences(scored[1], scored[0])["log_ratio"]
     assert change.ci_high < -0.5
 
 
 def test_crows_pairs_follow_the_gender_direction(lm):
     pairs = made_pairs(
         *(
-            (f"The {word} said that {own} was tired.", f"The {word} said that {other} was tired.")
+            (
+                f"The {word} said that {pronoun} was tired.",
+                f"The {word} said that {other} was tired.",
+            )
             for word in FEMALE + MALE
-            for own, other in [("she", "he") if word in FEMALE else ("he", "she")]
+            for pronoun, other in [("she", "he") if word in FEMALE else ("he", "she")]
         )
     )
     biased = CROWS_BIAS_BENCH.estimates(CROWS_BIAS_BENCH.score(lm, pairs))
@@ -639,18 +642,18 @@ def stored():
     return json.loads(golden.FILE.read_text())
 
 
-def agree(found, expected):
-    assert set(found) == set(expected)
+def agree(values, expected):
+    assert set(values) == set(expected)
     for name, value in expected.items():
         if isinstance(value, dict):
-            agree(found[name], value)
+            agree(values[name], value)
         else:
             tolerance = (
                 {"abs": 0.01}
                 if name in golden.PERCENT
                 else {"rel": 1e-4, "abs": golden.NEAR_ZERO.get(name, 1e-6)}
             )
-            assert found[name] == pytest.approx(value, **tolerance), name
+            assert values[name] == pytest.approx(value, **tolerance), name
 
 
 def test_golden_stereoset(stored, gender_rows):

@@ -83,7 +83,7 @@ SHAPES = [(4, 8), (9, 8), (10, 8), (40, 8), (23, 64)]
 def test_measure_equals_the_loops(monkeypatch, shape, variant):
     monkeypatch.setitem(pairwise.TILES, "cpu", 7)
     features, labels, rows = samples(*shape)
-    found = measure(statistics(features, labels, shape[0]), rows, variant=variant)
+    measured = measure(statistics(features, labels, shape[0]), rows, variant=variant)
     _, means, spread = reference.class_statistics(
         features.numpy(), labels.tolist(), range(shape[0])
     )
@@ -91,8 +91,10 @@ def test_measure_equals_the_loops(monkeypatch, shape, variant):
     if variant == "as_released":
         expected |= reference.collapse_as_released(means, spread, rows.numpy())
     for name, value in expected.items():
-        assert float(getattr(found, NAMES[name])) == pytest.approx(value, rel=1e-9, abs=1e-12), name
-    assert found.cosines.tolist() == pytest.approx(
+        assert float(getattr(measured, NAMES[name])) == pytest.approx(value, rel=1e-9, abs=1e-12), (
+            name
+        )
+    assert measured.cosines.tolist() == pytest.approx(
         reference.duality(means, sum(means) / len(means), rows.numpy()), rel=1e-12
     )
 
@@ -124,7 +126,7 @@ def test_intervals_equal_leaving_a_group_out(classes, groups):
     stay.
     """
     features, labels, rows = samples(classes, 8)
-    found = measure(statistics(features, labels, classes), rows, groups=groups)
+    measured = measure(statistics(features, labels, classes), rows, groups=groups)
     _, M, v = reference.class_statistics(features.numpy(), labels.tolist(), range(classes))
     W = rows.numpy()
     m_G, w_G = sum(M) / classes, sum(W) / classes
@@ -158,13 +160,13 @@ def test_intervals_equal_leaving_a_group_out(classes, groups):
     for name in replicates[0]:
         values = np.array([r[name] for r in replicates])
         half = reach * math.sqrt(((values - values.mean()) ** 2).sum())
-        estimate = found.estimates[name]
+        estimate = measured.estimates[name]
         assert (estimate.ci_low, estimate.ci_high) == pytest.approx(
             (estimate.value - half, estimate.value + half)
         ), name
-    assert set(found.estimates) == set(found.metrics())
-    for name, estimate in found.estimates.items():
-        assert estimate.value == float(found.metrics()[name])
+    assert set(measured.estimates) == set(measured.metrics())
+    for name, estimate in measured.estimates.items():
+        assert estimate.value == float(measured.metrics()[name])
         assert math.isfinite(estimate.ci_low) and math.isfinite(estimate.ci_high), name  # noqa: PT018
         assert estimate.n == classes
 
@@ -176,7 +178,7 @@ def test_intervals_equal_leaving_a_group_out(classes, groups):
 def test_simplex_is_complete_collapse(classes, dim):
     """Means on a simplex ETF, rows parallel to them, no variance: every metric at its ideal."""
     means = reference.simplex(classes, dim, scale=3.0)
-    found = measure(placed(means + 5.0), torch.from_numpy(0.5 * means))
+    measured = measure(placed(means + 5.0), torch.from_numpy(0.5 * means))
     near = {"abs": 2e-7}  # the square root of rounding
     for name in (
         "nc1",
@@ -191,12 +193,12 @@ def test_simplex_is_complete_collapse(classes, dim):
         "nc2w_simplex",
         "gnc2w_sd",
     ):
-        assert float(getattr(found, name)) == pytest.approx(0, **near), name
+        assert float(getattr(measured, name)) == pytest.approx(0, **near), name
     for name in ("nc3", "nc3c", "nc3_ceiling"):
-        assert float(getattr(found, name)) == pytest.approx(1, abs=1e-12), name
+        assert float(getattr(measured, name)) == pytest.approx(1, abs=1e-12), name
     ideal = -0.5 * math.log(2 * classes / (classes - 1))
-    assert float(found.gnc2_mean) == pytest.approx(ideal, abs=1e-12)
-    assert float(found.gnc2w_mean) == pytest.approx(ideal, abs=1e-12)
+    assert float(measured.gnc2_mean) == pytest.approx(ideal, abs=1e-12)
+    assert float(measured.gnc2w_mean) == pytest.approx(ideal, abs=1e-12)
     assert simplex_reference(classes, dim) == {
         "equiangular": 0.0,
         "gnc2_mean": pytest.approx(ideal),
@@ -221,18 +223,18 @@ def test_shared_offset_of_the_rows_lowers_nc3_but_not_nc3c():
     """
     means = reference.simplex(6, 10)
     rows = torch.from_numpy(means + np.eye(10)[0])
-    found = measure(placed(means), rows)
-    assert float(found.nc3) < 0.95
-    assert float(found.nc3) == pytest.approx(float(found.nc3_ceiling), abs=1e-12)
-    assert float(found.nc3c) == pytest.approx(1, abs=1e-12)
-    assert float(found.unc3) > 0.01
+    measured = measure(placed(means), rows)
+    assert float(measured.nc3) < 0.95
+    assert float(measured.nc3) == pytest.approx(float(measured.nc3_ceiling), abs=1e-12)
+    assert float(measured.nc3c) == pytest.approx(1, abs=1e-12)
+    assert float(measured.unc3) > 0.01
 
 
 def test_opposite_rows_are_anti_aligned():
     means = reference.simplex(5, 6)
-    found = measure(placed(means), torch.from_numpy(-means))
-    assert float(found.nc3) == pytest.approx(-1)
-    assert float(found.unc3) == pytest.approx(0, abs=1e-7)
+    measured = measure(placed(means), torch.from_numpy(-means))
+    assert float(measured.nc3) == pytest.approx(-1)
+    assert float(measured.unc3) == pytest.approx(0, abs=1e-7)
 
 
 def test_noise_raises_every_error():
@@ -262,8 +264,8 @@ def test_noise_raises_every_error():
 
 
 def values(features, labels, rows, **options):
-    found = measure(statistics(features, labels, len(rows)), rows, **options)
-    return torch.stack(list(found.metrics().values()))
+    measured = measure(statistics(features, labels, len(rows)), rows, **options)
+    return torch.stack(list(measured.metrics().values()))
 
 
 def test_rotation_changes_nothing():
@@ -346,13 +348,13 @@ def test_rare_classes_are_unseen_and_never_nan():
     keep[(labels == 2).nonzero()[:, 0][9:]] = False  # nine samples left
     keep[labels == 5] = False  # none left
     stats = statistics(features[keep], labels[keep], 8)
-    found = measure(stats, rows)
-    assert found.classes.tolist() == [0, 1, 3, 4, 6, 7]
-    assert found.unseen.tolist() == [2, 5]
-    assert found.min_count == 10
-    assert all(torch.isfinite(value) for value in found.metrics().values())
+    measured = measure(stats, rows)
+    assert measured.classes.tolist() == [0, 1, 3, 4, 6, 7]
+    assert measured.unseen.tolist() == [2, 5]
+    assert measured.min_count == 10
+    assert all(torch.isfinite(value) for value in measured.metrics().values())
     alone = values(features[keep], labels[keep], rows, classes=[0, 1, 3, 4, 6, 7])
-    torch.testing.assert_close(torch.stack(list(found.metrics().values())), alone)
+    torch.testing.assert_close(torch.stack(list(measured.metrics().values())), alone)
     assert measure(stats, rows, min_count=9).unseen.tolist() == [5]
     assert measure(stats, rows, classes=[7, 5, 0, 3]).classes.tolist() == [7, 0, 3]
     assert measure(stats, rows, classes=[7, 5, 0, 3]).counts.tolist() == [12, 12, 12]
@@ -363,9 +365,9 @@ def test_measured_classes_alone_decide_the_mean():
     features, labels, rows = samples(8, 6)
     far = torch.cat([features, torch.full((20, 6), 1e3, dtype=torch.float64)])
     stats = statistics(far, torch.cat([labels, torch.full((20,), 8)]), 9)
-    found = measure(stats, torch.cat([rows, rows[:1]]), classes=range(8))
+    measured = measure(stats, torch.cat([rows, rows[:1]]), classes=range(8))
     torch.testing.assert_close(
-        torch.stack(list(found.metrics().values())), values(features, labels, rows)
+        torch.stack(list(measured.metrics().values())), values(features, labels, rows)
     )
 
 
@@ -383,21 +385,23 @@ def test_fewer_than_two_classes_is_an_error():
 
 
 def test_two_classes_have_a_value_for_each_metric_that_one_pair_defines():
-    found = measure(placed([[0.0, 0.0], [0.0, 2.0]], spread=1.0), torch.eye(2, dtype=torch.float64))
-    assert float(found.nc1) == pytest.approx(2 / 8)
-    assert float(found.gnc2_mean) == pytest.approx(math.log(1 / 2))
-    assert float(found.nc2_simplex) == pytest.approx(0, abs=1e-12)
+    measured = measure(
+        placed([[0.0, 0.0], [0.0, 2.0]], spread=1.0), torch.eye(2, dtype=torch.float64)
+    )
+    assert float(measured.nc1) == pytest.approx(2 / 8)
+    assert float(measured.gnc2_mean) == pytest.approx(math.log(1 / 2))
+    assert float(measured.nc2_simplex) == pytest.approx(0, abs=1e-12)
 
 
 def test_an_interval_that_is_undefined_is_nan_and_never_of_no_width():
     """Without one of three classes a single pair is left, which has no standard deviation."""
     features, labels, rows = samples(3, 4)
-    found = measure(statistics(features, labels, 3), rows)
+    measured = measure(statistics(features, labels, 3), rows)
     for name in ("nc2_equiangular", "nc2w_equiangular", "gnc2_sd", "gnc2w_sd"):
-        assert math.isfinite(found.estimates[name].value), name
-        assert math.isnan(found.estimates[name].ci_low), name
+        assert math.isfinite(measured.estimates[name].value), name
+        assert math.isnan(measured.estimates[name].ci_low), name
     for name in ("nc1", "nc2_equinorm", "gnc2_mean", "nc3", "unc3"):
-        assert found.estimates[name].ci_low < found.estimates[name].value, name
+        assert measured.estimates[name].ci_low < measured.estimates[name].value, name
 
 
 @pytest.mark.parametrize("shape", [(5,), (4, 3), (5, 2), (5, 3, 1)], ids=str)
@@ -475,11 +479,11 @@ def test_reference_of_the_full_vocabulary():
     """K = 9,442 classes in D = 384 dimensions: cosine sd ≥ .050, uniform points .051, log-kernel sd
     .026.
     """
-    found = simplex_reference(9_442, 384)
-    assert round(found["welch_bound"], 3) == 0.050
-    assert round(found["equiangular"], 3) == 0.051
-    assert round(found["gnc2_sd"], 3) == 0.026
-    assert found["gnc2_mean"] == pytest.approx(-0.5 * math.log(2), abs=1e-3)
+    reference = simplex_reference(9_442, 384)
+    assert round(reference["welch_bound"], 3) == 0.050
+    assert round(reference["equiangular"], 3) == 0.051
+    assert round(reference["gnc2_sd"], 3) == 0.026
+    assert reference["gnc2_mean"] == pytest.approx(-0.5 * math.log(2), abs=1e-3)
 
 
 def test_reference_changes_at_one_class_more_than_fits():

@@ -191,9 +191,9 @@ def test_gap_holds_its_pairs(split, texts, true):
 def test_gap_texts_are_cropped_around_the_question():
     text = " ".join(f"w{i}" for i in range(50))
     start = text.index("w20")
-    found, begin = coreference.cropped(text, start, text.index("w31") - 1)
-    assert found == " ".join(f"w{i}" for i in range(10, 41))
-    assert found[start - begin :].startswith("w20")
+    part, begin = coreference.cropped(text, start, text.index("w31") - 1)
+    assert part == " ".join(f"w{i}" for i in range(10, 41))
+    assert part[start - begin :].startswith("w20")
     assert coreference.cropped("one two", 0, 7) == ("one two", 0)
 
 
@@ -258,19 +258,19 @@ him (1)
 
 def conll(lines):
     """CoNLL-2012 lines from words with their last column."""
-    found, number = [], 0
+    written, number = [], 0
     for line in lines.splitlines():
         if line.startswith("#") or not line:
-            found, number = [*found, line], 0
+            written, number = [*written, line], 0
         else:
             word, chain = line.split()
-            found.append(
+            written.append(
                 " ".join(
                     ["nw/x/00", "0", str(number), word, *["-"] * 7, chain.replace("3(2)", "3|(2)")]
                 )
             )
             number += 1
-    return "\n".join(found) + "\n"
+    return "\n".join(written) + "\n"
 
 
 @pytest.fixture
@@ -451,13 +451,13 @@ def slow_winobias(rows):
         version = row["item_id"].rsplit("-", 1)[1]
         right[version].append(row["score_a"] > row["score_b"])
         probability[version][row["unit"]] = share_of(row["score_a"], row["score_b"])
-    found = {}
+    metrics = {}
     for version, answers in right.items():
         a = sum(answers) / len(answers)
-        found |= {f"accuracy_{version}": 100 * a, f"f1_{version}": 200 * a / (1 + a)}
+        metrics |= {f"accuracy_{version}": 100 * a, f"f1_{version}": 200 * a / (1 + a)}
     gaps = [probability["pro"][pair] - probability["anti"][pair] for pair in probability["pro"]]
-    return found | {
-        "TPR": found["f1_pro"] - found["f1_anti"],
+    return metrics | {
+        "TPR": metrics["f1_pro"] - metrics["f1_anti"],
         "answer_probability_gap": 100 * sum(gaps) / len(gaps),
     }
 
@@ -472,13 +472,15 @@ def slow_winogender(rows):
     ]
     women = {line.split("\t")[0]: float(line.split("\t")[2]) for line in lines[1:]}
     right = {"female": [], "male": [], "neutral": [], "gotcha": [], "plain": []}
-    likely, chosen = {"gotcha": [], "plain": []}, {}
+    likely, preferred = {"gotcha": [], "plain": []}, {}
     for _, row in rows.iterrows():
         occupation, _, answer, gender = row["item_id"].split(".")
         correct, p = row["score_a"] > row["score_b"], share_of(row["score_a"], row["score_b"])
         right[gender].append(correct)
         picks = correct if answer == "0" else row["score_b"] > row["score_a"]
-        chosen.setdefault((occupation, gender), []).append((picks, p if answer == "0" else 1 - p))
+        preferred.setdefault((occupation, gender), []).append(
+            (picks, p if answer == "0" else 1 - p)
+        )
         if gender != "neutral":
             few = women[occupation] < 50
             gotcha = (answer == "0") == few if gender == "female" else (answer == "1") == few
@@ -486,22 +488,25 @@ def slow_winogender(rows):
             likely["gotcha" if gotcha else "plain"].append(p)
     average = {name: sum(values) / len(values) for name, values in right.items()}
     names = {"female": "feminine", "male": "masculine", "neutral": "neutral"}
-    found = {f"accuracy_{name}": 100 * average[gender] for gender, name in names.items()}
-    found["gotcha_gap"] = 100 * (average["plain"] - average["gotcha"])
-    found["answer_probability_gap"] = 100 * (np.mean(likely["plain"]) - np.mean(likely["gotcha"]))
+    metrics = {f"accuracy_{name}": 100 * average[gender] for gender, name in names.items()}
+    metrics["gotcha_gap"] = 100 * (average["plain"] - average["gotcha"])
+    metrics["answer_probability_gap"] = 100 * (np.mean(likely["plain"]) - np.mean(likely["gotcha"]))
     for place, name in enumerate(("preference", "probability")):
         x = [women[o] / 100 for o in women]
         y = [
-            100 * np.mean([v[place] for v in chosen[o, "female"]])
-            - 100 * np.mean([v[place] for v in chosen[o, "male"]])
+            100 * np.mean([v[place] for v in preferred[o, "female"]])
+            - 100 * np.mean([v[place] for v in preferred[o, "male"]])
             for o in women
         ]
-        found[f"{name}_slope"], found[f"{name}_r"] = np.polyfit(x, y, 1)[0], np.corrcoef(x, y)[0, 1]
-    return found
+        metrics[f"{name}_slope"], metrics[f"{name}_r"] = (
+            np.polyfit(x, y, 1)[0],
+            np.corrcoef(x, y)[0, 1],
+        )
+    return metrics
 
 
 def slow_gap(rows):
-    found = {}
+    metrics = {}
     for name, sign in (("f1", 0), ("f1_feminine", 1), ("f1_masculine", -1)):
         tp = fp = fn = 0
         for _, row in rows.iterrows():
@@ -513,8 +518,8 @@ def slow_gap(rows):
                     fn + (true and not predicted),
                 )
         precision, recall = tp / (tp + fp), tp / (tp + fn)
-        found[name] = 200 * precision * recall / (precision + recall)
-    return found | {"f1_ratio": found["f1_feminine"] / found["f1_masculine"]}
+        metrics[name] = 200 * precision * recall / (precision + recall)
+    return metrics | {"f1_ratio": metrics["f1_feminine"] / metrics["f1_masculine"]}
 
 
 @pytest.mark.parametrize(
@@ -524,9 +529,9 @@ def slow_gap(rows):
 )
 def test_metrics_equal_the_loops(benchmark, slow):
     rows = random_rows(benchmark)
-    found, expected = benchmark.estimates(rows), slow(rows)
-    assert set(found) == set(expected)
-    for metric, estimate in found.items():
+    estimates, expected = benchmark.estimates(rows), slow(rows)
+    assert set(estimates) == set(expected)
+    for metric, estimate in estimates.items():
         assert estimate.value == pytest.approx(expected[metric], abs=1e-9), metric
         assert estimate.ci_low < estimate.value < estimate.ci_high, metric
     again = random_rows(benchmark, seed=1)
@@ -564,20 +569,20 @@ def test_released_scores_of_bert_give_the_released_gaps(pro, anti, accuracies, t
     """The released accuracies are shares of the 396 sentences of a file; TPR-1 is 33.15 and TPR-2
     11.97.
     """
-    found = WINOBIAS.estimates(pairs_with(pro, anti))
-    assert (found["accuracy_pro"].value, found["accuracy_anti"].value) == pytest.approx(
+    estimates = WINOBIAS.estimates(pairs_with(pro, anti))
+    assert (estimates["accuracy_pro"].value, estimates["accuracy_anti"].value) == pytest.approx(
         accuracies, abs=0.05
     )
-    assert found["TPR"].value == pytest.approx(tpr, abs=0.005)
+    assert estimates["TPR"].value == pytest.approx(tpr, abs=0.005)
 
 
 def test_a_tie_is_no_right_answer_and_no_preference():
     tied = pairs_with(0, 0).assign(score_a=0.5)
-    found = WINOBIAS.estimates(tied)
+    estimates = WINOBIAS.estimates(tied)
     assert (
-        found["accuracy_pro"].value,
-        found["TPR"].value,
-        found["answer_probability_gap"].value,
+        estimates["accuracy_pro"].value,
+        estimates["TPR"].value,
+        estimates["answer_probability_gap"].value,
     ) == (0, 0, 0)
     assert coreference.preference(
         np.array([1.0, 0.0, 0.8]), np.array([1.0, 0.0, 0.8])
@@ -589,9 +594,9 @@ def test_gap_says_nothing_where_nothing_is_found():
     rows = pd.DataFrame(
         {"score_a": 0.1, "score_b": 1.0, "score_c": [1.0, -1.0] * 5, "unit": list("abcdefghij")}
     )
-    found = GAP.estimates(rows)
-    assert (found["f1"].value, found["f1_feminine"].value) == (0, 0)
-    assert math.isnan(found["f1_ratio"].value)
+    estimates = GAP.estimates(rows)
+    assert (estimates["f1"].value, estimates["f1_feminine"].value) == (0, 0)
+    assert math.isnan(estimates["f1_ratio"].value)
 
 
 # --------------------------------------------------------------------------------- positive control
@@ -608,14 +613,14 @@ class Stereotyped:
         self.tokenizer, self.women, self.strength = tokenizer, women, strength
 
     def probabilities(self, inputs):
-        found = []
+        corefers = []
         for row in inputs:
             pronoun, mention = (
                 self.tokenizer.decode(row["input_ids"][place]).strip() for place in row["positions"]
             )
             sign = (pronoun in SHE) - (pronoun in {"he", "him", "his", "himself"})
             noise = np.random.default_rng([ord(letter) for letter in mention]).normal()
-            found.append(
+            corefers.append(
                 1
                 / (
                     1
@@ -624,7 +629,7 @@ class Stereotyped:
                     )
                 )
             )
-        return np.stack([1 - np.array(found), found], 1)
+        return np.stack([1 - np.array(corefers), corefers], 1)
 
 
 @pytest.fixture(scope="module")
@@ -685,7 +690,7 @@ def agreement(split):
     """
     items = []
     for verb in ("saw", "met", "knew", "heard") if split == "train" else ("liked",):
-        for pronoun, own in (("she", "woman"), ("he", "man")):
+        for pronoun, meant in (("she", "woman"), ("he", "man")):
             for first, second in (("woman", "man"), ("man", "woman")):
                 text = f"the {first} {verb} the {second} when {pronoun} left"
                 for name in (first, second):
@@ -696,7 +701,7 @@ def agreement(split):
                             "text": text,
                             "pronoun_span": [at, at + len(pronoun)],
                             "mention_span": [start, start + len(name)],
-                            "label": int(name == own),
+                            "label": int(name == meant),
                         }
                     )
     return datasets.Dataset.from_list(items)
@@ -709,10 +714,10 @@ def test_a_resolver_learns_what_there_is_to_learn(tokenizer, one_thread):
     assert classifier.kind == "coreference"
     assert classifier.curve["accuracy"].iloc[0] < 100
     heldout = agreement("validation")
-    found = classifier.probabilities(coreference.inputs(tokenizer, heldout, classifier.max_length))[
-        :, 1
-    ]
-    assert ((found > 0.5) == np.array(heldout["label"])).all()
+    probabilities = classifier.probabilities(
+        coreference.inputs(tokenizer, heldout, classifier.max_length)
+    )[:, 1]
+    assert ((probabilities > 0.5) == np.array(heldout["label"])).all()
 
 
 # ----------------------------------------------------------------------------------------- registry

@@ -19,10 +19,10 @@ from fairnc_utils.errors import FairNCError
     ("split", "texts"), [("development", 2_000), ("validation", 454), ("test", 2_000)]
 )
 def test_gap_has_its_texts(split, texts):
-    found = corpora.load("gap", split)
-    assert found.column_names == ["text"]
-    assert len(found) == texts
-    assert all(text == text.strip() and len(text) > 20 for text in found["text"])
+    corpus = corpora.load("gap", split)
+    assert corpus.column_names == ["text"]
+    assert len(corpus) == texts
+    assert all(text == text.strip() and len(text) > 20 for text in corpus["text"])
 
 
 def test_gap_splits_share_no_text_and_test_is_the_default():
@@ -134,12 +134,12 @@ def test_batches_hold_every_sequence_once(lengths, tokens):
         assert rows == 1 or rows * max(width, 1) <= tokens
         widths.append(width)
         for row, i in enumerate(batch.index):
-            own = batch.attention_mask[row].bool()
-            assert batch.input_ids[row][own].tolist() == sequences[i]
-            assert own.tolist() == [True] * len(sequences[i]) + [False] * (
+            real = batch.attention_mask[row].bool()
+            assert batch.input_ids[row][real].tolist() == sequences[i]
+            assert real.tolist() == [True] * len(sequences[i]) + [False] * (
                 width - len(sequences[i])
             )
-            assert not batch.input_ids[row][~own].any()
+            assert not batch.input_ids[row][~real].any()
         seen += batch.index.tolist()
     assert sorted(seen) == list(range(len(sequences)))
     assert widths == sorted(widths, reverse=True)

@@ -109,17 +109,17 @@ def measured_on(tokenizer):
     rows = csv.DictReader(
         io.StringIO(assets.read("CrowS-Pairs/crows_pairs_anonymized.csv").decode())
     )
-    found = {row[key] for row in rows for key in ("sent_more", "sent_less")}
+    sentences = {row[key] for row in rows for key in ("sent_more", "sent_less")}
     for split in ("dev", "test"):
         data = json.loads(assets.read(f"StereoSet/{split}.json"))["data"]
-        found |= {
+        sentences |= {
             s["sentence"] for kind in data.values() for item in kind for s in item["sentences"]
         }
     for text in itertools.chain(
         *(corpora.load("gap", split)["text"] for split in ("validation", "test"))
     ):
-        found |= set(base.sentences(text))
-    longer = [sentence.strip() for sentence in found if len(sentence.split()) > 4]
+        sentences |= set(base.sentences(text))
+    longer = [sentence.strip() for sentence in sentences if len(sentence.split()) > 4]
     return {tuple(ids) for ids in batching.tokenize(longer, tokenizer, max_length=128)}
 
 
@@ -163,7 +163,7 @@ def test_batches_hold_every_row_once_an_epoch_in_rows_of_like_length(random_lm):
     epochs = []
     stream = training.batches(
         rows,
-        lambda chosen, generator: method.collate(chosen, random_lm.tokenizer, generator),
+        lambda drawn, generator: method.collate(drawn, random_lm.tokenizer, generator),
         size=8,
         seed=0,
         device=random_lm.device,
@@ -172,12 +172,12 @@ def test_batches_hold_every_row_once_an_epoch_in_rows_of_like_length(random_lm):
     number = -(-len(rows) // 8)
     first, second = (list(itertools.islice(stream, number)) for _ in range(2))
     whole = [torch.where(b["labels"] >= 0, b["labels"], b["input_ids"]) for b in first]
-    found = sorted(
+    rows_seen = sorted(
         tuple(row[: mask.sum()].tolist())
         for ids, b in zip(whole, first, strict=True)
         for row, mask in zip(ids, b["attention_mask"], strict=True)
     )
-    assert found == sorted(tuple(row["input_ids"]) for row in rows)
+    assert rows_seen == sorted(tuple(row["input_ids"]) for row in rows)
     padding = 1 - sum(b["attention_mask"].sum() for b in first) / sum(
         b["attention_mask"].numel() for b in first
     )
@@ -222,8 +222,8 @@ def test_mabel_pairs_say_what_the_sentence_says():
     pairs = mabel.pairs(500)
     assert len(pairs) > 450
     for premise, hypothesis in pairs:
-        found = set(re.findall(r"\w+", premise.lower()))
-        assert found & (
+        words_of_premise = set(re.findall(r"\w+", premise.lower()))
+        assert words_of_premise & (
             {"he", "his", "him", "himself"}
             if hypothesis.startswith("He ")
             else {"she", "her", "hers", "herself"}
@@ -327,7 +327,7 @@ def test_ase_fisher_is_the_mean_square_of_single_gradients(tiny, tokenizer):
     texts = batching.tokenize(
         ["the nurse said that she was tired .", "he reads a book ."], tokenizer
     )
-    found = ase.fisher_diagonal(lm.model, tokenizer, texts)
+    fisher = ase.fisher_diagonal(lm.model, tokenizer, texts)
     generator, name = torch.Generator().manual_seed(0), "bert.encoder.layer.0.output.dense.weight"
     expected = 0
     for text in texts:
@@ -336,7 +336,7 @@ def test_ase_fisher_is_the_mean_square_of_single_gradients(tiny, tokenizer):
             lm.model, base.masked_batch([text], tokenizer, generator)
         ).backward()
         expected = expected + lm.model.get_parameter(name).grad.square() / 2
-    torch.testing.assert_close(found[name], expected)
+    torch.testing.assert_close(fisher[name], expected)
 
 
 def test_ase_gender_direction_separates_she_from_he(lm):
@@ -430,9 +430,9 @@ def test_prefix_is_attended_to_like_keys_and_values_of_its_own(tiny, family):
     attention = next(
         m for name, m in lm.model.base_model.named_modules() if name.endswith("attention.self")
     )
-    found, inputs = [], []
+    outputs, inputs = [], []
     attention.register_forward_pre_hook(lambda module, arguments: inputs.append(arguments[0]))
-    attention.register_forward_hook(lambda module, arguments, output: found.append(output[0]))
+    attention.register_forward_hook(lambda module, arguments, output: outputs.append(output[0]))
     prefix = adept_prefix.Prefix(lm.model, None, length=3)
     torch.nn.init.normal_(prefix.vectors)
     ids = torch.tensor([lm.tokenizer.encode("she is a nurse")])
@@ -444,11 +444,12 @@ def test_prefix_is_attended_to_like_keys_and_values_of_its_own(tiny, family):
             for f in (attention.query, attention.key, attention.value)
         )
         keys, values = (
-            torch.cat([own, new], dim=1) for own, new in zip(prefix.vectors[0], (k, v), strict=True)
+            torch.cat([prefixed, new], dim=1)
+            for prefixed, new in zip(prefix.vectors[0], (k, v), strict=True)
         )
         weights = (q @ keys.mT * q.shape[-1] ** -0.5).softmax(-1)
         expected = (weights @ values).transpose(0, 1).flatten(1)
-    torch.testing.assert_close(found[0][0], expected)
+    torch.testing.assert_close(outputs[0][0], expected)
 
 
 def test_prefix_does_not_see_padding_and_is_all_that_is_trained(tiny):
@@ -482,8 +483,8 @@ def _ids(lm, texts):
 
 
 def test_original_mabel_pairs_are_entailments_that_name_a_gender(nli_folder, tokenizer):
-    found = mabel.nli_pairs()
-    assert found == [
+    pairs = mabel.nli_pairs()
+    assert pairs == [
         ("The girl reads.", "A person reads."),
         ("The queen reads.", "A person reads."),
     ]

@@ -42,7 +42,7 @@ def classifier_of(lm, name):
 @torch.no_grad()
 def one_by_one(classifier, *texts):
     """Softmax of the logits of one text or pair after the other, without padding."""
-    found = []
+    probabilities = []
     for parts in zip(*texts, strict=True):
         encoded = classifier.tokenizer(*parts, return_tensors="pt", truncation=True, max_length=128)
         if len(parts) == 1:  # the mention-pair head: first token and first mask
@@ -50,8 +50,8 @@ def one_by_one(classifier, *texts):
             encoded["positions"] = torch.tensor([[0, place]])
         logits = [float(x) for x in classifier.model(**encoded).logits[0]]
         total = sum(math.exp(x) for x in logits)
-        found.append([math.exp(x) / total for x in logits])
-    return found
+        probabilities.append([math.exp(x) / total for x in logits])
+    return probabilities
 
 
 def values(estimates):
@@ -99,14 +99,14 @@ def nli_metrics(units, probabilities):
     averaged = [
         [sum(row[k] for row in rows) / len(rows) for k in range(3)] for rows in by_pair.values()
     ]
-    found = {"NN": sum(row[1] for row in probabilities) / len(probabilities)}
+    metrics = {"NN": sum(row[1] for row in probabilities) / len(probabilities)}
     for suffix, table in (("", probabilities), ("_averaged", averaged)):
-        found["FN" + suffix] = sum(row[1] > row[0] and row[1] > row[2] for row in table) / len(
+        metrics["FN" + suffix] = sum(row[1] > row[0] and row[1] > row[2] for row in table) / len(
             table
         )
         for tau in (0.5, 0.7):
-            found[f"T:{tau}{suffix}"] = sum(row[1] > tau for row in table) / len(table)
-    return found
+            metrics[f"T:{tau}{suffix}"] = sum(row[1] > tau for row in table) / len(table)
+    return metrics
 
 
 def test_bias_nli_equals_the_loops(double, one_thread):
@@ -115,9 +115,9 @@ def test_bias_nli_equals_the_loops(double, one_thread):
     rows = BIAS_NLI.score(classifier, items)
     expected = one_by_one(classifier, items["premise"], items["hypothesis"])
     np.testing.assert_allclose(rows[["score_a", "score_b", "score_c"]], expected, atol=1e-6)
-    found = BIAS_NLI.estimates(rows)
-    assert values(found) == pytest.approx(nli_metrics(items["unit"], expected), abs=1e-6)
-    assert found["NN"].n == len(items) / 10
+    estimates = BIAS_NLI.estimates(rows)
+    assert values(estimates) == pytest.approx(nli_metrics(items["unit"], expected), abs=1e-6)
+    assert estimates["NN"].n == len(items) / 10
 
 
 def nli_rows(probabilities, unit):
@@ -135,21 +135,21 @@ def nli_rows(probabilities, unit):
     ],
 )
 def test_hand_made_probabilities_have_their_exact_metrics(row, expected):
-    found = values(BIAS_NLI.estimates(nli_rows([row] * 12, [str(i // 2) for i in range(12)])))
-    assert {name: found[name] for name in expected} == pytest.approx(expected)
-    assert {name: found[f"{name}_averaged"] for name in list(expected)[1:]} == pytest.approx(
+    metrics = values(BIAS_NLI.estimates(nli_rows([row] * 12, [str(i // 2) for i in range(12)])))
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+    assert {name: metrics[f"{name}_averaged"] for name in list(expected)[1:]} == pytest.approx(
         dict(list(expected.items())[1:])
     )
 
 
 def test_averaging_comes_before_the_threshold():
-    found = values(
+    metrics = values(
         BIAS_NLI.estimates(
             nli_rows([(0, 1, 0), (0.55, 0.45, 0)] * 6, [str(i // 2) for i in range(12)])
         )
     )
-    assert (found["FN"], found["FN_averaged"]) == (0.5, 1)  # mean P(neutral) is .725
-    assert (found["T:0.7"], found["T:0.7_averaged"]) == (0.5, 1)
+    assert (metrics["FN"], metrics["FN_averaged"]) == (0.5, 1)  # mean P(neutral) is .725
+    assert (metrics["T:0.7"], metrics["T:0.7_averaged"]) == (0.5, 1)
 
 
 # -------------------------------------------------------------------- Bias in Bios and its stand-in
@@ -164,11 +164,11 @@ def profession_metrics(professions, genders, right, likely):
 
     texts = list(zip(professions, genders, right, likely, strict=True))
     by_gender = {g: [text for text in texts if text[1] == g] for g in ("male", "female")}
-    found = {"accuracy": 100 * share(right)}
-    for g, own in by_gender.items():
-        found[f"accuracy_{g}"] = 100 * share(text[2] for text in own)
-    found["TPR-GAP"] = found["accuracy_male"] - found["accuracy_female"]
-    found["probability_gap"] = 100 * (
+    metrics = {"accuracy": 100 * share(right)}
+    for g, texts_of_gender in by_gender.items():
+        metrics[f"accuracy_{g}"] = 100 * share(text[2] for text in texts_of_gender)
+    metrics["TPR-GAP"] = metrics["accuracy_male"] - metrics["accuracy_female"]
+    metrics["probability_gap"] = 100 * (
         share(t[3] for t in by_gender["male"]) - share(t[3] for t in by_gender["female"])
     )
     squares = []
@@ -176,8 +176,8 @@ def profession_metrics(professions, genders, right, likely):
         men, women = ([t[2] for t in texts if t[:2] == (profession, g)] for g in ("male", "female"))
         if men and women:
             squares.append((share(men) - share(women)) ** 2)
-    found["TPR-RMS"] = math.sqrt(share(squares))
-    return found
+    metrics["TPR-RMS"] = math.sqrt(share(squares))
+    return metrics
 
 
 def test_bug_profession_equals_the_loops(double, one_thread):
@@ -243,15 +243,15 @@ def test_a_planted_gap_is_found_and_none_is_not():
 def test_differences_are_paired_over_texts():
     # one draw: men's texts come out the same
     first, second = coin(0, men=0.9, women=0.6), coin(0, men=0.9, women=0.9)
-    found = BUG.differences(first, second)
+    differences = BUG.differences(first, second)
     assert (
-        found["accuracy_male"].value
-        == found["accuracy_male"].ci_low
-        == found["accuracy_male"].ci_high
+        differences["accuracy_male"].value
+        == differences["accuracy_male"].ci_low
+        == differences["accuracy_male"].ci_high
         == 0
     )
-    assert found["accuracy_female"].ci_low > 0
-    assert found["TPR-GAP"].ci_high < 0
+    assert differences["accuracy_female"].ci_low > 0
+    assert differences["TPR-GAP"].ci_high < 0
     same = BUG.differences(first, first)
     assert {estimate.value for estimate in same.values()} == {0}
 
@@ -268,9 +268,9 @@ def test_draws_keep_the_number_of_each_profession_and_gender():
     assert counted.value == counted.ci_low == counted.ci_high == 25 / 400
     # In one stratum a draw of n right or wrong texts is binomial.
     right = [1.0] * 30 + [0.0] * 10
-    found = stats.bootstrap(right, strata=[0] * 40, resamples=8_000)
+    estimate = stats.bootstrap(right, strata=[0] * 40, resamples=8_000)
     low, high = np.quantile(np.random.default_rng(1).binomial(40, 0.75, 8_000) / 40, [0.025, 0.975])
-    assert (found.ci_low, found.ci_high) == pytest.approx((low, high), abs=0.026)  # one text
+    assert (estimate.ci_low, estimate.ci_high) == pytest.approx((low, high), abs=0.026)  # one text
     # two strata: what differs between them is no chance
     wide = stats.bootstrap(right + [0.0] * 40, resamples=2_000)
     narrow = stats.bootstrap(right + [0.0] * 40, strata=[0] * 40 + [1] * 40, resamples=2_000)
@@ -283,8 +283,8 @@ def test_what_is_alike_within_a_profession_and_gender_is_no_chance():
     can differ.
     """
     never = (np.array(GENDERS) == "female") & (PROFESSIONS == "a")
-    rows, found_all = made(PROFESSIONS, GENDERS, ~never), made(PROFESSIONS, GENDERS, np.ones(400))
-    changes = BUG.differences(found_all, rows), BUG.differences(rows, found_all)
+    rows, all_right = made(PROFESSIONS, GENDERS, ~never), made(PROFESSIONS, GENDERS, np.ones(400))
+    changes = BUG.differences(all_right, rows), BUG.differences(rows, all_right)
     for estimates, sign in zip((BUG.estimates(rows), *changes), (1, 1, -1), strict=True):
         assert estimates["TPR-GAP"].value == pytest.approx(25 * sign)
         assert estimates["TPR-RMS"].value == pytest.approx(0.5 * sign)

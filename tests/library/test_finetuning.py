@@ -117,9 +117,9 @@ def test_a_number_is_learned(random_lm):
     )
     classifier = finetuning.fit(random_lm, task, steps=60)
     items = numbers("test")
-    found = classifier.outputs(task.inputs(classifier.tokenizer, items, 32))
-    assert found.shape == (80, 1)
-    assert base.pearson(found[:, 0], np.array(items["label"])) > 80
+    outputs = classifier.outputs(task.inputs(classifier.tokenizer, items, 32))
+    assert outputs.shape == (80, 1)
+    assert base.pearson(outputs[:, 0], np.array(items["label"])) > 80
 
 
 @pytest.mark.parametrize("head", ["classification", "mention_pair"])
@@ -131,8 +131,8 @@ def test_every_family_takes_every_head(family, head, tiny):
     )
 
     def inputs(tokenizer, items, max_length):
-        found = base.encode(tokenizer, items, max_length, columns=("a", "b"))
-        return [row | {"positions": [1, 2]} for row in found] if head == "mention_pair" else found
+        rows = base.encode(tokenizer, items, max_length, columns=("a", "b"))
+        return [row | {"positions": [1, 2]} for row in rows] if head == "mention_pair" else rows
 
     task = made(head=head, load=lambda split: pairs, inputs=inputs)
     classifier = finetuning.fit(lm, task, steps=2, batch_size=2)
@@ -299,18 +299,18 @@ def registered(monkeypatch):
 
 def test_a_run_has_the_task_and_the_benchmarks(registered):
     run = runs.finetune(**OPTIONS, method="bec", regularizer="corrected", items=20)
-    found = run.results.set_index(["benchmark", "split", "axis"])
+    results = run.results.set_index(["benchmark", "split", "axis"])
     axes = {("tools", split, axis) for split in ("dev", "test") for axis in ("all", "gender")}
-    assert set(found.index) == {("thing", "validation", ""), ("thing", "test", "")} | axes
+    assert set(results.index) == {("thing", "validation", ""), ("thing", "test", "")} | axes
     assert set(run.results["method"]) == {"bec"}
     assert set(run.results["regularizer"]) == {"corrected"}
     assert set(run.results["corpus"]) == {"made"}
     row = run.select(benchmark="thing", split="test").iloc[0]
     assert row["ci_low"] <= row["value"] <= row["ci_high"]
     assert row["n"] == 50
-    own = run.items[(run.items["benchmark"] == "thing") & (run.items["split"] == "test")]
-    assert 100 * (own["score_a"] == own["score_b"]).mean() == pytest.approx(row["value"])
-    assert ((own["score_c"] > 0.5) == (own["score_a"] == own["score_b"])).all()
+    tested = run.items[(run.items["benchmark"] == "thing") & (run.items["split"] == "test")]
+    assert 100 * (tested["score_a"] == tested["score_b"]).mean() == pytest.approx(row["value"])
+    assert ((tested["score_c"] > 0.5) == (tested["score_a"] == tested["score_b"])).all()
     assert run.select(benchmark="tools", split="test", axis="all")["n"].tolist() == [20]
     assert {"loss", "accuracy"} <= set(run.items[run.items["benchmark"] == "training"]["unit"])
     again, other = (

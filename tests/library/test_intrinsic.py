@@ -98,14 +98,14 @@ def released_rows():
 )
 def test_bec_pro_equals_the_loops(benchmark, loop, double, plain, items, released_rows, one_thread):
     extended = [i for i, row in enumerate(released_rows) if "position [MASK]" in row["Sent_TAM"]]
-    chosen = [*range(0, 5_400, 171), *extended[:2]]
-    rows = benchmark.score(double, items("bec_pro").select(chosen))
-    expected = [loop(plain, released_rows[i]) for i in chosen]
+    places = [*range(0, 5_400, 171), *extended[:2]]
+    rows = benchmark.score(double, items("bec_pro").select(places))
+    expected = [loop(plain, released_rows[i]) for i in places]
     np.testing.assert_allclose(rows[PAIR], expected, atol=1e-9)
     assert rows["score_c"].tolist() == [
-        1.0 if released_rows[i]["Gender"] == "female" else -1.0 for i in chosen
+        1.0 if released_rows[i]["Gender"] == "female" else -1.0 for i in places
     ]
-    assert rows["axis"].tolist() == [released_rows[i]["Prof_Gender"] for i in chosen]
+    assert rows["axis"].tolist() == [released_rows[i]["Prof_Gender"] for i in places]
 
 
 def test_bec_pro_masks_every_piece_of_any_vocabulary(tiny, items, released_rows):
@@ -114,12 +114,12 @@ def test_bec_pro_masks_every_piece_of_any_vocabulary(tiny, items, released_rows)
     """
     lm = in_double(tiny("roberta", max_position_embeddings=130))
     assert len(lm.tokenizer.tokenize(" girlfriend")) > 1
-    chosen = [*range(0, 5_400, 229)]
-    rows = BEC_PRO.score(lm, items("bec_pro").select(chosen))
+    places = [*range(0, 5_400, 229)]
+    rows = BEC_PRO.score(lm, items("bec_pro").select(places))
     plain = reference.Model(lm.model, lm.tokenizer)
     np.testing.assert_allclose(
         rows[PAIR],
-        [reference.bec_pro_association(plain, released_rows[i]) for i in chosen],
+        [reference.bec_pro_association(plain, released_rows[i]) for i in places],
         atol=1e-9,
     )
 
@@ -162,13 +162,13 @@ def test_bec_pro_rebuilds_the_priors_that_hide_the_template(lm, items):
     table = items("bec_pro").to_pandas()
     hidden = table[table["both_masked"].str.contains("position [MASK]", regex=False)]
     assert len(hidden) == 18
-    chosen = items("bec_pro").select(hidden.index)[:]
+    sentences = items("bec_pro").select(hidden.index)[:]
     for build, text in (
         (bec_pro.queries, "position of [MASK]"),
         (bec_pro.released_queries, "position [MASK]"),
     ):
-        found, _ = build(lm, chosen)
-        priors = [lm.tokenizer.decode(ids) for ids, *_ in found[1::2]]
+        queries, _ = build(lm, sentences)
+        priors = [lm.tokenizer.decode(ids) for ids, *_ in queries[1::2]]
         assert len(priors) == 18
         assert all(text in prior for prior in priors)
 
@@ -184,8 +184,8 @@ def association_rows(values):
             "unit": unit,
             "item_id": f"{unit}{i}:{gender}",
         }
-        for (axis, unit, gender), own in values.items()
-        for i, value in enumerate(own)
+        for (axis, unit, gender), associations in values.items()
+        for i, value in enumerate(associations)
     ]
     return pd.DataFrame(rows)
 
@@ -199,27 +199,27 @@ def test_bec_pro_metrics_are_means_over_sentences():
             ("female", "maid", "male"): [-4.0],
         }
     )
-    found = {metric: estimate.value for metric, estimate in BEC_PRO.estimates(rows).items()}
-    assert found["association_female"] == pytest.approx(2)
-    assert found["association_male"] == pytest.approx(-1)
-    assert found["abs_association_female"] == pytest.approx(3)
-    assert found["abs_association_male"] == pytest.approx(2)
-    assert found["gap"] == pytest.approx(3)
-    assert found["left_out"] == 0
+    metrics = {metric: estimate.value for metric, estimate in BEC_PRO.estimates(rows).items()}
+    assert metrics["association_female"] == pytest.approx(2)
+    assert metrics["association_male"] == pytest.approx(-1)
+    assert metrics["abs_association_female"] == pytest.approx(3)
+    assert metrics["abs_association_male"] == pytest.approx(2)
+    assert metrics["gap"] == pytest.approx(3)
+    assert metrics["left_out"] == 0
     assert BEC_PRO.estimates(rows)["gap"].n == 2
 
 
 def test_wilcoxon_equals_the_loops_and_knows_the_direction():
     rng = np.random.default_rng(0)
     differences = rng.integers(-4, 8, 60) / 2  # ties and zeros
-    found = bec_pro.signed_rank(differences)
+    estimates = bec_pro.signed_rank(differences)
     z = reference.signed_rank_z(differences.tolist())
     assert z > 2
-    assert found["wilcoxon_r"].value == pytest.approx(z / np.sqrt(60))
-    assert found["wilcoxon_p"].value == pytest.approx(math.erfc(z / math.sqrt(2)))
+    assert estimates["wilcoxon_r"].value == pytest.approx(z / np.sqrt(60))
+    assert estimates["wilcoxon_p"].value == pytest.approx(math.erfc(z / math.sqrt(2)))
     turned = bec_pro.signed_rank(-differences)
-    assert turned["wilcoxon_r"].value == pytest.approx(-found["wilcoxon_r"].value)
-    assert turned["wilcoxon_p"].value == pytest.approx(found["wilcoxon_p"].value)
+    assert turned["wilcoxon_r"].value == pytest.approx(-estimates["wilcoxon_r"].value)
+    assert turned["wilcoxon_p"].value == pytest.approx(estimates["wilcoxon_p"].value)
     none = bec_pro.signed_rank(np.zeros(9))
     assert (none["wilcoxon_p"].value, none["wilcoxon_r"].value) == (1, 0)
 
@@ -334,10 +334,12 @@ def test_causal_scores_equal_the_loops(family, tiny, items, one_thread):
         for pair in pairs
     ]
     np.testing.assert_allclose(rows[PAIR], expected, rtol=1e-9)
-    found = get("crows_causal").estimates(rows)
+    estimates = get("crows_causal").estimates(rows)
     gaps = [more - less for more, less in expected]
-    assert found["stereotype_pct"].value == pytest.approx(100 * np.mean([gap > 0 for gap in gaps]))
-    assert found["likelihood_diff"].value == pytest.approx(np.mean(np.abs(gaps)))
+    assert estimates["stereotype_pct"].value == pytest.approx(
+        100 * np.mean([gap > 0 for gap in gaps])
+    )
+    assert estimates["likelihood_diff"].value == pytest.approx(np.mean(np.abs(gaps)))
     expected = [
         [reference.sentence_log_likelihood(plain, item[label]) for label in stereoset.LABELS]
         for item in triples
@@ -368,20 +370,22 @@ def test_a_causal_model_needs_a_token_to_start_from(tiny):
 
 
 def test_masked_likelihood_of_what_follows_equals_the_loops(double, plain, items, one_thread):
-    chosen = items("stereoset_inter_likelihood", 3, step=2_000)
-    rows = get("stereoset_inter_likelihood").score(double, chosen)
+    sample = items("stereoset_inter_likelihood", 3, step=2_000)
+    rows = get("stereoset_inter_likelihood").score(double, sample)
     expected = [
         [
             reference.continuation_score(plain, item["context"], item[label])
             for label in stereoset.LABELS
         ]
-        for item in chosen
+        for item in sample
     ]
     np.testing.assert_allclose(rows[SCORES], expected, atol=1e-9)
-    metrics = reference.stereoset_metrics(chosen["target"], *np.array(expected).T)
-    found = get("stereoset_inter_likelihood").estimates(rows)
-    assert {name: found[name.upper()].value for name in metrics} == pytest.approx(metrics)
-    assert found["log_ratio"].value == pytest.approx(np.mean([row[0] - row[1] for row in expected]))
+    metrics = reference.stereoset_metrics(sample["target"], *np.array(expected).T)
+    estimates = get("stereoset_inter_likelihood").estimates(rows)
+    assert {name: estimates[name.upper()].value for name in metrics} == pytest.approx(metrics)
+    assert estimates["log_ratio"].value == pytest.approx(
+        np.mean([row[0] - row[1] for row in expected])
+    )
 
 
 # ------------------------------------------------------------------------------- next-sentence head
@@ -412,8 +416,8 @@ def with_head(tmp_path_factory, tokenizer):
 
 def test_next_sentence_scores_equal_the_loops(with_head, items):
     lm = in_double(models.load(str(with_head), device="cpu"))
-    chosen = items("stereoset_inter_nsp", 24, step=250)
-    rows = get("stereoset_inter_nsp").score(lm, chosen)
+    sample = items("stereoset_inter_nsp", 24, step=250)
+    rows = get("stereoset_inter_nsp").score(lm, sample)
     head = BertForPreTraining.from_pretrained(with_head).double().eval()
 
     def model(**inputs):
@@ -424,18 +428,18 @@ def test_next_sentence_scores_equal_the_loops(with_head, items):
             reference.next_sentence_probability(model, lm.tokenizer, item["context"], item[label])
             for label in stereoset.LABELS
         ]
-        for item in chosen
+        for item in sample
     ]
     np.testing.assert_allclose(rows[SCORES], expected, atol=1e-9)
     assert rows[SCORES].to_numpy().std() > 1e-4
 
 
 def test_next_sentence_head_stands_on_the_model_as_it_is_now(with_head, items):
-    lm, chosen = models.load(str(with_head), device="cpu"), items("stereoset_inter_nsp", 6)
-    before = get("stereoset_inter_nsp").score(lm, chosen)
+    lm, sample = models.load(str(with_head), device="cpu"), items("stereoset_inter_nsp", 6)
+    before = get("stereoset_inter_nsp").score(lm, sample)
     with torch.no_grad():
         lm.model.bert.encoder.layer[0].output.dense.weight.mul_(-1)
-    after = get("stereoset_inter_nsp").score(lm, chosen)
+    after = get("stereoset_inter_nsp").score(lm, sample)
     assert not np.allclose(before[SCORES], after[SCORES], atol=1e-4)
 
 
@@ -488,12 +492,12 @@ def test_scores_depend_on_neither_batch_size_nor_order(kind, name, tiny, items, 
     lm = tiny(
         kind, **({"max_position_embeddings": 128} if kind == "bert" else {"n_positions": 512})
     )
-    chosen = items(name, 12, step=70)
-    straight = get(name).score(lm, chosen)
+    sample = items(name, 12, step=70)
+    straight = get(name).score(lm, sample)
     monkeypatch.setitem(scoring.TOKENS, "cpu", 100)
     monkeypatch.setitem(scoring.DECODED, "cpu", 7)
     order = np.random.default_rng(0).permutation(12)
-    other = get(name).score(lm, chosen.select(order))
+    other = get(name).score(lm, sample.select(order))
     assert other["item_id"].tolist() == straight["item_id"].iloc[order].tolist()
     # Random weights make log-likelihoods of hundreds; CrowS-Pairs rounds to three decimals.
     atol = 1.001e-3 if name == "crows_official" else 1e-5
@@ -501,10 +505,10 @@ def test_scores_depend_on_neither_batch_size_nor_order(kind, name, tiny, items, 
 
 
 def test_next_sentence_scores_depend_on_neither_batch_size_nor_order(with_head, items, monkeypatch):
-    lm, chosen = models.load(str(with_head), device="cpu"), items("stereoset_inter_nsp", 12)
-    straight = get("stereoset_inter_nsp").score(lm, chosen)
+    lm, sample = models.load(str(with_head), device="cpu"), items("stereoset_inter_nsp", 12)
+    straight = get("stereoset_inter_nsp").score(lm, sample)
     monkeypatch.setitem(scoring.TOKENS, "cpu", 100)
-    other = get("stereoset_inter_nsp").score(lm, chosen.select(range(11, -1, -1)))
+    other = get("stereoset_inter_nsp").score(lm, sample.select(range(11, -1, -1)))
     np.testing.assert_allclose(other[SCORES], straight[SCORES][::-1], atol=1e-5)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from fairnc_utils._onednn import adopt, linear
+from fairnc_utils._onednn import linear, use_onednn
 
 
 @pytest.fixture
@@ -38,11 +38,11 @@ def test_values_and_gradients_are_those_of_a_matrix_product(product, shape, bias
     upstream = torch.randn((*shape[:-1], 4), generator=generator)
     bias = bias if biased else None
     inputs = [tensor for tensor in (x, weight, bias) if tensor is not None]
-    found = linear(x, weight, bias)
+    output = linear(x, weight, bias)
     expected = (x.double() @ weight.double().T + (bias.double() if biased else 0)).float()
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(output, expected)
     for ours, plain in zip(
-        torch.autograd.grad(found, inputs, upstream),
+        torch.autograd.grad(output, inputs, upstream),
         torch.autograd.grad(expected, inputs, upstream),
         strict=True,
     ):
@@ -67,7 +67,7 @@ def test_a_model_that_is_adopted_is_the_same_model(product):
     seen, before = [], copy.deepcopy(model)
     model[2].register_forward_hook(lambda module, given, result: seen.append(result))
     weights = list(map(id, model.parameters()))
-    assert adopt(model) is model
+    assert use_onednn(model) is model
     x = torch.randn(6, 7, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(model(x), before(x))
     torch.testing.assert_close(copy.deepcopy(model)(x), before(x))

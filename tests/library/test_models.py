@@ -44,13 +44,13 @@ def test_head_features_give_the_models_logits(family, tiny):
     with torch.no_grad():
         logits = lm.model(input_ids=ids, attention_mask=mask).logits
         features = lm.features(ids, mask)
-        own = AS_THE_FAMILY.get(family, torch.Tensor)(
+        computed = AS_THE_FAMILY.get(family, torch.Tensor)(
             features @ lm.weight.mT + (0 if lm.bias is None else lm.bias)
         )
         chances = lm.log_probabilities(features[0])
     real = mask.bool()
     assert logits.std() > 0.1
-    torch.testing.assert_close(own[real], logits[real], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(computed[real], logits[real], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(chances, logits[0].log_softmax(-1), rtol=1e-5, atol=1e-5)
 
 
@@ -113,7 +113,7 @@ def test_padding_changes_no_feature(family, tiny):
 def test_labelled_features_are_the_predicted_tokens_without_specials(family, labels, tiny):
     lm = tiny(family)
     ids, mask = batch(lm)
-    features, found = lm.labelled_features(ids, mask, labels=labels)
+    features, labelled = lm.labelled_features(ids, mask, labels=labels)
     with torch.no_grad():
         every = lm.features(ids, mask)
     shift = int(labels == "shifted" or family in CAUSAL)
@@ -123,9 +123,9 @@ def test_labelled_features_are_the_predicted_tokens_without_specials(family, lab
         for place in range(shift, ids.shape[1])
         if mask[row, place] and ids[row, place].item() not in lm.tokenizer.all_special_ids
     ]
-    assert found.tolist() == [label.item() for _, label in expected]
+    assert labelled.tolist() == [label.item() for _, label in expected]
     torch.testing.assert_close(features, torch.stack([feature for feature, _ in expected]))
-    assert not set(found.tolist()) & set(lm.special_ids)
+    assert not set(labelled.tolist()) & set(lm.special_ids)
     assert not features.requires_grad
 
 

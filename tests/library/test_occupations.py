@@ -102,11 +102,11 @@ def test_masked_scores_equal_the_loops(lm):
         "secretary",
         "appraiser",
     )
-    found = occupations.score(double, items)
+    scores = occupations.score(double, items)
     expected = [
         slow_masked(double.model, double.tokenizer, sentence) for sentence in items["sentence"]
     ]
-    np.testing.assert_allclose(found[["score_a", "score_b"]], expected, rtol=1e-9)
+    np.testing.assert_allclose(scores[["score_a", "score_b"]], expected, rtol=1e-9)
 
 
 def test_bpe_models_are_asked_for_the_pronoun_behind_a_space(tiny):
@@ -124,8 +124,8 @@ def test_causal_log_odds_equal_those_of_whole_sentences(family, tiny):
     lm = tiny(family)
     lm.model.double()
     items = select(occupations.load("bls"), "nurse", "dispatcher")
-    found = occupations.score(lm, items)
-    for a, b, sentence in zip(found["score_a"], found["score_b"], items["sentence"], strict=True):
+    scores = occupations.score(lm, items)
+    for a, b, sentence in zip(scores["score_a"], scores["score_b"], items["sentence"], strict=True):
         she, he = (slow_causal(lm.model, lm.tokenizer, sentence, word) for word in ("she", "he"))
         assert a - b == pytest.approx(she - he, rel=1e-9)
 
@@ -138,12 +138,12 @@ def test_the_line_is_the_least_squares_line(rows):
         share[row.unit] = row.score_c
     y, x = [sum(values) / 5 for values in log_odds.values()], list(share.values())
     line = scipy.stats.linregress(x, y)
-    found = OCCUPATION_SLOPE.estimates(rows)
-    assert found["slope"].value == pytest.approx(line.slope, rel=1e-9)
-    assert found["lean"].value == pytest.approx(line.intercept, rel=1e-9)
-    assert found["r"].value == pytest.approx(line.rvalue, rel=1e-9)
-    assert {estimate.n for estimate in found.values()} == {60}
-    half = (found["slope"].ci_high - found["slope"].ci_low) / 2
+    estimates = OCCUPATION_SLOPE.estimates(rows)
+    assert estimates["slope"].value == pytest.approx(line.slope, rel=1e-9)
+    assert estimates["lean"].value == pytest.approx(line.intercept, rel=1e-9)
+    assert estimates["r"].value == pytest.approx(line.rvalue, rel=1e-9)
+    assert {estimate.n for estimate in estimates.values()} == {60}
+    half = (estimates["slope"].ci_high - estimates["slope"].ci_low) / 2
     # a bootstrap's interval, near the normal theory's
     assert half == pytest.approx(1.96 * line.stderr, rel=0.3)
 
@@ -159,11 +159,11 @@ def made(log_odds, share):
 
 def test_hand_made_lines_have_their_exact_metrics():
     share = np.array([-0.4, -0.1, 0.2, 0.4, 0.5])
-    found = OCCUPATION_SLOPE.estimates(made(3 * share - 1, share))
-    assert [found[name].value for name in ("slope", "r", "lean")] == pytest.approx([3, 1, -1])
-    found = OCCUPATION_SLOPE.estimates(made(np.full(5, 0.7), share))
-    assert (found["slope"].value, found["lean"].value) == pytest.approx((0, 0.7))
-    assert math.isnan(found["r"].value)
+    estimates = OCCUPATION_SLOPE.estimates(made(3 * share - 1, share))
+    assert [estimates[name].value for name in ("slope", "r", "lean")] == pytest.approx([3, 1, -1])
+    estimates = OCCUPATION_SLOPE.estimates(made(np.full(5, 0.7), share))
+    assert (estimates["slope"].value, estimates["lean"].value) == pytest.approx((0, 0.7))
+    assert math.isnan(estimates["r"].value)
     assert math.isnan(OCCUPATION_SLOPE.estimates(made(3 * share, np.full(5, 0.2)))["slope"].value)
 
 
@@ -182,16 +182,16 @@ def test_planted_slopes_are_found_and_noise_has_none():
 def test_the_embedded_model_follows_the_statistics_and_stops_without_its_gender_direction(
     rows, erased, lm
 ):
-    found, none = OCCUPATION_SLOPE.estimates(rows), OCCUPATION_SLOPE.estimates(erased)
-    assert found["slope"].ci_low > 0.5
-    assert found["r"].ci_low > 0.3
+    intact, none = OCCUPATION_SLOPE.estimates(rows), OCCUPATION_SLOPE.estimates(erased)
+    assert intact["slope"].ci_low > 0.5
+    assert intact["r"].ci_low > 0.3
     assert none["slope"].value == pytest.approx(0, abs=1e-4)
     # what is left is rounding, whose correlation would say nothing
     assert math.isnan(none["r"].value)
     doubled = OCCUPATION_SLOPE.estimates(
         OCCUPATION_SLOPE.run(lm.with_gender_direction(2), split="bls")
     )
-    assert doubled["slope"].value == pytest.approx(2 * found["slope"].value, rel=1e-3)
+    assert doubled["slope"].value == pytest.approx(2 * intact["slope"].value, rel=1e-3)
 
 
 def test_differences_are_paired_over_occupations(rows, erased):

@@ -163,20 +163,20 @@ print(json.dumps({
     )
     done = fairnc("", command=[str(script)])
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    output = json.loads(done.stdout)
     assert {
         "benchmark": "chores",
         "metric": "stereotype_log_odds",
         "axis": "all",
         "n": 10.0,
-    } in found["score"]
-    assert found["measure"] == [["people", "people"]]
-    assert set(found["units"]) <= {"mother", "father", "king", "queen", "doctor"}
+    } in output["score"]
+    assert output["measure"] == [["people", "people"]]
+    assert set(output["units"]) <= {"mother", "father", "king", "queen", "doctor"}
     # the same name may mean other words one day: the run's id tells
-    assert len(found["evidence"]["people"]) == 64
-    assert found["train"] == [["base", "none"], ["plain", "corrected,words=people"]]
-    assert found["scored"] == ["chores", "training"]
-    assert found["trained on"] == found["evidence"]
+    assert len(output["evidence"]["people"]) == 64
+    assert output["train"] == [["base", "none"], ["plain", "corrected,words=people"]]
+    assert output["scored"] == ["chores", "training"]
+    assert output["trained on"] == output["evidence"]
 
 
 def test_their_commands_are_listed_and_called_with_the_rest_of_the_line(fairnc):

@@ -76,11 +76,16 @@ def test_equals_what_is_measured(tiny, family, space):
 def test_words_are_an_axis_a_list_or_ids(tiny):
     lm = tiny("bert")
     gender = words.load("gender", lm.tokenizer)
-    found = [
-        nc3_of(lm.model, lm.tokenizer, chosen).ids
-        for chosen in ("gender", gender, gender.token_ids * 2)
+    resolved = [
+        nc3_of(lm.model, lm.tokenizer, given).ids
+        for given in ("gender", gender, gender.token_ids * 2)
     ]
-    assert found[0].tolist() == found[1].tolist() == found[2].tolist() == sorted(gender.token_ids)
+    assert (
+        resolved[0].tolist()
+        == resolved[1].tolist()
+        == resolved[2].tolist()
+        == sorted(gender.token_ids)
+    )
 
 
 def test_words_of_ones_own(tiny):
@@ -99,12 +104,12 @@ def test_what_is_measured_can_be_read(tiny):
     expected = measure(statistics(lm, batch), lm.weight, classes=ids, min_count=1)
     nc3 = nc3_of(lm.model, lm.tokenizer, ids, kind="both", memory="batch", weight=3.0)
     penalty = called(nc3, lm, batch)
-    r, found, unc3, classes = (
+    r, nc3_value, unc3, classes = (
         getattr(nc3.measured, name) for name in ("r", "nc3", "unc3", "classes")
     )
-    assert not any(value.requires_grad for value in (r, found, unc3, classes))
+    assert not any(value.requires_grad for value in (r, nc3_value, unc3, classes))
     torch.testing.assert_close(3 * r, penalty.detach())
-    torch.testing.assert_close(found.double(), expected.nc3, rtol=1e-4, atol=0)
+    torch.testing.assert_close(nc3_value.double(), expected.nc3, rtol=1e-4, atol=0)
     torch.testing.assert_close(unc3.double(), expected.unc3, rtol=1e-4, atol=0)
     assert classes.item() == len(ids)
 
@@ -113,8 +118,8 @@ def test_unseen_classes_do_not_count(tiny):
     lm = tiny("bert")
     batch, ids = encode(lm), ids_of(lm)
     plain, wider = (
-        nc3_of(lm.model, lm.tokenizer, chosen, kind="both")
-        for chosen in (ids, [*ids, *range(3000, 3020)])
+        nc3_of(lm.model, lm.tokenizer, of_classes, kind="both")
+        for of_classes in (ids, [*ids, *range(3000, 3020)])
     )
     lm.model(**batch)
     torch.testing.assert_close(wider(batch), plain(batch))
@@ -491,14 +496,14 @@ def test_compiles_into_one_graph(tiny, family, options):
     def loss(batch):
         return lm.model(**batch).loss + nc3(batch)
 
-    found = []
+    states = []
     for step in (loss, torch.compile(loss, fullgraph=True, backend="aot_eager")):
         nc3.reset()
         lm.model.zero_grad()
         value = [step(batch), step(batch)][1]  # the second has a memory
         value.backward()
-        found.append((value.detach(), nc3.sums.clone(), gradients(lm.model)))
-    torch.testing.assert_close(found[1], found[0])
+        states.append((value.detach(), nc3.sums.clone(), gradients(lm.model)))
+    torch.testing.assert_close(states[1], states[0])
 
 
 def test_wrapped_models_are_unwrapped(tiny):
@@ -632,9 +637,9 @@ def test_two_processes_equal_one_with_the_joined_batch(tiny, tmp_path):
         penalty = nc3(batch)
         (nn.functional.cross_entropy(logits[:, 1], batch["labels"][:, 1]) + penalty).backward()
     for rank in range(2):
-        found = torch.load(tmp_path / f"out{rank}.pt")
+        state = torch.load(tmp_path / f"out{rank}.pt")
         torch.testing.assert_close(
-            found, (penalty.detach(), nc3.state_dict(), gradients(lm.model)), atol=5e-6, rtol=1e-4
+            state, (penalty.detach(), nc3.state_dict(), gradients(lm.model)), atol=5e-6, rtol=1e-4
         )
 
 
@@ -644,7 +649,7 @@ def test_two_processes_equal_one_with_the_joined_batch(tiny, tmp_path):
 def train(lm, options, *, weight, steps, task=0.0, lr=0.01):
     """A loop as a user writes it; the collapse of the words before and after."""
     batch, ids = encode(lm, hide=["was"] if task else []), ids_of(lm)
-    found = [measure(statistics(lm, encode(lm)), lm.weight, classes=ids, min_count=1)]
+    measured = [measure(statistics(lm, encode(lm)), lm.weight, classes=ids, min_count=1)]
     nc3 = nc3_of(lm.model, lm.tokenizer, ids, weight=weight, options=options)
     optimizer = torch.optim.AdamW(lm.model.parameters(), lr=lr)
     for _ in range(steps):
@@ -655,8 +660,8 @@ def train(lm, options, *, weight, steps, task=0.0, lr=0.01):
         optimizer.step()
         optimizer.zero_grad()
     assert torch.isfinite(loss)
-    found.append(measure(statistics(lm, encode(lm)), lm.weight, classes=ids, min_count=1))
-    return found
+    measured.append(measure(statistics(lm, encode(lm)), lm.weight, classes=ids, min_count=1))
+    return measured
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -769,7 +774,7 @@ def test_trainer_averages_over_accumulated_batches(tiny, tmp_path, smoothing):
     """
     if TRANSFORMERS_4 and smoothing:
         pytest.skip("its Trainer adds up smoothed losses, with or without a regularizer")
-    found = {}
+    weights = {}
     for accumulate in (1, 2):
         lm = tiny("llama")  # divides its loss by the number of tokens of all batches
         run = trainer(
@@ -786,8 +791,8 @@ def test_trainer_averages_over_accumulated_batches(tiny, tmp_path, smoothing):
             learning_rate=0.1,
         )
         run.train()
-        found[accumulate] = weights_of(run)
-    torch.testing.assert_close(found[2], found[1], rtol=1e-4, atol=1e-5)
+        weights[accumulate] = weights_of(run)
+    torch.testing.assert_close(weights[2], weights[1], rtol=1e-4, atol=1e-5)
 
 
 def test_trainer_logs_what_is_measured(tiny, tmp_path):
@@ -821,7 +826,7 @@ def test_lambda_weighs_the_same_however_many_batches_a_step_has(tiny, tmp_path, 
     """BERT's loss knows no num_items_in_batch: Trainer alone adds up the means of the accumulated
     batches.
     """
-    found = {}
+    steps_taken = {}
     for kind in (NC3Trainer, PlainTrainer):
         for accumulate in (1, 2):
             run = trainer(
@@ -840,14 +845,17 @@ def test_lambda_weighs_the_same_however_many_batches_a_step_has(tiny, tmp_path, 
                 run = PlainTrainer(run.model, run.args, train_dataset=run.train_dataset)
             before = weights_of(run)
             run.train()
-            found[kind, accumulate] = {
+            steps_taken[kind, accumulate] = {
                 name: p - before[name] for name, p in weights_of(run).items()
             }
-    torch.testing.assert_close(found[NC3Trainer, 2], found[NC3Trainer, 1], rtol=1e-3, atol=1e-6)
-    ratio = sum(
-        (found[PlainTrainer, 2][name] * step).sum() for name, step in found[PlainTrainer, 1].items()
+    torch.testing.assert_close(
+        steps_taken[NC3Trainer, 2], steps_taken[NC3Trainer, 1], rtol=1e-3, atol=1e-6
     )
-    ratio = ratio / sum(step.square().sum() for step in found[PlainTrainer, 1].values())
+    ratio = sum(
+        (steps_taken[PlainTrainer, 2][name] * step).sum()
+        for name, step in steps_taken[PlainTrainer, 1].items()
+    )
+    ratio = ratio / sum(step.square().sum() for step in steps_taken[PlainTrainer, 1].values())
     doubled = family == "bert" and not TRANSFORMERS_4  # why the mixin corrects it
     assert ratio.item() == pytest.approx(2 if doubled else 1, rel=1e-3)
 

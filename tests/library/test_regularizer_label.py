@@ -9,8 +9,8 @@ from fairnc_utils.runs import rows
 
 def recorded():
     """Labels of the recorded rows; those of a map of several trainings name each."""
-    found = rows.recorded()["regularizer"].unique()
-    return sorted({label for text in found for label in text.split(" and ")})
+    texts = rows.recorded()["regularizer"].unique()
+    return sorted({label for text in texts for label in text.split(" and ")})
 
 
 @pytest.mark.parametrize("text", recorded())

@@ -143,7 +143,7 @@ def test_a_study_is_not_recorded_over_other_files(tmp_path):
     with pytest.raises(
         FairNCError, match="is of something else than a recorded study: choose a new"
     ):
-        recording.record(tmp_path / "runs", target=tmp_path / "runs" / "run")
+        recording.gather(tmp_path / "runs", target=tmp_path / "runs" / "run")
     assert content(tmp_path) == before
 
 

@@ -37,9 +37,9 @@ def rows(lm):
 
 @pytest.mark.parametrize("name", stimuli.LISTS)
 def test_every_sentence_holds_its_word_where_it_says(name):
-    found = stimuli.sentences(name)
-    assert len(set(found)) == len({sentence.text for sentence in found}) == len(found)
-    for word, text, start, stop in found:
+    sentences = stimuli.sentences(name)
+    assert len(set(sentences)) == len({sentence.text for sentence in sentences}) == len(sentences)
+    for word, text, start, stop in sentences:
         assert text[start:stop].lower() in (word.lower(), stimuli.plural(word).lower())
         assert text[0].isupper()
         assert text.endswith(".")
@@ -140,18 +140,18 @@ def cosine(u, v):
 def slow_scores(vectors, test):
     """(word, side, mean cosine with a, mean cosine with b) of each target sentence."""
     a, b = ([vectors[s] for s in stimuli.sentences(name)] for name in (test.a, test.b))
-    found = []
+    scores = []
     for name, side in ((test.x, 1), (test.y, -1)):
         for sentence in stimuli.sentences(name):
             means = [
                 sum(cosine(vectors[sentence], v) for v in group) / len(group) for group in (a, b)
             ]
-            found.append((sentence.word, side, *means))
-    return found
+            scores.append((sentence.word, side, *means))
+    return scores
 
 
-def slow_effect(found):
-    s = {side: [a - b for _, own, a, b in found if own == side] for side in (1, -1)}
+def slow_effect(scores):
+    s = {side: [a - b for _, sign, a, b in scores if sign == side] for side in (1, -1)}
     pooled = s[1] + s[-1]
     centre = sum(pooled) / len(pooled)
     spread = math.sqrt(sum((x - centre) ** 2 for x in pooled) / (len(pooled) - 1))
@@ -166,13 +166,13 @@ def test_scores_and_effect_sizes_equal_the_loops(benchmark, double, hidden):
         for sentence, states in hidden.items()
     }
     expected = slow_scores(vectors, ALL["double_bind_likable"])
-    found = benchmark.score(double, items_of("gender", "double_bind_likable"))
-    assert found["unit"].tolist() == [word for word, *_ in expected]
-    assert found["score_c"].tolist() == [side for _, side, *_ in expected]
+    scores = benchmark.score(double, items_of("gender", "double_bind_likable"))
+    assert scores["unit"].tolist() == [word for word, *_ in expected]
+    assert scores["score_c"].tolist() == [side for _, side, *_ in expected]
     np.testing.assert_allclose(
-        found[["score_a", "score_b"]], [row[2:] for row in expected], rtol=1e-9
+        scores[["score_a", "score_b"]], [row[2:] for row in expected], rtol=1e-9
     )
-    assert benchmark.estimates(found)["effect_size"].value == pytest.approx(
+    assert benchmark.estimates(scores)["effect_size"].value == pytest.approx(
         slow_effect(expected), rel=1e-6
     )
 
@@ -219,12 +219,12 @@ def slow_p_words(rows):
 
 def test_p_values_equal_the_enumeration(rows):
     for name in ("weat6", "weat7b"):
-        own = rows[rows["axis"] == name]
-        found = SEAT.estimates(own)
-        assert found["p_words"].value == pytest.approx(slow_p_words(own), abs=1e-12)
-        assert (found["p_words"].n, found["p_sentences"].n) == (16, len(own))
-        assert math.isnan(found["p_words"].ci_low)
-        assert 0 < found["p_sentences"].value < found["p_words"].value < 0.05
+        of_test = rows[rows["axis"] == name]
+        estimates = SEAT.estimates(of_test)
+        assert estimates["p_words"].value == pytest.approx(slow_p_words(of_test), abs=1e-12)
+        assert (estimates["p_words"].n, estimates["p_sentences"].n) == (16, len(of_test))
+        assert math.isnan(estimates["p_words"].ci_low)
+        assert 0 < estimates["p_sentences"].value < estimates["p_words"].value < 0.05
     # no one p value for several tests
     assert set(SEAT.estimates(rows)) == {"effect_size", "abs_effect_size"}
 
@@ -252,12 +252,12 @@ def made(x, y, axis="weat6", sentences=2):
 
 
 def test_hand_made_associations_have_their_exact_effect_size():
-    found = SEAT.estimates(made([1] * 8, [-1] * 8))
-    assert found["effect_size"].value == pytest.approx(2 / math.sqrt(32 / 31))
-    assert found["p_words"].value == pytest.approx(1 / math.comb(16, 8))
+    estimates = SEAT.estimates(made([1] * 8, [-1] * 8))
+    assert estimates["effect_size"].value == pytest.approx(2 / math.sqrt(32 / 31))
+    assert estimates["p_words"].value == pytest.approx(1 / math.comb(16, 8))
     back = SEAT.estimates(made([-1] * 8, [1] * 8))
-    assert back["effect_size"].value == -found["effect_size"].value
-    assert back["abs_effect_size"].value == found["effect_size"].value
+    assert back["effect_size"].value == -estimates["effect_size"].value
+    assert back["abs_effect_size"].value == estimates["effect_size"].value
     assert back["p_words"].value == 1
     assert math.isnan(SEAT.estimates(made([1] * 8, [1] * 8))["effect_size"].value)
 
@@ -289,8 +289,8 @@ def test_words_are_redrawn_within_their_target():
         made(rng.normal(0.5, 1, 4), rng.normal(0, 1, 4), axis=name) for name in ("weat6", "weat7")
     ]
     for table in (tests[0], pd.concat(tests, ignore_index=True)):
-        found = SEAT.estimates(table)["effect_size"]
-        assert found.ci_low < found.value < found.ci_high
+        estimate = SEAT.estimates(table)["effect_size"]
+        assert estimate.ci_low < estimate.value < estimate.ci_high
 
 
 # ----------------------------------------------------------------------------------------- controls
@@ -312,8 +312,8 @@ def test_a_planted_association_fires_and_none_is_silent(strength, lm, monkeypatc
         return noise / np.linalg.norm(noise, axis=1, keepdims=True)
 
     monkeypatch.setattr(seat, "encode", planted)
-    found = SEAT.estimates(SEAT.score(lm, items_of("gender", "weat6")))
-    effect, p = found["effect_size"], found["p_words"].value
+    estimates = SEAT.estimates(SEAT.score(lm, items_of("gender", "weat6")))
+    effect, p = estimates["effect_size"], estimates["p_words"].value
     if strength:
         assert min(strength * effect.ci_low, strength * effect.ci_high) > 0.5
         assert p < 0.001 if strength > 0 else p > 0.999
@@ -323,8 +323,8 @@ def test_a_planted_association_fires_and_none_is_silent(strength, lm, monkeypatc
 
 
 def test_the_embedded_model_associates_names_with_careers(rows):
-    found = SEAT.estimates(rows[rows["axis"] == "weat6"])["effect_size"]
-    assert 0 < found.ci_low < found.value < 2
+    estimate = SEAT.estimates(rows[rows["axis"] == "weat6"])["effect_size"]
+    assert 0 < estimate.ci_low < estimate.value < 2
 
 
 def test_differences_are_paired_over_words(rows):
@@ -341,10 +341,10 @@ def test_differences_are_paired_over_words(rows):
 def test_scores_do_not_depend_on_the_order_or_company_of_items(lm, rows):
     items = items_of("gender", "weat6")
     order = np.random.default_rng(0).permutation(len(items))[:30]
-    found = SEAT.score(lm, items.select(order))
+    shuffled = SEAT.score(lm, items.select(order))
     alone = rows[rows["axis"] == "weat6"].reset_index(drop=True)
     np.testing.assert_allclose(
-        found[["score_a", "score_b"]], alone[["score_a", "score_b"]].iloc[order], atol=1e-5
+        shuffled[["score_a", "score_b"]], alone[["score_a", "score_b"]].iloc[order], atol=1e-5
     )
 
 

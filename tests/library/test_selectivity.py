@@ -28,7 +28,7 @@ def test_equals_the_quotient_of_its_two_parts_by_plain_loops(scored):
     for item, row in zip(items, rows.to_dict("records"), strict=True):
         odds.setdefault(item["item_id"].split(":")[0], []).append(row["score_a"] - row["score_b"])
         shares[item["item_id"].split(":")[0]] = item["value"]
-    mean = {word: sum(found) / len(found) for word, found in odds.items()}
+    mean = {word: sum(logs) / len(logs) for word, logs in odds.items()}
     nouns = {
         axis: [pair.split("/") for pair in text.split()]
         for axis, text in definitional.NOUNS.items()
@@ -40,14 +40,14 @@ def test_equals_the_quotient_of_its_two_parts_by_plain_loops(scored):
     ]
     assert len(jobs) == 60
     slope = np.polyfit([shares[job] for job in jobs], [mean[job] for job in jobs], 1)[0]
-    found = values(rows)
+    metrics = values(rows)
     for metric, axes in (
         ("selectivity", ("swapped", "others")),
         ("selectivity_swapped", ("swapped",)),
         ("selectivity_others", ("others",)),
     ):
         differences = [mean[a] - mean[b] for axis in axes for a, b in nouns[axis]]
-        assert found[metric] == pytest.approx(slope / np.mean(differences), rel=1e-6)
+        assert metrics[metric] == pytest.approx(slope / np.mean(differences), rel=1e-6)
 
 
 def test_loudness_leaves_it_and_a_planted_stereotype_moves_it(scored):

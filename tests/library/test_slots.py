@@ -8,15 +8,15 @@ from fairnc_utils import collapse, corpora, measurement, runs, words
 
 
 def test_features_at_slots_equal_plain_loops(lm):
-    chosen = words.resolve(
+    word_list = words.resolve(
         "few", [("she", "female"), ("he", "male"), ("wife", "female")], lm.tokenizer
     )
-    reading = measurement.read_slots(lm, [chosen], texts=12)
+    reading = measurement.read_slots(lm, [word_list], texts=12)
     sums, counts = {}, {}
     for text in corpora.load("gap", "test")["text"][:12]:
         ids = lm.tokenizer(text)["input_ids"]
         for place, token in enumerate(ids):
-            if token in chosen.token_ids:
+            if token in word_list.token_ids:
                 masked = torch.tensor(
                     [[*ids[:place], lm.tokenizer.mask_token_id, *ids[place + 1 :]]]
                 )
@@ -33,11 +33,12 @@ def test_features_at_slots_equal_plain_loops(lm):
 
 
 def test_frequent_words_are_drawn_by_the_seed(lm):
-    chosen = words.resolve("few", [("she", "female"), ("he", "male")], lm.tokenizer)
+    word_list = words.resolve("few", [("she", "female"), ("he", "male")], lm.tokenizer)
     first, again, other = (
-        measurement.read_slots(lm, [chosen], texts=30, per_class=5, seed=seed) for seed in (0, 0, 1)
+        measurement.read_slots(lm, [word_list], texts=30, per_class=5, seed=seed)
+        for seed in (0, 0, 1)
     )
-    assert [int(first.statistics.counts[i]) for i in chosen.token_ids] == [5, 5]
+    assert [int(first.statistics.counts[i]) for i in word_list.token_ids] == [5, 5]
     assert torch.equal(first.statistics.sums, again.statistics.sums)
     assert not torch.equal(first.statistics.sums, other.statistics.sums)
     assert first.fingerprint == again.fingerprint != other.fingerprint

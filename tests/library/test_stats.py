@@ -201,9 +201,9 @@ def test_mean_of_several_changes_redraws_their_units_together():
 def test_changes_take_statistics_of_several_columns_strata_and_refuse_what_is_not_paired():
     rng = np.random.default_rng(0)
     total, count = rng.normal(3, 1, (2, 5, 12)), np.ones((5, 12))
-    found = seed_changes([total[0], count], [total[1], count], ratio, strata=[0] * 6 + [1] * 6)
-    assert found.observed == pytest.approx(total[1].mean(1) - total[0].mean(1))
-    assert found.resampled.shape == (2000, 5)
+    changes = seed_changes([total[0], count], [total[1], count], ratio, strata=[0] * 6 + [1] * 6)
+    assert changes.observed == pytest.approx(total[1].mean(1) - total[0].mean(1))
+    assert changes.resampled.shape == (2000, 5)
     constant = np.repeat([[1.0, 5.0]], 5, axis=0).repeat(6, axis=1)  # no spread within a stratum
     assert seed_changes(
         [0 * constant], [constant], mean, strata=[0] * 6 + [1] * 6

@@ -96,8 +96,8 @@ def test_swapping_twice_gives_the_text_back(text):
 
 @given(st.text())
 def test_any_text_keeps_what_stands_between_its_words(text):
-    found = swap.gender(text)
-    assert re.sub(r"[^\W\d_]+", "", found).replace("'", "") == re.sub(
+    swapped = swap.gender(text)
+    assert re.sub(r"[^\W\d_]+", "", swapped).replace("'", "") == re.sub(
         r"[^\W\d_]+", "", text
     ).replace("'", "")
 
@@ -134,7 +134,7 @@ def test_pronouns_agree_with_the_rewrites_of_people():
             re.findall(r"\S+", text.lower())
             for text in (row["original"], row["rewrite"], swap.gender(row["original"]))
         ]
-        for before, wanted, found in (
+        for before, wanted, ours in (
             zip(*texts, strict=False) if len(set(map(len, texts))) == 1 else ()
         ):
             if (before, wanted) in {
@@ -143,6 +143,6 @@ def test_pronouns_agree_with_the_rewrites_of_people():
                 ("his", "her"),
                 ("his", "hers"),
             }:
-                right, total = right + (wanted == found), total + 1
+                right, total = right + (wanted == ours), total + 1
     assert total > 1_000
     assert right / total > 0.97

@@ -61,17 +61,17 @@ def test_slots_pair_a_text_with_its_swapped_copy():
 def test_loss_equals_plain_loops(lm, pairs):
     loss = SwapCollapse(lm.model, lm.tokenizer, TEXTS, weight=2.0, pairs=pairs, form="ratio")
     parts = plain_parts(lm, TEXTS)
-    told = [odd for _, odd, evidence in parts if evidence]
+    odd_parts = [odd for _, odd, evidence in parts if evidence]
     squares = [even**2 for even, _, evidence in parts if evidence or pairs == "all"]
-    expected = 2 * np.mean(squares) / (max(np.mean(told), 0) ** 2 + 0.01)
+    expected = 2 * np.mean(squares) / (max(np.mean(odd_parts), 0) ** 2 + 0.01)
     lm.model.eval()
     assert loss(loss._batch(list(range(len(loss))))).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_margin_is_what_the_model_told_before(lm):
     loss = SwapCollapse(lm.model, lm.tokenizer, TEXTS, form="margin")
-    told = np.mean([odd for _, odd, evidence in plain_parts(lm, TEXTS) if evidence])
-    assert float(loss.margin) == pytest.approx(told, rel=1e-4)
+    mean_odd = np.mean([odd for _, odd, evidence in plain_parts(lm, TEXTS) if evidence])
+    assert float(loss.margin) == pytest.approx(mean_odd, rel=1e-4)
 
 
 def test_gradient_reaches_the_model_and_a_step_lowers_the_loss(lm):
@@ -232,13 +232,13 @@ def test_measure_equals_plain_loops(lm, gap_pairs):
         else:
             evens.append(((a + b) / 2) ** 2)
             odds.append(item["sign"] * (a - b) / 2)
-    found = {
+    metrics = {
         metric: estimate.value for metric, estimate in get("swap_collapse").estimates(rows).items()
     }
     between = (sum(odds) / len(odds)) ** 2
-    assert found["swap_collapse"] == pytest.approx(sum(evens) / len(evens) / between, rel=1e-4)
-    assert found["neutral_part"] == pytest.approx(sum(plain) / len(plain) / between, rel=1e-4)
-    assert found["odd_mean"] ** 2 == pytest.approx(between, rel=1e-4)
+    assert metrics["swap_collapse"] == pytest.approx(sum(evens) / len(evens) / between, rel=1e-4)
+    assert metrics["neutral_part"] == pytest.approx(sum(plain) / len(plain) / between, rel=1e-4)
+    assert metrics["odd_mean"] ** 2 == pytest.approx(between, rel=1e-4)
 
 
 def test_measure_is_a_ratio_and_sees_a_planted_lean(gap_pairs):

@@ -275,8 +275,8 @@ def test_sick_is_split_as_published(folder):
         + "1\tA man.\tA dog.\tNEUTRAL\t4.5\tTRAIN\n4\tHe ran.\tHe moved.\tENTAILMENT\t3\tTRIAL\n"
         "6\tHe ran.\tHe sat.\tCONTRADICTION\t2\tTEST\n",
     )
-    found = [tasks.get("sick").items(split)[0] for split in tasks.get("sick").splits]
-    assert [(item["item_id"], item["premise"], item["label"]) for item in found] == [
+    first_items = [tasks.get("sick").items(split)[0] for split in tasks.get("sick").splits]
+    assert [(item["item_id"], item["premise"], item["label"]) for item in first_items] == [
         ("1", "A man.", 1),
         ("4", "He ran.", 0),
         ("6", "He ran.", 2),
@@ -386,8 +386,8 @@ def test_biographies_have_names_for_their_numbers(monkeypatch):
     )
     items = tasks.get("bias_in_bios").items("validation")
     assert asked == [("LabHC/bias_in_bios", "dev")]
-    found = [(item["profession"], item["gender"], item["label"]) for item in items]
-    assert found == [("rapper", "female", 23), ("physician", "male", 19)]
+    triples = [(item["profession"], item["gender"], item["label"]) for item in items]
+    assert triples == [("rapper", "female", 23), ("physician", "male", 19)]
     assert len(biographies.BIOS_PROFESSIONS) == 28
     table.pop("gender")
     with pytest.raises(FairNCError, match="no column 'gender'"):

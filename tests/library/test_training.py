@@ -256,10 +256,10 @@ def test_masking_labels_are_the_original_tokens_and_the_rest_stays(masked):
 def test_masking_is_80_10_10_and_even_over_places(masked):
     _, _, corrupted, positions, labels = masked
     used = labels >= 0
-    found, original = corrupted.gather(1, positions)[used], labels[used]
-    count = len(found)
-    mask = (found == MASK).float().mean().item()
-    kept = (found == original).float().mean().item()
+    inputs, original = corrupted.gather(1, positions)[used], labels[used]
+    count = len(inputs)
+    mask = (inputs == MASK).float().mean().item()
+    kept = (inputs == original).float().mean().item()
     error = 4 * (0.8 * 0.2 / count) ** 0.5
     assert mask == pytest.approx(0.8, abs=error)
     assert kept == pytest.approx(0.1, abs=error)

@@ -15,19 +15,19 @@ from fairnc_utils.models import single_token_id
 
 @pytest.mark.parametrize("axis", words.AXES)
 def test_every_list_resolves_and_explains_what_it_dropped(axis, tokenizer):
-    chosen = words.load(axis, tokenizer)
-    assert len(chosen) >= 9
+    word_list = words.load(axis, tokenizer)
+    assert len(word_list) >= 9
     assert (
-        len(chosen.words)
-        == len(chosen.groups)
-        == len(chosen.token_ids)
-        == len(set(chosen.token_ids))
+        len(word_list.words)
+        == len(word_list.groups)
+        == len(word_list.token_ids)
+        == len(set(word_list.token_ids))
     )
     offered = {word for word, _ in words.AXES[axis]()}
-    assert offered == set(chosen.words) | set(chosen.dropped)
-    assert not set(chosen.words) & set(chosen.dropped)
-    assert all(reason for reason in chosen.dropped.values())
-    for word, token_id in zip(chosen.words, chosen.token_ids, strict=True):
+    assert offered == set(word_list.words) | set(word_list.dropped)
+    assert not set(word_list.words) & set(word_list.dropped)
+    assert all(reason for reason in word_list.dropped.values())
+    for word, token_id in zip(word_list.words, word_list.token_ids, strict=True):
         assert tokenizer.encode(f"a {word} b", add_special_tokens=False)[1:-1] == [token_id], word
 
 
@@ -62,10 +62,10 @@ def test_neutral_words_name_no_person(tokenizer):
 def test_a_word_of_many_pieces_is_dropped_and_not_cut(tokenizer):
     first = tokenizer.encode("unhelpfulness", add_special_tokens=False)
     assert len(first) > 1
-    chosen = words.resolve("x", [("unhelpfulness", "a"), ("king", "b")], tokenizer)
-    assert chosen.words == ("king",)
-    assert chosen.dropped == {"unhelpfulness": "not a single token"}
-    assert first[0] not in chosen.token_ids
+    word_list = words.resolve("x", [("unhelpfulness", "a"), ("king", "b")], tokenizer)
+    assert word_list.words == ("king",)
+    assert word_list.dropped == {"unhelpfulness": "not a single token"}
+    assert first[0] not in word_list.token_ids
 
 
 @pytest.mark.parametrize("word", ["[MASK]", "[PAD]", "☃", "", " ", "she he"])
@@ -74,11 +74,11 @@ def test_special_unknown_and_blank_words_are_no_classes(word, tokenizer):
 
 
 def test_repeated_and_accented_words_count_once(tokenizer):
-    chosen = words.resolve(
+    word_list = words.resolve(
         "x", [("king", "a"), ("king", "a"), ("King", "a"), ("kíng", "a"), ("café", "a")], tokenizer
     )
-    assert chosen.words == ("king", "café")
-    assert chosen.dropped == {"King": "same token as 'king'", "kíng": "same token as 'king'"}
+    assert word_list.words == ("king", "café")
+    assert word_list.dropped == {"King": "same token as 'king'", "kíng": "same token as 'king'"}
 
 
 def test_no_word_in_the_vocabulary_is_an_error(tokenizer):
@@ -156,10 +156,10 @@ def test_byte_level_words_are_asked_for_behind_a_space(bpe_tokenizer):
     inside = bpe_tokenizer.encode("the nurse said", add_special_tokens=False)[1]
     assert single_token_id(bpe_tokenizer, "nurse") == inside
     assert bpe_tokenizer.convert_ids_to_tokens(inside) == "Ġnurse"
-    chosen = words.resolve(
+    word_list = words.resolve(
         "x", [("nurse", "a"), ("she", "a"), ("unhelpfulness", "a")], bpe_tokenizer
     )
-    assert chosen.words == ("nurse", "she")
+    assert word_list.words == ("nurse", "she")
 
 
 def test_a_token_that_only_starts_a_sentence_is_not_the_word(bpe_tokenizer):
@@ -210,12 +210,12 @@ def test_matched_controls_are_about_as_frequent(tokenizer, counts, seen):
     drawn = words.control_words(tokenizer, counts, size=len(seen), match=seen, min_count=2, seed=3)
     assert len(drawn) == len(seen)
     assert not set(drawn.token_ids) & set(seen)
-    wanted, found = (
+    wanted, logs_of_control = (
         np.sort(np.log(counts[list(seen)])),
         np.sort(np.log(counts[list(drawn.token_ids)])),
     )
-    assert np.abs(wanted - found).max() < 0.5
-    assert abs(wanted.mean() - found.mean()) < 0.05
+    assert np.abs(wanted - logs_of_control).max() < 0.5
+    assert abs(wanted.mean() - logs_of_control.mean()) < 0.05
     free = words.control_words(tokenizer, counts, size=len(seen), exclude=seen, min_count=2, seed=3)
     # the match does something
     assert abs(np.log(counts[list(free.token_ids)]).mean() - wanted.mean()) > 1
@@ -250,11 +250,11 @@ def test_released_list_has_the_indices_that_the_released_code_ships(tokenizer, m
     """``digest``: of the sorted indices in its files for ADEPT and ASE. Pieces of longer words are
     in: "and", "me", "so".
     """
-    found = words.released(method, tokenizer)
-    assert len(set(found.token_ids)) == len(found) == ids
-    joined = " ".join(str(token) for token in sorted(found.token_ids))
+    word_list = words.released(method, tokenizer)
+    assert len(set(word_list.token_ids)) == len(word_list) == ids
+    joined = " ".join(str(token) for token in sorted(word_list.token_ids))
     assert hashlib.sha256(joined.encode()).hexdigest().startswith(digest)
     assert {"and", "so", "to", "me", "air"} <= set(
-        tokenizer.convert_ids_to_tokens(list(found.token_ids))
+        tokenizer.convert_ids_to_tokens(list(word_list.token_ids))
     )
-    assert {"female", "male"} == set(found.groups)
+    assert {"female", "male"} == set(word_list.groups)

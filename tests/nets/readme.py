@@ -64,7 +64,7 @@ def block(name: str) -> dict:
 
 
 def measuring() -> None:
-    assert 0 < block("measuring")["found"].unc3 < 1
+    assert 0 < block("measuring")["measured"].unc3 < 1
 
 
 def loop() -> None:

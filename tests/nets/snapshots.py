@@ -41,7 +41,7 @@ def read(name: str) -> pd.DataFrame | dict:
     return _table(text) if ".csv" in file.suffixes else json.loads(text)
 
 
-def compare(output: pd.DataFrame | dict, name: str, *, relative: float, absolute: float) -> None:
+def check(output: pd.DataFrame | dict, name: str, *, relative: float, absolute: float) -> None:
     """Assert that an output is its reference: the same rows and columns in the same order, text
     equal, numbers close.
     """

@@ -38,7 +38,7 @@ def built() -> bool:
 def test_tiny_book_computes_what_it_computed():
     if not (checkout.root() / TABLE).is_file() or not built():
         pytest.skip("no tiny book of this state is built here: make book PROFILE=tiny")
-    tiny.compare(pd.read_parquet(checkout.root() / TABLE))
+    tiny.check(pd.read_parquet(checkout.root() / TABLE))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def table():
 def test_the_net_lets_noise_and_another_folder_through(table):
     table["value"] *= 1 + 1e-6
     table["model"] = table["model"].str.replace("build/tiny/", "/elsewhere/build/tiny/")
-    tiny.compare(table.sample(frac=1, random_state=0))
+    tiny.check(table.sample(frac=1, random_state=0))
 
 
 @pytest.mark.parametrize("column", tiny.NUMBERS)
@@ -58,7 +58,7 @@ def test_the_net_notices_a_number_that_moved(table, column):
     place = table.index[table[column].notna() & (table["metric"] == "unc3")][0]
     table.loc[place, column] += 1e-3
     with pytest.raises(AssertionError, match=f"1 of {column} moved"):
-        tiny.compare(table)
+        tiny.check(table)
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,4 @@ def test_the_net_notices_a_number_that_moved(table, column):
 )
 def test_the_net_notices_a_row_that_is_gone_or_renamed(table, change):
     with pytest.raises(AssertionError, match="DataFrame"):
-        tiny.compare(change(table))
+        tiny.check(change(table))

@@ -60,7 +60,7 @@ def reduced(table: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values([*KEYS, *NUMBERS], kind="stable", ignore_index=True)
 
 
-def compare(table: pd.DataFrame) -> None:
+def check(table: pd.DataFrame) -> None:
     """Assert that a tiny book's table has the rows of the reference, and their numbers to
     ``NOISE``.
     """
@@ -85,4 +85,4 @@ if __name__ == "__main__":
     results = pd.read_parquet(given.table)
     if given.write:
         snapshots.write("tiny", reduced(results))
-    compare(results)
+    check(results)

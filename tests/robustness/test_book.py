@@ -96,7 +96,7 @@ def test_links_and_assets_resolve_inside_the_book(html):
 
 def test_pages_are_structured_and_small(pages, html):
     problems = {page: structure_problems(path) for page, path in pages.items()}
-    assert {page: found for page, found in problems.items() if found} == {}
+    assert {page: of_page for page, of_page in problems.items() if of_page} == {}
     assert sum(path.stat().st_size for path in html.rglob("*") if path.is_file()) < BOOK
 
 
@@ -115,7 +115,7 @@ def test_pages_open_without_a_network_and_without_barriers(pages, axe):
     with browser() as driver:
         driver.set_script_timeout(60)
         problems = {page: browser_problems(driver, path, axe=axe) for page, path in pages.items()}
-    assert {page: found for page, found in problems.items() if found} == {}
+    assert {page: of_page for page, of_page in problems.items() if of_page} == {}
 
 
 @pytest.mark.slow
@@ -133,8 +133,8 @@ def test_start_page_can_be_used_at_once(open_page):
 @needs_chromium
 def test_search_finds_a_metric(open_page):
     driver = open_page("search", "?q=UNC3")
-    found = "return !!document.querySelector('#search-results li a[href*=glossary]')"
-    assert _wait(lambda: [] if driver.execute_script(found) else ["nothing found"], 10) == []
+    script = "return !!document.querySelector('#search-results li a[href*=glossary]')"
+    assert _wait(lambda: [] if driver.execute_script(script) else ["nothing found"], 10) == []
 
 
 @pytest.mark.slow
@@ -186,14 +186,14 @@ def test_comparer_follows_its_fields(open_page):
     from selenium.webdriver.common.keys import Keys
 
     driver = open_page("notebooks/11-comparer")
-    told = "return document.querySelector('[data-widget=runs] .said').textContent"
+    script = "return document.querySelector('[data-widget=runs] .said').textContent"
     rows = "return document.querySelectorAll('[data-widget=runs] .scrolls tbody tr').length"
     first, second, only = driver.find_elements("css selector", "[data-widget=runs] select")
     shown = driver.execute_script(rows)
-    assert str(shown) in driver.execute_script(told)
+    assert str(shown) in driver.execute_script(script)
     # a run beside itself
     second.send_keys(first.find_element("css selector", "option:checked").text)
-    assert "0 have intervals that do not touch" in driver.execute_script(told)
+    assert "0 have intervals that do not touch" in driver.execute_script(script)
     every = driver.execute_script(rows)
     only.send_keys(Keys.ARROW_DOWN)  # one benchmark
     assert 0 < driver.execute_script(rows) < every

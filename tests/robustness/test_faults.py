@@ -62,11 +62,11 @@ class Tally:
     """Tries and survivals of each case; written as the book's table when recording."""
 
     def __init__(self):
-        self.found: dict[str, list[int]] = {}
+        self.cases: dict[str, list[int]] = {}
 
     @contextmanager
     def attempt(self, case: str):
-        counts = self.found.setdefault(case, [0, 0])
+        counts = self.cases.setdefault(case, [0, 0])
         counts[0] += 1
         yield
         counts[1] += 1
@@ -82,7 +82,7 @@ class Tally:
                 "what must hold": CASES[case],
                 "made": made,
             }
-            for case, (tries, survived) in self.found.items()
+            for case, (tries, survived) in self.cases.items()
         }
         table = pd.DataFrame.from_dict(earlier | now, orient="index").reindex(
             [case for case in CASES if case in earlier | now]
@@ -135,17 +135,17 @@ def whole(build: Path) -> None:
 
 def processes_of(project: Path) -> list[psutil.Process]:
     """Processes that a run in this project has started and that are still there."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         try:
             if (
                 process.environ().get("FAIRNC_WORKFLOW") == str(project.resolve())
                 and process.status() != psutil.STATUS_ZOMBIE
             ):
-                found.append(process)
+                processes.append(process)
         except psutil.Error:
             continue
-    return found
+    return processes
 
 
 # ------------------------------------------------------------------------------------- the workflow
@@ -200,7 +200,7 @@ def test_workflow_survives_what_ends_it(tmp_path, expected, tally):
             assert tidy(pd.read_parquet(project / TABLE_OF_ALL)) == tidy(rows.load(expected)), SEED
 
 
-def found_in(project: Path) -> list[str]:
+def contents_of(project: Path) -> list[str]:
     """Rows of a project's chapters. A trained model is named by its folder, which is another one in
     each copy.
     """
@@ -237,7 +237,7 @@ def test_tiny_chapters_survive_sigkill(tmp_path, tally):
     for project in projects:
         done = run(project, *targets)
         assert done.returncode == 0, done.stderr[-3000:]
-    assert found_in(killed) == found_in(projects[1])
+    assert contents_of(killed) == contents_of(projects[1])
 
 
 #: Run twice in a folder of little room, the second time with more; $1 folder, $2 project, $3 room in kB, then the command.
@@ -306,8 +306,8 @@ def test_notebook_that_raises_runs_again_when_it_is_mended(tmp_path, expected, t
         check_failure(project, ONE_CHAPTER, "AssertionError: planted")
         mended.touch()
         finish(project, ONE_CHAPTER)
-        found = rows.load(project / "build/tiny/results")
-        assert tidy(found) == tidy(rows.load(expected / STEMS[0]))
+        results = rows.load(project / "build/tiny/results")
+        assert tidy(results) == tidy(rows.load(expected / STEMS[0]))
 
 
 # -------------------------------------------------------------------------------- runs and training

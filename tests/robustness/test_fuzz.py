@@ -62,9 +62,9 @@ values = st.recursive(
 )
 NC3_OPTIONS = ["preset", *asdict(corrected())]
 SCHEMAS = [
-    found
-    for found in vars(options).values()
-    if isinstance(found, type) and issubclass(found, options.Config) and found is not options.Config
+    kind
+    for kind in vars(options).values()
+    if isinstance(kind, type) and issubclass(kind, options.Config) and kind is not options.Config
 ]
 
 
@@ -76,8 +76,10 @@ SCHEMAS = [
 @given(data=st.data())
 def test_options(schema, data):
     names = st.sampled_from(sorted(schema.model_fields)) | st.text(max_size=10)
-    found = asked(options.configured, schema, data.draw(st.dictionaries(names, values, max_size=4)))
-    assert found is None or isinstance(found, schema)
+    config = asked(
+        options.configured, schema, data.draw(st.dictionaries(names, values, max_size=4))
+    )
+    assert config is None or isinstance(config, schema)
 
 
 @few
@@ -89,8 +91,8 @@ def test_options(schema, data):
 def test_configuration_files(text, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
-    found = asked(cli._options, str(path), options.TrainConfig)
-    assert found is None or isinstance(found, dict)
+    mapping = asked(cli._options, str(path), options.TrainConfig)
+    assert mapping is None or isinstance(mapping, dict)
 
 
 def test_references_that_multiply_do_not_fill_the_screen(tmp_path, capsys):
@@ -144,16 +146,16 @@ def test_names(wanted, tokenizer):
     )
 )
 def test_word_lists(pairs, tokenizer):
-    found = asked(words.resolve, "mine", pairs, tokenizer)
-    if found is not None:
-        assert len(set(found.token_ids)) == len(found)
-        assert {word for word, _ in pairs} == {*found.words, *found.dropped}
+    word_list = asked(words.resolve, "mine", pairs, tokenizer)
+    if word_list is not None:
+        assert len(set(word_list.token_ids)) == len(word_list)
+        assert {word for word, _ in pairs} == {*word_list.words, *word_list.dropped}
 
 
 def test_huge_and_empty_word_lists(tokenizer):
     many = [(word, "g") for word in ("king", "\0", "", "😀" * 50, *["kings"] * 2000, "x" * 100_000)]
-    found = words.resolve("mine", many, tokenizer)
-    assert found.words == ("king", "kings")
+    word_list = words.resolve("mine", many, tokenizer)
+    assert word_list.words == ("king", "kings")
     assert asked(words.resolve, "mine", [], tokenizer) is None
 
 
@@ -166,11 +168,11 @@ def test_huge_and_empty_word_lists(tokenizer):
 def test_text_files(content, tmp_path_factory, tokenizer):
     path = tmp_path_factory.getbasetemp() / "fuzzed.txt"
     path.write_bytes(content)
-    found = asked(corpora.load, str(path))
-    if found is not None:
-        assert all(text == text.strip() != "" for text in found["text"])
+    corpus = asked(corpora.load, str(path))
+    if corpus is not None:
+        assert all(text == text.strip() != "" for text in corpus["text"])
         assert all(
-            len(ids) <= 16 for ids in batching.tokenize(found["text"], tokenizer, max_length=16)
+            len(ids) <= 16 for ids in batching.tokenize(corpus["text"], tokenizer, max_length=16)
         )
 
 

@@ -50,7 +50,7 @@ def code(path: Path) -> str:
 
 def dangers(source: str) -> list[str]:
     """Calls that can execute what they read, or a string as a command."""
-    found = []
+    calls = []
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):
             continue
@@ -59,18 +59,18 @@ def dangers(source: str) -> list[str]:
             {option.arg: ast.unparse(option.value) for option in node.keywords},
         )
         if name in FORBIDDEN or name.endswith((".extractall", ".read_pickle", ".to_pickle")):
-            found.append(name)
+            calls.append(name)
         if name.endswith("torch.load") and options.get("weights_only") != "True":
-            found.append(f"{name} without weights_only")
+            calls.append(f"{name} without weights_only")
         if (
             name.startswith("yaml.load")
             or options.get("shell") == "True"
             or options.get("trust_remote_code") == "True"
         ):
-            found.append(ast.unparse(node))
+            calls.append(ast.unparse(node))
         if options.get("allow_pickle") == "True":
-            found.append(ast.unparse(node))
-    return found
+            calls.append(ast.unparse(node))
+    return calls
 
 
 FORBIDDEN = {
@@ -305,9 +305,9 @@ def test_parameters_are_values_and_no_code(trap, tmp_path):
         "none": None,
     }
     cell = papermill.translators.PythonTranslator.codify(values)
-    found = {}
-    exec(cell, found)
-    assert {name: found[name] for name in values} == values
+    namespace = {}
+    exec(cell, namespace)
+    assert {name: namespace[name] for name in values} == values
 
 
 @pytest.mark.slow
@@ -373,8 +373,8 @@ HOLE = {"id": "PYSEC-1", "fix_versions": ["2.0"], "aliases": [], "description": 
 def test_audit_tells_holes_from_what_was_not_looked_at(tmp_path, packages, status, said):
     """With a pip-audit that finds what the case says."""
     fake = tmp_path / "pip-audit"
-    found = json.dumps({"dependencies": packages}) if packages else ""
-    write = f"while [ $1 != --output ]; do shift; done\nprintf %s '{found}' > $2\n"
+    report = json.dumps({"dependencies": packages}) if packages else ""
+    write = f"while [ $1 != --output ]; do shift; done\nprintf %s '{report}' > $2\n"
     fake.write_text(f"#!/bin/sh\n{write}echo no network >&2\nexit 1\n")
     fake.chmod(0o755)
     (tmp_path / ".ci").mkdir()

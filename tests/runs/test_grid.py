@@ -63,13 +63,13 @@ def swept(lams=(1, 10, 100), seeds=3, methods=("mlm", "bec"), ratio=None, lm=Non
 
 
 def test_cells_are_all_combinations_and_equal_ones_are_one():
-    found = grid.cells(
+    cells = grid.cells(
         plan(
             a={"options": SMALL, "grid": {"method": ["mlm", "bec"], "seed": [0, 1]}},
             b={"options": SMALL | {"method": "bec"}, "grid": {"seed": [1, 2]}},
         )
     )
-    assert sorted((cell.config.method, cell.config.seed) for cell in found.values()) == [
+    assert sorted((cell.config.method, cell.config.seed) for cell in cells.values()) == [
         ("bec", 0),
         ("bec", 1),
         ("bec", 2),
@@ -79,7 +79,7 @@ def test_cells_are_all_combinations_and_equal_ones_are_one():
     assert list(
         grid.cells(plan(b={"options": SMALL | {"method": "bec"}, "grid": {"seed": [1]}}))
     ) == [
-        name for name, cell in found.items() if (cell.config.method, cell.config.seed) == ("bec", 1)
+        name for name, cell in cells.items() if (cell.config.method, cell.config.seed) == ("bec", 1)
     ]
 
 
@@ -91,13 +91,13 @@ def test_a_dot_reaches_inside_and_lengths_belong_to_a_method():
             "grid": {"debiasing.regularizer": ["none", "corrected"]},
         }
     }
-    found = grid.cells(
+    cells = grid.cells(
         grid.plan(
             {"study": {"sweeps": sweeps, "lengths": {"bec": {"steps": 7, "regularizer": "x"}}}}
         )
     )
-    assert [cell.debiasing.regularizer for cell in found.values()] == ["none", "corrected"]
-    assert {cell.debiasing.steps for cell in found.values()} == {7}
+    assert [cell.debiasing.regularizer for cell in cells.values()] == ["none", "corrected"]
+    assert {cell.debiasing.steps for cell in cells.values()} == {7}
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,9 @@ def test_the_plans_of_the_profiles_hold(profile, least):
         swept(methods=methods).assign(model=model)
         for model in models.get(profile, ["models/minilm-mlm"])
     ]
-    found = grid.cells(grid.plan(config), results=pd.concat(known))
-    assert len(found) >= least
-    for cell in found.values():
+    cells = grid.cells(grid.plan(config), results=pd.concat(known))
+    assert len(cells) >= least
+    for cell in cells.values():
         assert cell.config.profile == profile
         assert cell.config.model != "models/minilm-mlm" or profile == "full"
         for name in cell.config.benchmarks:
@@ -182,11 +182,11 @@ def test_the_plans_of_the_profiles_hold(profile, least):
 
 def test_lambda_is_nearest_to_fair_among_those_that_keep_the_language():
     assert (
-        weight.chosen_lambda(swept(ratio={10: 0.1, 100: -0.2}), "bec") == 100
+        weight.choose_lambda(swept(ratio={10: 0.1, 100: -0.2}), "bec") == 100
     )  # −.1 on three seeds, against 0.2 and .5
-    assert weight.chosen_lambda(swept(ratio={10: 0.1, 100: -0.2}, lm={100: 78.9}), "bec") == 10
+    assert weight.choose_lambda(swept(ratio={10: 0.1, 100: -0.2}, lm={100: 78.9}), "bec") == 10
     assert (
-        weight.chosen_lambda(swept(lm={1: 70, 10: 72, 100: 71}), "bec") == 10
+        weight.choose_lambda(swept(lm={1: 70, 10: 72, 100: 71}), "bec") == 10
     )  # none keeps it: the one that loses least
 
 
@@ -194,16 +194,16 @@ def test_lambda_is_compared_on_shared_seeds_and_needs_enough_of_them():
     lucky = swept(ratio={10: 0.3})
     one_seed = (lucky["lam"] == 100) & (lucky["seed"] > 0)
     lucky.loc[(lucky["lam"] == 100), "value"] = lucky["value"].where(lucky["metric"] == "LM", 0.0)
-    assert weight.chosen_lambda(lucky[~one_seed], "bec") == 10  # 100 was run once
-    assert weight.chosen_lambda(lucky, "bec") == 100
+    assert weight.choose_lambda(lucky[~one_seed], "bec") == 10  # 100 was run once
+    assert weight.choose_lambda(lucky, "bec") == 100
 
 
 def test_without_rows_lambda_is_an_error():
     for rows in (None, swept()[:0]):
         with pytest.raises(FairNCError, match="no run is recorded"):
-            weight.chosen_lambda(rows, "bec")
+            weight.choose_lambda(rows, "bec")
     with pytest.raises(FairNCError, match="for ase: StereoSet dev"):
-        weight.chosen_lambda(swept(), "ase")
+        weight.choose_lambda(swept(), "ase")
 
 
 # ---------------------------------------------------------------- running and recording
@@ -216,31 +216,31 @@ def done(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("study")
     scored = SMALL | {"benchmarks": ["stereoset_intra:dev:gender"]}
-    chosen = grid.cells(
+    cells = grid.cells(
         plan(
             bad={"options": SMALL | {"method": "bec", "min_count": 10_000}},
             base={"options": scored | {"method": "base", "collapse": ["gender"]}},
             bec={"options": scored | {"method": "bec"}, "grid": {"seed": [0, 1]}},
         )
     )
-    first = study.run(chosen, folder)
+    first = study.run(cells, folder)
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("provenance.json")}
     return (
         folder,
-        chosen,
+        cells,
         first,
         times,
-        study.run(study.Finished({}, folder).missing(chosen), folder),
+        study.run(study.Finished({}, folder).missing(cells), folder),
     )
 
 
 def test_what_is_refused_is_named_and_the_rest_is_run_once(done):
-    folder, chosen, first, times, second = done
-    (bad,) = [name for name, cell in chosen.items() if cell.config.min_count == 10_000]
+    folder, cells, first, times, second = done
+    (bad,) = [name for name, cell in cells.items() if cell.config.min_count == 10_000]
     assert (first, second) == (1, 1)
     assert (folder / bad / study.UNFINISHED).read_text().startswith("FairNCError: ")
     assert [path.parent.name for path in folder.rglob(study.UNFINISHED)] == [bad]
-    assert {path.parent.parent.name for path in times} == set(chosen) - {bad}
+    assert {path.parent.parent.name for path in times} == set(cells) - {bad}
     assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("provenance.json")}
 
 
@@ -376,9 +376,9 @@ def tuned_and_trained() -> dict[str, grid.Cell]:
 
 @pytest.mark.parametrize("number", [1, 2, 4, 12, 50])
 def test_each_cell_is_in_one_part_and_what_fine_tunes_one_model_too(number):
-    chosen = tuned_and_trained()
-    parts = [grid.part(chosen, place, number) for place in range(1, number + 1)]
-    assert sorted(cell for part in parts for cell in part) == sorted(chosen)
+    cells = tuned_and_trained()
+    parts = [grid.part(cells, place, number) for place in range(1, number + 1)]
+    assert sorted(cell for part in parts for cell in part) == sorted(cells)
     models = [
         {
             (str(cell.debiasing), cell.config.seed)
@@ -388,23 +388,23 @@ def test_each_cell_is_in_one_part_and_what_fine_tunes_one_model_too(number):
         for part in parts
     ]
     assert sum(map(len, models)) == len(set().union(*models)) == 6
-    assert max(map(len, parts)) <= len(chosen) / number + 3  # as even as groups of three allow
+    assert max(map(len, parts)) <= len(cells) / number + 3  # as even as groups of three allow
     if number == 4:  # as many as there are kinds of text
         assert [len({cell.shares[:3] for cell in part.values()}) for part in parts] == [1, 1, 1, 2]
 
 
 def test_parts_depend_on_nothing_but_the_cells():
-    chosen = tuned_and_trained()
-    shuffled = dict(reversed(chosen.items()))
+    cells = tuned_and_trained()
+    shuffled = dict(reversed(cells.items()))
     assert [list(grid.part(shuffled, place, 3)) for place in (1, 2, 3)] == [
-        list(grid.part(chosen, place, 3)) for place in (1, 2, 3)
+        list(grid.part(cells, place, 3)) for place in (1, 2, 3)
     ]
 
 
 def test_recording_keeps_rows_units_and_provenance(done, tmp_path):
-    folder, chosen, *_ = done
-    told = recording.record(folder, target=tmp_path / "a")
-    assert len(told["runs"]) == len(chosen) - 1
+    folder, cells, *_ = done
+    provenance = recording.gather(folder, target=tmp_path / "a")
+    assert len(provenance["runs"]) == len(cells) - 1
     results, units = (
         pd.read_parquet(tmp_path / "a" / f"{name}.parquet") for name in ("results", "units")
     )
@@ -414,12 +414,12 @@ def test_recording_keeps_rows_units_and_provenance(done, tmp_path):
     assert (
         results[results["method"] == "base"]["run_id"].nunique() == 1
     )  # each run has measured the untrained model
-    for run_id in told["runs"]:
+    for run_id in provenance["runs"]:
         rows = select(results, run_id=run_id, benchmark="stereoset_intra").set_index("metric")[
             "value"
         ]
-        own = units[(units["run_id"] == run_id) & (units["benchmark"] == "stereoset_intra")]
-        table = own.pivot(index="unit", columns="column", values="value").astype(float)
+        of_run = units[(units["run_id"] == run_id) & (units["benchmark"] == "stereoset_intra")]
+        table = of_run.pivot(index="unit", columns="column", values="value").astype(float)
         for metric, (columns, statistic) in benchmarks.get("stereoset_intra").statistics.items():
             assert statistic(*(table[c].to_numpy() for c in columns), axis=-1) == pytest.approx(
                 rows[metric], abs=1e-4
@@ -432,11 +432,11 @@ def test_recording_keeps_rows_units_and_provenance(done, tmp_path):
 
 def test_recorded_studies_join_and_a_second_recording_changes_nothing(done, tmp_path):
     folder, *_ = done
-    recording.record(folder, target=tmp_path / "a")
+    recording.gather(folder, target=tmp_path / "a")
     cell = next(folder.iterdir())
-    recording.record(cell, target=tmp_path / "part")
-    recording.record(tmp_path / "part", folder, target=tmp_path / "b")
-    recording.record(tmp_path / "b", tmp_path / "a", target=tmp_path / "b")
+    recording.gather(cell, target=tmp_path / "part")
+    recording.gather(tmp_path / "part", folder, target=tmp_path / "b")
+    recording.gather(tmp_path / "b", tmp_path / "a", target=tmp_path / "b")
     for name in ("results", "units"):
         tables = [pd.read_parquet(tmp_path / place / f"{name}.parquet") for place in "ab"]
         columns = list(tables[0].columns[:6]) + (["metric"] if name == "results" else ["column"])
@@ -449,9 +449,9 @@ def test_recorded_studies_join_and_a_second_recording_changes_nothing(done, tmp_
 
 
 def test_what_is_missing_is_told_by_sweep(done):
-    folder, chosen, *_ = done
-    runs = recording.record(folder, target=folder.parent / "kept")["runs"]
-    assert len(grid.missing(chosen, runs)) == 1
+    folder, planned, *_ = done
+    runs = recording.gather(folder, target=folder.parent / "kept")["runs"]
+    assert len(grid.missing(planned, runs)) == 1
     options = SMALL | {"method": "bec", "benchmarks": ["stereoset_intra:dev:gender"]}
     two = plan(
         bec={"options": options | {"device": "auto"}, "grid": {"seed": [1, 2]}}
@@ -462,7 +462,7 @@ def test_what_is_missing_is_told_by_sweep(done):
 
 def test_a_folder_without_runs_is_an_error(tmp_path):
     with pytest.raises(FairNCError, match="no run below"):
-        recording.record(tmp_path, target=tmp_path / "x")
+        recording.gather(tmp_path, target=tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 
@@ -477,7 +477,7 @@ def test_a_run_that_was_killed_while_it_was_saved_is_neither_read_nor_recorded(d
     assert finished.missing(cells) == cells
     assert not set(finished.results()["profile"]) & {"test"}
     with pytest.raises(FairNCError, match="no run below"):
-        recording.record(tmp_path, target=tmp_path / "kept")
+        recording.gather(tmp_path, target=tmp_path / "kept")
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def provenance() -> dict:
 
 
 def base_run() -> str:
-    configs = {run_id: told["config"] for run_id, told in provenance().items()}
+    configs = {run_id: run["config"] for run_id, run in provenance().items()}
     return next(
         run_id
         for run_id, config in configs.items()
@@ -68,7 +68,7 @@ def assert_close(both: pd.DataFrame, tolerance: float, seeds: pd.DataFrame | Non
 
 def over_seeds(run_id: str, both: pd.DataFrame) -> pd.DataFrame:
     """Recorded values of the run's configuration with every seed, beside the rows of ``both``."""
-    configs = {key: {**told["config"], "seed": None} for key, told in provenance().items()}
+    configs = {key: {**run["config"], "seed": None} for key, run in provenance().items()}
     alike = [key for key, config in configs.items() if config == configs[run_id]]
     rows = select(recorded(), run_id=alike)
     return (
@@ -143,4 +143,4 @@ def test_every_recorded_row_has_a_run_and_its_origin_is_said():
     rows = rows[~rows["benchmark"].isin(["trajectory"])]
     assert set(rows["origin"]) == {"recorded"}
     assert set(rows["run_id"]) == set(runs)
-    assert all({"config", "evidence", "created", "shared"} <= set(told) for told in runs.values())
+    assert all({"config", "evidence", "created", "shared"} <= set(run) for run in runs.values())

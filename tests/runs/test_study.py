@@ -15,7 +15,7 @@ SMALL = {"model": "random", "device": "cpu", "texts": 60, "min_counts": (3, 2), 
 
 
 @pytest.fixture
-def own_cache(tmp_path, monkeypatch):
+def fresh_cache(tmp_path, monkeypatch):
     """An empty cache that shares the downloaded wheels."""
     wheels = assets.cache_dir() / "wheels"
     monkeypatch.setenv("FAIRNC_CACHE", str(tmp_path / "cache"))
@@ -47,11 +47,11 @@ def test_rows_follow_the_contract(run):
 def test_rows_are_the_metrics_of_collapse(run):
     reading = measurement.read("random", device="cpu", texts=60)
     gender = words.load("gender", reading.lm.tokenizer).token_ids
-    found = collapse.measure(reading.statistics, reading.lm.weight, classes=gender, min_count=3)
+    measured = collapse.measure(reading.statistics, reading.lm.weight, classes=gender, min_count=3)
     rows = run.select(words="gender", variant="corrected", min_count=3.0).set_index("metric")[
         "value"
     ]
-    for metric, value in found.metrics().items():
+    for metric, value in measured.metrics().items():
         assert rows[metric] == pytest.approx(float(value), abs=1e-12), metric
 
 
@@ -67,8 +67,8 @@ def test_items_hold_every_class(run):
 
 
 def test_a_count_beside_the_first_that_no_word_reaches_is_left_out():
-    found = runs.measure(**SMALL | {"min_counts": (3, 10**6), "draws": 0})
-    assert set(found.results["min_count"]) == {3.0}
+    run = runs.measure(**SMALL | {"min_counts": (3, 10**6), "draws": 0})
+    assert set(run.results["min_count"]) == {3.0}
 
 
 def test_dropped_words_are_reported(run):
@@ -86,9 +86,9 @@ def test_equal_configurations_share_an_id_and_others_do_not(run):
     )
 
 
-def test_a_reading_is_cached_by_content_and_survives_damage(own_cache, monkeypatch):
+def test_a_reading_is_cached_by_content_and_survives_damage(fresh_cache, monkeypatch):
     first = measurement.read("random", device="cpu", texts=20)
-    (entry,) = (own_cache / "statistics").iterdir()
+    (entry,) = (fresh_cache / "statistics").iterdir()
     again = measurement.read("random", device="cpu", texts=20)
     assert first.statistics.sums.equal(again.statistics.sums)
     # a truncated entry is made again, with the same numbers
@@ -97,15 +97,21 @@ def test_a_reading_is_cached_by_content_and_survives_damage(own_cache, monkeypat
         measurement.read("random", device="cpu", texts=20).statistics.sums
     )
     measurement.read("random", device="cpu", texts=21)
-    assert len(list((own_cache / "statistics").iterdir())) == 2
+    assert len(list((fresh_cache / "statistics").iterdir())) == 2
 
 
-def test_a_text_file_is_a_corpus(tmp_path, own_cache):
+def test_the_old_name_of_class_means_warns():
+    with pytest.warns(DeprecationWarning, match=r"Reading is called ClassMeans; version 0\.3"):
+        assert measurement.Reading is measurement.ClassMeans
+    assert not hasattr(measurement, "Readings")
+
+
+def test_a_text_file_is_a_corpus(tmp_path, fresh_cache):
     corpus = tmp_path / "mine.txt"
     corpus.write_text(
         "\n".join(["He met her.", "", "She saw him and his king.", "The king saw her."] * 5)
     )
-    found = runs.measure(
+    run = runs.measure(
         model="random",
         device="cpu",
         corpus=str(corpus),
@@ -113,8 +119,8 @@ def test_a_text_file_is_a_corpus(tmp_path, own_cache):
         min_counts=(3,),
         draws=0,
     )
-    assert set(found.results["corpus"]) == {str(corpus)}
-    assert "nc4" not in set(found.results["metric"])  # no held-out split
+    assert set(run.results["corpus"]) == {str(corpus)}
+    assert "nc4" not in set(run.results["metric"])  # no held-out split
     corpus.write_text("\n \n")
     with pytest.raises(FairNCError, match="is empty"):
         runs.measure(model="random", device="cpu", corpus=str(corpus))
@@ -193,11 +199,11 @@ def test_save_is_whole_and_collect_gathers(run, tmp_path):
 
 @pytest.mark.slow
 def test_geometry_maps_every_class_twice():
-    found = runs.geometry(model="random", device="cpu", texts=60, min_count=3)
-    sizes = found.items.groupby("benchmark").size()
+    run = runs.geometry(model="random", device="cpu", texts=60, min_count=3)
+    sizes = run.items.groupby("benchmark").size()
     assert sizes["umap"] == sizes["pca"] == 2 * sizes["collapse"]
-    assert np.isfinite(found.items[["score_a", "score_b", "score_c"]].to_numpy(float)).all()
-    trust = found.select(metric="trustworthiness")["value"]
+    assert np.isfinite(run.items[["score_a", "score_b", "score_c"]].to_numpy(float)).all()
+    trust = run.select(metric="trustworthiness")["value"]
     assert len(trust) == 2
     assert trust.between(0.4, 1).all()
 
@@ -221,8 +227,8 @@ def test_toy_collapse_runs_from_collapse_to_none():
 
 
 def test_perplexity_of_the_embedded_model():
-    found = runs.perplexity(model="models/minilm-mlm", device="cpu", sample=20)
-    values = found.results.set_index("corpus")["value"]
+    run = runs.perplexity(model="models/minilm-mlm", device="cpu", sample=20)
+    values = run.results.set_index("corpus")["value"]
     assert 5 < values["heldout"] < 40
     assert 5 < values["gap"] < 40
 

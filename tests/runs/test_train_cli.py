@@ -15,7 +15,7 @@ import yaml
 from fairnc_utils import models, runs
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import cli
-from fairnc_utils.runs import rows as records
+from fairnc_utils.runs.rows import load
 
 TINY = {
     "model": "random",
@@ -78,7 +78,7 @@ def test_recorded_runs_are_marked_and_whole(run, tmp_path, capsys):
     run.save(tmp_path / "runs")
     assert cli.main(["record", str(tmp_path / "runs"), "--to", str(tmp_path / "kept")]) == 0
     assert capsys.readouterr().out.strip() == run.run_id
-    kept = records.load(tmp_path / "kept")
+    kept = load(tmp_path / "kept")
     assert set(kept["origin"]) == {"recorded"}
     assert kept["value"].tolist() == run.results["value"].tolist()
     assert (

@@ -12,8 +12,8 @@ import yaml
 from fairnc_book import figures, tables
 from fairnc_utils import collapse, measurement, models, projection, runs, words
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import cli
-from fairnc_utils.runs import rows as records
+from fairnc_utils.runs import cli, rows
+from fairnc_utils.runs.rows import select
 
 TINY = {
     "model": "random",
@@ -37,7 +37,7 @@ def run():
 
 
 def test_every_snapshot_has_its_rows(run):
-    rows = records.select(run.results, metric=["nc3", "unc3"])
+    rows = select(run.results, metric=["nc3", "unc3"])
     assert dict.fromkeys(rows["variant"]) == dict.fromkeys(["step 0", "step 3", "step 5"])
     assert dict(zip(rows["regularizer"], rows["lam"], strict=True)) == {"none": 0, "corrected": 3}
     assert (rows.groupby("variant")["n"].nunique() == 1).all()  # the same words throughout
@@ -47,8 +47,8 @@ def test_every_snapshot_has_its_rows(run):
     lm = models.load("random", device="cpu")
     reading = measurement.read(lm, split="validation", texts=12)
     gender = words.load("gender", lm.tokenizer).token_ids
-    found = collapse.measure(reading.statistics, lm.weight, classes=gender, min_count=2)
-    assert values["unc3", "none", "step 0"] == pytest.approx(float(found.unc3))
+    measured = collapse.measure(reading.statistics, lm.weight, classes=gender, min_count=2)
+    assert values["unc3", "none", "step 0"] == pytest.approx(float(measured.unc3))
 
 
 def test_every_word_is_in_every_map(run):
@@ -102,13 +102,13 @@ def test_the_slider_moves_all_words_of_all_panels(run):
 
 
 def test_a_recorded_trajectory_is_found(run, tmp_path, monkeypatch):
-    for module in (records, sys.modules["fairnc_utils.runs.trajectory"]):
+    for module in (rows, sys.modules["fairnc_utils.runs.trajectory"]):
         monkeypatch.setattr(module, "RECORDED", str(tmp_path))
     assert runs.recorded_trajectory() is None
     run.save(tmp_path)
-    found = runs.recorded_trajectory()
-    assert found.items.equals(run.items)
-    assert found.results.drop(columns="created").equals(run.results.drop(columns="created"))
+    recorded_run = runs.recorded_trajectory()
+    assert recorded_run.items.equals(run.items)
+    assert recorded_run.results.drop(columns="created").equals(run.results.drop(columns="created"))
 
 
 def test_without_umap_nothing_is_trained(monkeypatch):

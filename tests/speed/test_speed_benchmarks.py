@@ -133,7 +133,7 @@ def test_released_kernels_equal_the_as_released_variant():
         importlib.import_module(f"speed.{name}") for name in ("kernels", "pairwise")
     )
     statistics, weight = pairwise.random_classes(60, 16)
-    found = collapse.measure(statistics, weight, variant="as_released").metrics()
+    metrics = collapse.measure(statistics, weight, variant="as_released").metrics()
     every, pairs = torch.arange(60), torch.ones(60, 60).triu(1).bool()
     released = kernels.released(statistics.means(every), statistics.variances(every))
     for name, metric in (("CDNV", "nc1"), ("log kernel", "gnc2_mean")):
@@ -143,7 +143,7 @@ def test_released_kernels_equal_the_as_released_variant():
         ]
         whole = torch.cat([torch.cat(row, 1) for row in blocks])
         torch.testing.assert_close(whole, whole.mT)
-        torch.testing.assert_close(whole[pairs].mean(), found[metric])
+        torch.testing.assert_close(whole[pairs].mean(), metrics[metric])
 
 
 def test_our_pass_gives_what_measure_gives():
@@ -151,10 +151,10 @@ def test_our_pass_gives_what_measure_gives():
         importlib.import_module(f"speed.{name}") for name in ("kernels", "pairwise")
     )
     statistics, weight = pairwise.random_classes(300, 16)
-    found, every = collapse.measure(statistics, weight).metrics(), torch.arange(300)
+    metrics, every = collapse.measure(statistics, weight).metrics(), torch.arange(300)
     ours = kernels.ours(statistics.means(every), statistics.variances(every))
-    torch.testing.assert_close(ours["cdnv"][0][0], found["nc1"])
-    torch.testing.assert_close(ours["log_kernel"][1][0], found["gnc2_sd"])
+    torch.testing.assert_close(ours["cdnv"][0][0], metrics["nc1"])
+    torch.testing.assert_close(ours["log_kernel"][1][0], metrics["gnc2_sd"])
 
 
 def test_blocks_are_the_share_of_the_grid_that_they_say():
@@ -190,10 +190,10 @@ collapse.measure(*pairwise.random_classes(600, 64))
 statistics, weight = pairwise.random_classes(4000, 64)
 print(grown(lambda: collapse.measure(statistics, weight)), grown(lambda: torch.cdist(weight.double(), weight.double())))
 """
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    ours, control = map(float, told.stdout.split())
+    ours, control = map(float, done.stdout.split())
     tensor = 4000**2 * 8 / 1e9
     assert ours < tensor / 2
     assert control > tensor / 2
@@ -234,8 +234,8 @@ def test_exponent_of_a_power_is_exact_and_noise_widens_its_interval():
 
 
 @pytest.fixture
-def report():
-    return importlib.import_module("speed.report")
+def results():
+    return importlib.import_module("speed.results")
 
 
 @pytest.fixture
@@ -243,25 +243,25 @@ def row():
     return importlib.import_module("speed.timing").Row
 
 
-def test_new_figures_replace_those_of_the_same_benchmark_and_device(report, row, tmp_path):
+def test_new_figures_replace_those_of_the_same_benchmark_and_device(results, row, tmp_path):
     file, old = tmp_path / "figures.json", row("pairwise", "K = 9", "time", "s", 1.0)
     for device, value in (("cpu", 1.0), ("cuda", 2.0), ("cpu", 3.0)):
-        report.keep(
+        results.keep(
             "pairwise",
             device,
             {"cores": 2},
             [row("pairwise", "K = 9", "time", "s", value)],
             file=file,
         )
-    report.keep("kernels", "cpu", {"cores": 2}, [old], note="a trial", file=file)
-    found = {(entry["benchmark"], entry["device"]): entry for entry in report.load(file)}
-    assert {key: entry["results"][0].value for key, entry in found.items()} == {
+    results.keep("kernels", "cpu", {"cores": 2}, [old], note="a trial", file=file)
+    entries = {(entry["benchmark"], entry["device"]): entry for entry in results.load(file)}
+    assert {key: entry["results"][0].value for key, entry in entries.items()} == {
         ("pairwise", "cpu"): 3.0,
         ("pairwise", "cuda"): 2.0,
         ("kernels", "cpu"): 1.0,
     }
-    assert math.isnan(found["kernels", "cpu"]["results"][0].ci_low)
-    assert found["kernels", "cpu"]["note"] == "a trial"
+    assert math.isnan(entries["kernels", "cpu"]["results"][0].ci_low)
+    assert entries["kernels", "cpu"]["note"] == "a trial"
 
 
 def test_goals_take_the_worst_case_and_say_when_they_are_missed(row):
@@ -290,27 +290,27 @@ def test_goals_take_the_worst_case_and_say_when_they_are_missed(row):
     assert most.worst(rows[:1]) is None
 
 
-def test_missing_figures_are_called_missing(report):
-    told = report.goals({"cpu": [], "cuda": []})
-    assert {entry["figure"] for entry in told} == {"not measured"}
-    assert {entry["reached"] for entry in told} == {"–"}
+def test_missing_figures_are_called_missing(results):
+    table = results.goals({"cpu": [], "cuda": []})
+    assert {entry["figure"] for entry in table} == {"not measured"}
+    assert {entry["reached"] for entry in table} == {"–"}
 
 
-def test_published_tables_are_those_of_the_recorded_figures(report):
-    for path, text in report.files(report.load()):
+def test_published_tables_are_those_of_the_recorded_figures(results):
+    for path, text in results.files(results.load()):
         assert path.read_text(encoding="utf-8") == text, f"{path}: run python -m speed --tables"
-    assert report.STILL.read_text().count("<g id=") > 1
+    assert results.STILL.read_text().count("<g id=") > 1
 
 
-def test_every_goal_has_its_figure_and_every_benchmark_its_row(report):
-    with (report.PAGE / "speed-goals.csv").open(newline="", encoding="utf-8") as file:
+def test_every_goal_has_its_figure_and_every_benchmark_its_row(results):
+    with (results.PAGE / "speed-goals.csv").open(newline="", encoding="utf-8") as file:
         assert "not measured" not in {line["figure"] for line in csv.DictReader(file)}
-    assert {entry["benchmark"] for entry in report.load()} == set(NAMES)
-    text = report.README.read_text()
+    assert {entry["benchmark"] for entry in results.load()} == set(NAMES)
+    text = results.README.read_text()
     assert [name for name in NAMES if f"\n| `{name}` |" not in text] == []
 
 
-def test_page_shows_every_table(report):
-    page = (report.PAGE / "speed.md").read_text()
-    shown = {path.name for path, _ in report.files(report.load()) if path.parent == report.PAGE}
+def test_page_shows_every_table(results):
+    page = (results.PAGE / "speed.md").read_text()
+    shown = {path.name for path, _ in results.files(results.load()) if path.parent == results.PAGE}
     assert [name for name in shown if f":file: {name}\n" not in page] == []

@@ -137,16 +137,16 @@ def entry(device, time):
 
 
 def test_growth_tells_both_devices_apart_and_what_share_is_used():
-    report, entries = benchmark("report"), [entry("cpu", "processor time"), entry("cuda", "time")]
-    rows = report.tables(entries)["growth"]
+    results, entries = benchmark("results"), [entry("cpu", "processor time"), entry("cuda", "time")]
+    rows = results.tables(entries)["growth"]
     assert [
         (line["device"], line["largest, time"], line["largest, of the device"]) for line in rows
     ] == [
         ("cpu", "2 s", ""),
         ("cuda", "2 s", "50 % of the memory bandwidth"),
     ]
-    assert report.tables(entries)["cuda"] == []
-    figure = benchmark("drawing").figure(report.grown(entries))
+    assert results.tables(entries)["cuda"] == []
+    figure = benchmark("drawing").figure(results.grown(entries))
     drawn = {trace.name: trace.line.dash for trace in figure.data}
     assert drawn == {"accumulation": "solid", "accumulation, GPU": "dash"}
     assert [list(trace.y) for trace in figure.data] == [[1, 2]] * 2
@@ -159,24 +159,24 @@ import json, sys
 from pathlib import Path
 for name in ("plotly", "matplotlib", "statsmodels", "great_tables", "itables"):
     sys.modules[name] = None  # an import of it fails
-from speed import report
+from speed import results
 folder = Path(sys.argv[1])
-report.FIGURES, report.README, report.PAGE = folder / "figures.json", folder / "README.md", folder
-report.FIGURES.write_text(json.dumps([json.loads(sys.argv[2])]))
-report.README.write_text("Above." + report.MARKER + "old")
-report.load.__defaults__ = (report.FIGURES,)
-report.write()
+results.FIGURES, results.README, results.PAGE = folder / "figures.json", folder / "README.md", folder
+results.FIGURES.write_text(json.dumps([json.loads(sys.argv[2])]))
+results.README.write_text("Above." + results.MARKER + "old")
+results.load.__defaults__ = (results.FIGURES,)
+results.write()
 """
     recorded = entry("cuda", "time")
-    recorded["results"] = benchmark("timing").records(recorded["results"])
-    told = subprocess.run(
+    recorded["results"] = benchmark("timing").as_dicts(recorded["results"])
+    done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path), json.dumps(recorded)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "the figure waits for python -m speed --tables where there is plotly" in told.stderr
+    assert "the figure waits for python -m speed --tables where there is plotly" in done.stderr
     assert (tmp_path / "README.md").read_text().startswith("Above.")
     assert "| cuda | accumulation by tokens" in (tmp_path / "README.md").read_text()
     assert "50 % of the memory bandwidth" in (tmp_path / "speed-growth.csv").read_text()

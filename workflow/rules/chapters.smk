@@ -10,23 +10,23 @@ SUMMARIZED = BUILD / "summaries"  # not below RESULTS: no summary reads what ano
 # Parameters of each notebook: the common ones, then its own. Notebooks run in their own folder, hence absolute paths.
 COMMON = config["common"] | {"profile": PROFILE}
 PARAMETERS = {
-    chapter: {**COMMON, "results": str((RESULTS / chapter).resolve()), **own}
-    for chapter, own in CHAPTERS.items()
+    chapter: {**COMMON, "results": str((RESULTS / chapter).resolve()), **special}
+    for chapter, special in CHAPTERS.items()
 } | {
     chapter: {
         **COMMON,
         "results": str((SUMMARIZED / chapter).resolve()),
         "live": str(RESULTS.resolve()),
-        **own,
+        **special,
     }
-    for chapter, own in SUMMARIES.items()
+    for chapter, special in SUMMARIES.items()
 }
 
 
 def files(folder, *patterns):
     """All files below ``folder`` that match one of the patterns, in a stable order; none if it is not a folder."""
-    found = (path for pattern in patterns for path in Path(folder).rglob(pattern))
-    return sorted(str(path) for path in found if path.is_file() and "__pycache__" not in path.parts)
+    paths = (path for pattern in patterns for path in Path(folder).rglob(pattern))
+    return sorted(str(path) for path in paths if path.is_file() and "__pycache__" not in path.parts)
 
 
 def pin(wildcards):
@@ -132,7 +132,7 @@ rule execute:
     log:
         BUILD / "logs" / "{chapter}.log",
     benchmark:
-        BUILD / "benchmarks" / "{chapter}.tsv"
+        BUILD / "timings" / "{chapter}.tsv"
     wildcard_constraints:
         chapter="|".join(CHAPTERS),
     priority: lambda wildcards: len(FIRST) - FIRST.index(wildcards.chapter) if wildcards.chapter in FIRST else 0

@@ -56,7 +56,7 @@ rule part:
     input:
         plan=rules.plan.output.file,
         assets=expand(BUILD / "assets" / "{wheel}", wheel=config["assets"]),
-        chosen=lambda wildcards: parts(*CHOOSING) if wildcards.sweep not in CHOOSING else [],
+        choosing=lambda wildcards: parts(*CHOOSING) if wildcards.sweep not in CHOOSING else [],
     output:
         done=touch(BUILD / "study" / "done" / "{sweep}-{part}-of-{number}"),
     log:

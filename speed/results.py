@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fairnc_utils.assets import write_atomic
 from speed.goals import GOALS
-from speed.timing import Row, records
+from speed.timing import Row, as_dicts
 
 HERE = Path(__file__).resolve().parent
 FIGURES, README, PAGE = HERE / "figures.json", HERE / "README.md", HERE.parent / "book" / "run"
@@ -48,7 +48,7 @@ def keep(
         "date": f"{date.today()}",
         "note": note,
         "machine": machine,
-        "results": records(rows),
+        "results": as_dicts(rows),
     }
     kept = json.loads(file.read_text()) if file.exists() else []
     kept = [old for old in kept if (old["benchmark"], old["device"]) != (benchmark, device)]
@@ -116,27 +116,27 @@ def _digits(value: float) -> str:
 
 def goals(rows: dict[str, list[Row]]) -> Table:
     """Each goal beside the figure that is farthest from it."""
-    found = []
+    table = []
     for goal in GOALS:
         row = goal.worst(rows[goal.device])
         bound = f"at most {goal.most:g}" if goal.least is None else f"at least {goal.least:g}"
-        told = {"goal": bound, "figure": "not measured", "95% interval": "", "reached": "–"}
+        columns = {"goal": bound, "figure": "not measured", "95% interval": "", "reached": "–"}
         if row:
-            told |= {
+            columns |= {
                 "goal": f"{bound} {row.unit}",
                 "figure": _value(row),
                 "95% interval": _interval(row),
                 "reached": goal.verdict(row),
             }
         where = f"{row.case}: " if row else ""
-        found.append(
+        table.append(
             {
                 "benchmark": goal.benchmark,
                 "what": f"{where}{row.quantity if row else goal.quantity}",
             }
-            | told
+            | columns
         )
-    return found
+    return table
 
 
 def growth(rows: list[Row], device: str) -> Table:
@@ -186,15 +186,15 @@ def curves(rows: list[Row]) -> dict[str, tuple[list[Row], ...]]:
 
 def runs(entries: list[dict]) -> Table:
     """The machines, with the benchmarks that they ran."""
-    told: dict[tuple, list[str]] = {}
+    benchmarks: dict[tuple, list[str]] = {}
     for entry in entries:
         machine = ", ".join(f"{key} {value}" for key, value in entry["machine"].items())
-        told.setdefault((entry["date"], machine, entry["note"]), []).append(
+        benchmarks.setdefault((entry["date"], machine, entry["note"]), []).append(
             f"{entry['benchmark']} ({entry['device']})"
         )
     return [
         {"benchmarks": ", ".join(names), "date": day, "machine": machine, "note": note}
-        for (day, machine, note), names in told.items()
+        for (day, machine, note), names in benchmarks.items()
     ]
 
 
@@ -204,12 +204,12 @@ def markdown(table: Table) -> str:
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in cells)
 
 
-def readme(found: dict[str, Table]) -> str:
+def readme(tables: dict[str, Table]) -> str:
     """What the README says below its marker."""
     parts = [
-        f"## {heading}\n\n{markdown(found[name])}\n"
+        f"## {heading}\n\n{markdown(tables[name])}\n"
         for name, heading in HEADINGS.items()
-        if found[name]
+        if tables[name]
     ]
     return "\n".join([f"{MARKER}\n", *parts])
 
@@ -227,10 +227,12 @@ def files(entries: list[dict]) -> Iterable[tuple[Path, str]]:
     """Each text that the figures determine: the README, and the tables and the figure of the book's
     page.
     """
-    found = tables(entries)
-    yield README, README.read_text().partition(MARKER)[0] + readme(found)
+    tables_by_name = tables(entries)
+    yield README, README.read_text().partition(MARKER)[0] + readme(tables_by_name)
     yield from (
-        (PAGE / f"speed-{name}.csv", as_csv(table)) for name, table in found.items() if table
+        (PAGE / f"speed-{name}.csv", as_csv(table))
+        for name, table in tables_by_name.items()
+        if table
     )
     # only now: it brings plotly and Sphinx, which a machine with a GPU may lack
     from speed import drawing
