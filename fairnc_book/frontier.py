@@ -127,6 +127,10 @@ OUTCOMES = {
 KEPT = tuple(name for name, outcome in OUTCOMES.items() if outcome.bound is not None)
 #: What a change is judged by.
 JUDGED = ("slope", *KEPT)
+#: What tables of changes show: that, and what no bound keeps.
+SHOWN = (*JUDGED, "accuracy_names")
+#: Fairness that is measured in another way, or after another training.
+TRANSFER = ("bec_women", "bec_men", "winobias_type1", "winobias_type2", "net_neutral")
 
 # ---------------------------------------------------------------- rows
 
@@ -241,7 +245,7 @@ def change(
     treatment: str,
     dose: float = DOSE,
     *,
-    outcomes: Iterable[str] = JUDGED,
+    outcomes: Iterable[str] = SHOWN,
     against: str = "none",
     resamples: int = 2000,
 ) -> Change:
@@ -255,10 +259,11 @@ def change(
         contrast = numbers.contrast(outcome.measure, first, second)
         if contrast.second.empty:
             continue
-        if outcome.logarithm:
-            changes = stats.Changes(np.log(contrast.ratio))
-        else:
-            changes = numbers.changes(contrast, resamples=resamples)
+        changes = (
+            stats.Changes(np.log(contrast.ratio))
+            if outcome.logarithm
+            else numbers.changes(contrast, resamples=resamples)
+        )
         effects[name] = stats.crossed_bootstrap(changes)
     result = Change(numbers.model, first, second, treatment, against, dose, effects)
     measure = OUTCOMES["slope"].measure
@@ -271,6 +276,17 @@ def change(
         treated=estimate(sides[1]),
         before=float(sides[2]["value"].mean()),
     )
+
+
+def changes(
+    numbers: Numbers,
+    methods: Iterable[str],
+    treatments: Iterable[str],
+    doses: Iterable[float] = (DOSE,),
+    **options,
+) -> list[Change]:
+    """``change`` of every method with every treatment at every dose."""
+    return [change(numbers, *cell, **options) for cell in product(methods, treatments, doses)]
 
 
 # ---------------------------------------------------------------- judgements
@@ -505,3 +521,101 @@ def not_run(changes: Iterable[Change]) -> list[str]:
             if not change.effects
         )
     )
+
+
+def relative(changes: Iterable[Change]) -> str:
+    """Changes of the slope as shares of the comparator's, in words: *bec −18%, cda −31%*."""
+    shares = {
+        change.second.method: change.effects["slope"].value / change.before
+        for change in changes
+        if change.effects
+    }
+    listed = ", ".join(f"{method} {share:+.0%}" for method, share in shares.items())
+    return listed.replace("-", "−") or "no run"
+
+
+def explained(change: Change) -> str:
+    """Whether swap collapse explains a fall, by the arm whose pairs name none of the occupations
+    that the slope is made of.
+    """
+    slope = change.effects.get("slope")
+    if slope is None or not np.isfinite(slope.ci_high):
+        return (
+            "No two seeds were run of the arm that decides whether swap collapse explains a fall."
+        )
+    fall = f"The change is {in_words(change, 'slope')}."
+    if slope.ci_high < 0:
+        return (
+            "The slope falls although no pair names one of its occupations, so swap collapse "
+            f"explains a fall. {fall}"
+        )
+    return (
+        "The slope does not fall where no pair names one of its occupations, so swap collapse "
+        f"explains no fall. {fall}"
+    )
+
+
+def largest_fall(changes: Sequence[Change]) -> str:
+    """The change that lowers the slope most, and what the rule makes of it, in words."""
+    run = [
+        (change, judgement)
+        for change, judgement in zip(changes, judge(changes), strict=True)
+        if "slope" in change.effects
+    ]
+    if not run:
+        return "No arm was run."
+    change, judgement = min(run, key=lambda pair: pair[0].effects["slope"].value)
+    return (
+        f"The slope falls most with {change.treatment}, by the rule {judgement.word}: "
+        f"{in_words(change, 'slope')}."
+    )
+
+
+def names_back(plain: Change, swapped: Change, difference: Change) -> str:
+    """What is gained where only names tell by swapping names as well; ``difference``: with minus
+    without, at the same seeds.
+    """
+    name = "accuracy_names"
+    effect = difference.effects.get(name)
+    if effect is None:
+        return "Swapped names were not run beside the plain pairs."
+    if not np.isfinite(effect.ci_high):
+        verdict = "A single seed of swapped names decides nothing"
+    elif effect.ci_low > 0:
+        verdict = "Swapping names brings back what names tell"
+    elif effect.ci_high < 0:
+        verdict = "Swapping names loses more of what names tell"
+    else:
+        verdict = "It is not shown that swapping names brings back what names tell"
+    return (
+        f"{verdict}. {OUTCOMES[name].label}, minus {plain.first.method} alone: "
+        f"{in_words(plain, name)} with plain pairs, {in_words(swapped, name)} with names swapped. "
+        f"Swapped minus plain: {in_words(difference, name)}."
+    )
+
+
+def counted_units(changes: Iterable[Change], name: str) -> int:
+    """Units that an outcome's changes were redrawn over; 0 where it was not run."""
+    return max(
+        (change.effects[name].units for change in changes if name in change.effects), default=0
+    )
+
+
+def nothing_to_remove(numbers: Numbers, names: Iterable[str]) -> list[str]:
+    """Labels of the outcomes whose interval of the untrained model holds the ideal."""
+    labels = []
+    for name in names:
+        measure = OUTCOMES[name].measure
+        rows = numbers.runs(measure, UNTRAINED)
+        if len(rows) and not stats.side(*rows.iloc[0][["ci_low", "ci_high"]], measure.metric.ideal):
+            labels.append(OUTCOMES[name].label)
+    return labels
+
+
+def unmeasured(changes: Sequence[Change], names: Iterable[str]) -> list[str]:
+    """Labels of the outcomes that no change has."""
+    return [
+        OUTCOMES[name].label
+        for name in names
+        if not any(name in change.effects for change in changes)
+    ]
