@@ -198,8 +198,8 @@ def cell(method: str, treatment: str, dose: float = DOSE) -> Cell:
 class Change:
     """Treated − comparator: ``effects`` by outcome; none where one of the two was not run.
 
-    ``untrained``, ``treated``: the slope of the base and that of the treated runs; ``before``: the
-    comparator's mean slope.
+    ``missing``: which of the two, in words. ``untrained``, ``treated``: the slope of the base and
+    that of the treated runs; ``before``: the comparator's mean slope.
     """
 
     base: str
@@ -209,6 +209,7 @@ class Change:
     against: str
     dose: float
     effects: Mapping[str, stats.Effect]
+    missing: tuple[str, ...] = ()
     untrained: stats.Estimate | None = None
     treated: stats.Estimate | None = None
     before: float = np.nan
@@ -265,17 +266,31 @@ def change(
             else numbers.changes(contrast, resamples=resamples)
         )
         effects[name] = stats.crossed_bootstrap(changes)
-    result = Change(numbers.model, first, second, treatment, against, dose, effects)
     measure = OUTCOMES["slope"].measure
-    sides = [numbers.runs(measure, side) for side in (UNTRAINED, second, first)]
-    if any(rows.empty for rows in sides):
-        return result
-    return replace(
-        result,
-        untrained=estimate(sides[0]),
-        treated=estimate(sides[1]),
-        before=float(sides[2]["value"].mean()),
+    untrained, before, treated = (
+        numbers.runs(measure, side) for side in (UNTRAINED, first, second)
     )
+    sides = {
+        _called(method, against, dose): before,
+        _called(method, treatment, dose): treated,
+    }
+    return Change(
+        numbers.model,
+        first,
+        second,
+        treatment,
+        against,
+        dose,
+        effects,
+        missing=tuple(name for name, rows in sides.items() if rows.empty),
+        untrained=None if untrained.empty else estimate(untrained),
+        treated=None if treated.empty else estimate(treated),
+        before=float(before["value"].mean()),
+    )
+
+
+def _called(method: str, treatment: str, dose: float) -> str:
+    return f"{method} alone" if treatment == "none" else f"{method} with {treatment} {dose:g}"
 
 
 def changes(
@@ -380,7 +395,7 @@ _LEVEL_COLUMNS = (
 
 def as_run(
     changes: Iterable[Change],
-    means: pd.DataFrame,
+    means: pd.DataFrame | None = None,
     *,
     bases: Iterable[Numbers],
     profile: str = "adhoc",
@@ -407,8 +422,9 @@ def as_run(
         for change in changes
         for name, effect in change.effects.items()
     ]
-    columns = means.drop(columns=["treatment", "dose"]).to_dict("records")
-    rows += [common | row for row in columns]
+    if means is not None:
+        columns = means.drop(columns=["treatment", "dose"]).to_dict("records")
+        rows += [common | row for row in columns]
     config = {"model": bases[0].model, "profile": profile}
     runs = [run_id for numbers in bases for run_id in numbers.run_ids]
     evidence = {"study": corpora.fingerprint(runs), "runs": len(runs)}
@@ -474,11 +490,12 @@ def _broken(text: str) -> str:
 def judged(changes: Sequence[Change], *, by: str = "method") -> str:
     """What the rule makes of changes, in words: *Fairer: bec. Blinder: cda (accuracy). …*
 
-    ``by``: ``method`` or ``treatment``, what they are called after.
+    ``by``: ``method``, ``treatment`` or ``cell`` (both), what they are called after.
     """
     names: dict[str, list[str]] = {word: [] for word in WORDS}
     for change, judgement in zip(changes, judge(changes), strict=True):
-        name = change.second.method if by == "method" else change.treatment
+        method, treatment = change.second.method, change.treatment
+        name = {"method": method, "treatment": treatment}.get(by, f"{method} with {treatment}")
         failed = ", ".join(OUTCOMES[kept].label for kept in change.failed)
         names[judgement.word].append(f"{name} ({failed})" if failed else name)
     always = (FAIRER, BLINDER)
@@ -489,18 +506,21 @@ def judged(changes: Sequence[Change], *, by: str = "method") -> str:
     )
 
 
-def moved(changes: Sequence[Change], name: str) -> str:
-    """With which changes an outcome falls and rises, by intervals without 0, in words."""
+def moved(changes: Sequence[Change], name: str, *, by: str = "treatment") -> str:
+    """With which changes an outcome falls and rises, by intervals without 0, in words.
+
+    ``by``: ``treatment`` (and dose) or ``method`` (and treatment), what they are called after.
+    """
     sides: dict[int, list[str]] = {-1: [], 1: [], 0: []}
     for change in changes:
         if (effect := change.effects.get(name)) and np.isfinite(effect.ci_high):
             called = f"{change.treatment} {change.dose:g}"
+            if by == "method":
+                called = f"{change.second.method} with {change.treatment}"
             sides[stats.side(effect.ci_low, effect.ci_high)].append(called)
-    if not any(sides.values()):
-        return f"{OUTCOMES[name].label}: no run decides it"
     verbs = {-1: "falls with", 1: "rises with", 0: "no change shown with"}
     shown = [f"{verb} {', '.join(sides[sign])}" for sign, verb in verbs.items() if sides[sign]]
-    return f"{OUTCOMES[name].label}: {'; '.join(shown)}"
+    return f"{OUTCOMES[name].label}: {'; '.join(shown) or 'no run decides it'}"
 
 
 def in_words(change: Change, name: str) -> str:
@@ -514,13 +534,7 @@ def in_words(change: Change, name: str) -> str:
 
 def not_run(changes: Iterable[Change]) -> list[str]:
     """The cells that changes ask for and no recorded run tells."""
-    return list(
-        dict.fromkeys(
-            f"{change.second.method} with {change.treatment} {change.dose:g}"
-            for change in changes
-            if not change.effects
-        )
-    )
+    return list(dict.fromkeys(name for change in changes for name in change.missing))
 
 
 def relative(changes: Iterable[Change]) -> str:
@@ -619,3 +633,17 @@ def unmeasured(changes: Sequence[Change], names: Iterable[str]) -> list[str]:
         for name in names
         if not any(name in change.effects for change in changes)
     ]
+
+
+def causal_finding(changes: Sequence[Change], *, model: str) -> str:
+    """What the cells of the causal model say, and which of them were not run, in Markdown."""
+    missing = not_run(changes)
+    text = ""
+    if any(change.effects for change in changes):
+        text = f"**Finding.** {judged(changes, by='cell')} {moved(changes, 'slope', by='method')}. "
+    elif missing:
+        text = (
+            f"**Not run.** The cells of {model} have not been run, so the book says nothing of "
+            "causal models. "
+        )
+    return text + (f"Missing: {'; '.join(missing)}." if missing else "Every cell was run.")
