@@ -169,6 +169,8 @@ def with_rare(
         kept = set(occupations.load(split)["occupation"])
         done = of_slope.loc[of_slope["split"] == split, "run_id"]
         part = scored[scored["unit"].isin(kept) & ~scored["run_id"].isin(done)].assign(split=split)
+        if part.empty:
+            continue
         wide = part.pivot(index="run_id", columns=["column", "unit"], values="value")
         ends = (wide[column].sort_index(axis=1).to_numpy() for column in ("log_odds", "share"))
         values = pd.Series(occupations.slope(*ends, axis=-1), wide.index)
