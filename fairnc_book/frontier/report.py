@@ -56,7 +56,7 @@ def level_table(means: pd.DataFrame, *, caption: str) -> Styler:
         rows.append(
             row
             | {
-                OUTCOMES[name].label: tables.interval(numbers).replace(" [", "<br>[")
+                OUTCOMES[name].label: _on_two_lines(tables.interval(numbers))
                 for name, numbers in part.iterrows()
             }
         )
@@ -70,7 +70,12 @@ def _judged(judgement: Judgement) -> str:
 
 def _entry(change: Change, name: str) -> str:
     effect = change.effects.get(name)
-    return "not run" if effect is None else _interval(effect, name).replace(" [", "<br>[")
+    return "not run" if effect is None else _on_two_lines(_interval(effect, name))
+
+
+def _on_two_lines(text: str) -> str:
+    """A value, and under it its interval, which is not broken."""
+    return text.replace(" [", "<br>[").replace(", ", ",&nbsp;")
 
 
 def _interval(effect: stats.Effect, name: str) -> str:
@@ -249,7 +254,7 @@ def on_rare_occupations(changes: Sequence[Change], names: Sequence[str]) -> str:
         lead = "The slope does not fall over all rarely named occupations: it is not shown with "
         lead += _listed(missing, otherwise="")
     counts = "; ".join(
-        f"{OUTCOMES[name].label}: {falls[0].effects[name].units} occupations"
+        f"{falls[0].effects[name].units} occupations make the {OUTCOMES[name].label}"
         for name in names
         if name in falls[0].effects
     )
