@@ -14,6 +14,7 @@ from fairnc_book.figures.collapse import (
 from fairnc_book.figures.duality import slope_range, turning
 from fairnc_book.figures.explorer import run_comparer, word_explorer
 from fairnc_book.figures.fairness import intervals, occupations
+from fairnc_book.figures.frontier import frontier
 from fairnc_book.figures.training import learning_curve, training_curves
 from fairnc_book.figures.trajectory import trajectory
 
@@ -28,6 +29,7 @@ __all__ = [
     "embedding_map",
     "finish",
     "forest",
+    "frontier",
     "intervals",
     "lambda_sweep",
     "learning_curve",
