@@ -101,7 +101,7 @@ def bad(change, field=6):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (bad("74,55"), "line 3: not 8 fields"),
         (bad("74.55%"), "line 3, column value: '74.55%' is no number"),
