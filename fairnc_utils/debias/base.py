@@ -31,7 +31,7 @@ class Method:
     state)``: 0-d tensor. ``prepare(model, tokenizer, rows)``: what the loss needs once (``state``);
     a module's parameters are trained along. ``without_nc3``: why NC3 cannot be added, if so;
     ``without_folder``: why the result cannot be saved; ``corpus``: the training text in words;
-    ``source``: the paper.
+    ``source``: the paper; ``departures``: what is not as in the paper, text first.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Method:
     prepare: Callable[[nn.Module, Any, Rows], Any] | None = None
     without_nc3: str = ""
     without_folder: str = ""
+    departures: str = ""
 
 
 #: No sentence ends behind these: "Mr. Smith", "J. Smith".

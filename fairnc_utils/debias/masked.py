@@ -57,7 +57,14 @@ def more_dropout(model: nn.Module, tokenizer=None, rows=None) -> None:
 
 
 def _method(
-    name: str, source: str, corpus: str, *, original: bool, swapped: bool, prepare=None
+    name: str,
+    source: str,
+    corpus: str,
+    departures: str,
+    *,
+    original: bool,
+    swapped: bool,
+    prepare=None,
 ) -> Method:
     return Method(
         name,
@@ -68,14 +75,23 @@ def _method(
         _collate,
         masked_lm_loss,
         prepare=prepare,
+        departures=departures,
     )
 
 
-MLM = _method("mlm", "control", "GAP development sentences", original=True, swapped=False)
+MLM = _method(
+    "mlm",
+    "control",
+    "GAP development sentences",
+    "no paper: the recipe of bec on unchanged sentences",
+    original=True,
+    swapped=False,
+)
 BEC = _method(
     "bec",
     "Bartl et al. 2020",
     "GAP development sentences, gender-swapped",
+    "GAP's development part alone, not all of GAP, on whose test part models are measured; larger batches than the script's",
     original=False,
     swapped=True,
 )
@@ -83,9 +99,16 @@ CDA = _method(
     "cda",
     "Zmigrod et al. 2019",
     "GAP development sentences and their swapped copies",
+    "English, swapped by a list of words; the paper inflects languages of rich forms",
     original=True,
     swapped=True,
 )
 DROPOUT = _method(
-    "dropout", "Webster et al. 2020", MLM.corpus, original=True, swapped=False, prepare=more_dropout
+    "dropout",
+    "Webster et al. 2020",
+    MLM.corpus,
+    "a short further training on GAP sentences; the paper pre-trains with more dropout",
+    original=True,
+    swapped=False,
+    prepare=more_dropout,
 )
