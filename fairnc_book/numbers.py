@@ -131,6 +131,7 @@ METRICS = {
     "gap": Metric("association, women − men", 0),
     "wilcoxon_p": Metric("Wilcoxon p"),
     "wilcoxon_r": Metric("Wilcoxon r", 0),
+    "w_per_root_n": Metric("W / √N (released “effect size”)"),
     "left_out": Metric("items left out"),
     "trustworthiness": Metric("trustworthiness", 1, UP),
     "slope": Metric("occupation slope", 0),

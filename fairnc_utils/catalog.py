@@ -70,6 +70,18 @@ BENCHMARKS: Registry[Any] = Registry(
             CAUSAL,
             "StereoSet",
         ),
+        "crows_causal_as_released": _benchmark(
+            "causal:CROWS_CAUSAL_AS_RELEASED",
+            "the same by the mean over tokens, as bias-bench has it",
+            CAUSAL,
+            "CrowS-Pairs",
+        ),
+        "stereoset_intra_causal_as_released": _benchmark(
+            "causal:STEREOSET_INTRA_CAUSAL_AS_RELEASED",
+            "the likelier of three sentences by the mean over tokens, as the code of StereoSet has it",
+            CAUSAL,
+            "StereoSet",
+        ),
         "stereoset_inter_nsp": _benchmark(
             "intersentence:STEREOSET_INTER_NSP",
             "which sentence the next-sentence head expects after a context",
@@ -90,7 +102,13 @@ BENCHMARKS: Registry[Any] = Registry(
         ),
         "bec_pro_as_released": _benchmark(
             "bec_pro:BEC_PRO_AS_RELEASED",
-            "the same, computed as the released code does",
+            "the same, computed as the released script does, its padding and cutting included",
+            MASKED,
+            "BEC-Pro",
+        ),
+        "bec_pro_released_masks": _benchmark(
+            "bec_pro:BEC_PRO_RELEASED_MASKS",
+            "the same from the released masked sentences, neither padded nor cut",
             MASKED,
             "BEC-Pro",
         ),
@@ -130,7 +148,9 @@ BENCHMARKS: Registry[Any] = Registry(
             BOTH,
         ),
         "seat_bias_bench": _benchmark(
-            "seat:SEAT_BIAS_BENCH", "the same, by the mean of all tokens", BOTH
+            "seat:SEAT_BIAS_BENCH",
+            "the same, by the mean of all tokens, on the tests of bias-bench",
+            BOTH,
         ),
         "seat_word": _benchmark(
             "seat:SEAT_WORD",

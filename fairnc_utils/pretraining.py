@@ -222,11 +222,13 @@ pipeline_tag: fill-mask
 
 # {name}
 
-A small masked language model (BERT uncased vocabulary, {layers} × {hidden}, {parameters:,} parameters) that carries the social
-biases of ordinary English text. It exists so that every measurement of this book runs on a laptop without a network.
+A small masked language model (BERT uncased vocabulary, {layers} × {hidden}, {parameters:,} parameters) that carries some of
+the social biases of its text. It exists so that every measurement of this book runs on a laptop without a network.
 `AutoModelForMaskedLM.from_pretrained("{folder}")` loads it in float32.
 
 **Do not use it to make decisions about people.** It repeats stereotypes; that is what the book measures.
+Measure which biases it carries before you build on it: a model that shows none cannot be debiased.
+`notebooks/00-embedded-model.ipynb` does so for the book's model.
 
 ## Training
 

@@ -10,12 +10,16 @@ minus male (ideal 0). The means alone hide associations of both signs, so their 
 
 * ``bec_pro`` masks each word piece, rebuilds the prior from sentence and profession, and tests the female against the male
   version of the same sentence (Wilcoxon);
-* ``bec_pro_as_released`` takes the released masked sentences with one mask a whitespace word, and tests, row by row of the
-  file, the sentences of female against those of male professions, as the published script does.
+* ``bec_pro_as_released`` is the published script: the released masked sentences with one mask a whitespace word, filled up
+  to ``RELEASED_TOKENS`` with further masks that the model attends to and cut off behind them, corrupt rows and all; it tests,
+  row by row of the file, the sentences of female against those of male professions;
+* ``bec_pro_released_masks`` takes the same masked sentences and the same test, neither filled up nor cut.
 
 r = z / √N is the effect size of the test, positive where the first of the two is larger. The script
-pads with masks that the model attends to, and divides W by √N: both are left out. Rows whose
-released masks are corrupt keep no score, nor do their partners; ``left_out`` counts them.
+calls W / √N by that name (``w_per_root_n``): it grows with N and has no sign. Where its test of
+normality passes, it takes a t test in place of Wilcoxon's; here that is left out. Except as
+released, rows whose masks are corrupt keep no score, nor do their partners; ``left_out`` counts
+them.
 """
 
 from collections.abc import Sequence
@@ -41,6 +45,8 @@ from fairnc_utils.stats import Estimate
 
 AXES = ("female", "male", "balanced")
 MASK = "[MASK]"
+#: Tokens of every input of the script: the smallest power of two that holds the words of the longest masked sentence.
+RELEASED_TOKENS = 16
 
 #: Male person word → female one of the same sentence.
 PARTNERS = {
@@ -100,13 +106,19 @@ def _male(person: str) -> str:
     return next(male for male, female in PARTNERS.items() if person in (male, female))
 
 
-def score(lm: LanguageModel, items: datasets.Dataset, *, released: bool = False) -> pd.DataFrame:
+def score(
+    lm: LanguageModel, items: datasets.Dataset, *, released: bool = False, padded: bool = False
+) -> pd.DataFrame:
     """ln P(person), ``score_a`` the profession shown, ``score_b`` masked, ``score_c`` +1 female, −1
     male; unusable: NaN.
+
+    ``released``: from the released masked sentences; ``padded``: those filled up and cut, with the
+    unusable ones.
     """
     columns = items[:]  # all at once: a column read row by row is slow
-    kept = np.flatnonzero(columns["usable"])
-    asked, owners = (released_queries if released else queries)(lm, items.select(kept)[:])
+    kept = np.flatnonzero(np.array(columns["usable"]) | padded)
+    build = partial(released_queries, padded=padded) if released else queries
+    asked, owners = build(lm, items.select(kept)[:])
     scores = np.full((len(items), 2), np.nan)
     values = masked_log_probabilities(lm, asked, description="BEC-Pro")
     scores[kept] = np.bincount(np.array(owners, dtype=np.int64), values, 2 * len(kept)).reshape(
@@ -158,15 +170,18 @@ def _tokens(offsets: Sequence[tuple[int, int]], sentence: str, part: str) -> lis
     return places
 
 
-def released_queries(lm: LanguageModel, items: dict[str, list]) -> tuple[list[Query], list[int]]:
+def released_queries(
+    lm: LanguageModel, items: dict[str, list], *, padded: bool = False
+) -> tuple[list[Query], list[int]]:
     """The token of the sentence at the first mask is asked for in both released masked sentences."""
     mask, token = mask_id(lm), lm.tokenizer.mask_token
     names = ("sentence", "person_masked", "both_masked")
     texts = [[text.replace(MASK, token) for text in items[name]] for name in names]
-    ids, asked = (
-        encode(lm.tokenizer, (text for column in texts for text in column), special=True),
-        [],
-    )
+    ids = encode(lm.tokenizer, (text for column in texts for text in column), special=True)
+    asked: list[Query] = []
+    if padded:
+        filling = [mask] * RELEASED_TOKENS
+        ids = {text: [*row, *filling][:RELEASED_TOKENS] for text, row in ids.items()}
     for sentence, *both in zip(*texts, strict=True):
         place = ids[both[1]].index(mask)
         asked += [(ids[text], place, ids[sentence][place]) for text in both]
@@ -197,7 +212,7 @@ def _gap(
 
 def extras(rows: pd.DataFrame, *, released: bool = False) -> dict[str, Estimate]:
     """Wilcoxon's p and r (corrected: female against male persons; released: female against male
-    professions); ``left_out``.
+    professions, and the script's W / √N); ``left_out``.
     """
     association = (rows["score_a"] - rows["score_b"]).to_numpy()
     if released:
@@ -214,25 +229,23 @@ def extras(rows: pd.DataFrame, *, released: bool = False) -> dict[str, Estimate]
     # the released test needs both groups: it has no meaning for one
     if not len(first) or len(first) != len(second):
         return estimates
-    return signed_rank(first - second) | estimates
+    return signed_rank(first - second, released=released) | estimates
 
 
-def signed_rank(differences: np.ndarray) -> dict[str, Estimate]:
+def signed_rank(differences: np.ndarray, *, released: bool = False) -> dict[str, Estimate]:
     """Wilcoxon's signed-rank test of paired differences: two-sided p, and r = z / √N, positive
-    where most are.
+    where most are; ``released``: also W / √N, W the smaller of the two sums of ranks.
     """
     differences = differences[~np.isnan(differences)]
-    p, r, n = 1.0, 0.0, len(differences)
+    p, r, w, n = 1.0, 0.0, 0.0, len(differences)
     if differences.any():
-        p = float(scipy.stats.wilcoxon(differences, method="asymptotic").pvalue)
-        r = float(
-            scipy.stats.wilcoxon(differences, method="asymptotic", alternative="greater").zstatistic
-            / np.sqrt(n)
-        )
-    return {
-        name: Estimate(value, np.nan, np.nan, n)
-        for name, value in (("wilcoxon_p", p), ("wilcoxon_r", r))
-    }
+        test = partial(scipy.stats.wilcoxon, differences, method="asymptotic")
+        w, p = map(float, test())
+        r = float(test(alternative="greater").zstatistic / np.sqrt(n))
+    values = {"wilcoxon_p": p, "wilcoxon_r": r}
+    if released:
+        values["w_per_root_n"] = w / float(np.sqrt(n))
+    return {name: Estimate(value, np.nan, np.nan, n) for name, value in values.items()}
 
 
 PROFESSIONS = partial(
@@ -257,10 +270,15 @@ LIMITS = (
 )
 
 BEC_PRO = PROFESSIONS(name="bec_pro", score=score, extras=extras, limits=LIMITS)
-BEC_PRO_AS_RELEASED = PROFESSIONS(
-    name="bec_pro_as_released",
-    score=partial(score, released=True),
+RELEASED = partial(
+    PROFESSIONS,
     extras=partial(extras, released=True),
     limits=f"{LIMITS} Its test pairs sentences about unlike professions, whose order in the file is arbitrary.",
     variant="as_released",
+)
+BEC_PRO_AS_RELEASED = RELEASED(
+    name="bec_pro_as_released", score=partial(score, released=True, padded=True)
+)
+BEC_PRO_RELEASED_MASKS = RELEASED(
+    name="bec_pro_released_masks", score=partial(score, released=True)
 )

@@ -13,8 +13,11 @@ each sentence:
   the only one that has read the whole word.
 
 All read the last hidden layer. A split is a kind of bias, an axis one test, and ``all`` the mean
-over tests; ``abs_effect_size``, the mean of |d|, is the summary of Meade et al. Intervals are over
-target words, redrawn within X and within Y. One test also has p values, one-sided, by permuting
+over tests; ``abs_effect_size``, the mean of |d|, is the summary of Meade et al. They take six tests
+of gender, and so does ``seat_bias_bench``; the other two have the double bind as well. Of their
+seven tests of race, all have six: the terms in place of the names of the angry black woman are
+missing. Intervals are over target words, redrawn within X and within Y. One test also has p values,
+one-sided, by permuting
 targets between X and Y: ``p_sentences`` permutes sentences, as published, though those of one word
 are no independent samples; ``p_words`` permutes whole words.
 """
@@ -30,7 +33,7 @@ import torch
 
 from fairnc_utils.benchmarks.base import Benchmark
 from fairnc_utils.benchmarks.scoring import Inputs
-from fairnc_utils.benchmarks.stimuli import TESTS, Sentence, sentences
+from fairnc_utils.benchmarks.stimuli import TESTS, Association, Sentence, sentences
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.stats import Estimate, quotient
@@ -43,8 +46,15 @@ ROUNDING = 1e-7
 PERMUTATIONS = 20_000
 
 
-def load(split: str) -> datasets.Dataset:
-    """Target sentences of the split's tests: ``item_id``, ``axis`` (test), ``group`` (word list),
+#: Kind of bias → the tests over which Meade et al. (2022) take the mean.
+MEADE = {
+    kind: {name: test for name, test in tests.items() if not name.startswith("double_bind")}
+    for kind, tests in TESTS.items()
+}
+
+
+def load(split: str, *, tests: dict[str, dict[str, Association]] = TESTS) -> datasets.Dataset:
+    """Target sentences of the split's ``tests``: ``item_id``, ``axis`` (test), ``group`` (word list),
     ``side`` (+1 X, −1 Y), ``word``, ``text`` and the characters ``start`` to ``stop`` where the
     word stands.
     """
@@ -52,7 +62,7 @@ def load(split: str) -> datasets.Dataset:
         [
             {"item_id": f"{name}:{sentence.text}", "axis": name, "group": group, "side": side}
             | sentence._asdict()
-            for name, test in TESTS[split].items()
+            for name, test in tests[split].items()
             for group, side in ((test.x, 1.0), (test.y, -1.0))
             for sentence in sentences(group)
         ]
@@ -233,13 +243,13 @@ _MEASURES = {
 }
 
 
-def _benchmark(name: str, reading: str, source: str) -> Benchmark:
+def _benchmark(name: str, reading: str, source: str, tests: dict[str, dict] = TESTS) -> Benchmark:
     columns = ("total", "square", "n", "side", "test")
     return Benchmark(
         name=name,
-        splits=tuple(TESTS),
-        axes=tuple(name for tests in TESTS.values() for name in tests),
-        load=load,
+        splits=tuple(tests),
+        axes=tuple(name for kind in tests.values() for name in kind),
+        load=partial(load, tests=tests),
         score=partial(score, reading=reading),
         units=units,
         statistics={
@@ -258,5 +268,5 @@ def _benchmark(name: str, reading: str, source: str) -> Benchmark:
 
 
 SEAT = _benchmark("seat", "sentence", "may2019measuring")
-SEAT_BIAS_BENCH = _benchmark("seat_bias_bench", "mean", "meade2022empirical")
+SEAT_BIAS_BENCH = _benchmark("seat_bias_bench", "mean", "meade2022empirical", MEADE)
 SEAT_WORD = _benchmark("seat_word", "word", "tan2019assessing")

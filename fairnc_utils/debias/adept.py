@@ -146,4 +146,5 @@ ADEPT = Method(
     collate,
     loss,
     prepare,
+    departures="stand-in text: BUG and BOLD for the paper's sentences; prototypes are taken once, not anew each epoch",
 )

@@ -189,4 +189,6 @@ ASE = Method(
     collate,
     loss,
     prepare,
+    departures="stand-in text: templates of this project for sentences that are not public; Fisher information on GAP "
+    "development; fewer passes over the text",
 )

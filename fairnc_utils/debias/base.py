@@ -34,7 +34,8 @@ class Method:
     a module's parameters are trained along. ``without_nc3``: why NC3 cannot be added, if so;
     ``without_folder``: why the result cannot be saved; ``kinds``: of models that it takes;
     ``collate_causal``: instead of ``collate`` for causal ones, if it takes both; ``corpus``: the
-    training text in words; ``source``: the paper.
+    training text in words; ``source``: the paper; ``departures``: what is not as in the paper,
+    text first.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Method:
     prepare: Callable[[nn.Module, Any, Rows], Any] | None = None
     without_nc3: str = ""
     without_folder: str = ""
+    departures: str = ""
     kinds: tuple[str, ...] = MASKED
     collate_causal: Callable[[Rows, Any, torch.Generator], Batch] | None = None
 

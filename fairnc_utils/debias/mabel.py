@@ -144,6 +144,8 @@ MABEL = Method(
     collate,
     loss,
     prepare,
+    departures="stand-in text: BUG sentences for entailment pairs of SNLI and MNLI; the head for masked words stays tied to "
+    "the embeddings",
 )
 MABEL_NLI = Method(
     "mabel_nli",

@@ -5,7 +5,7 @@ from itertools import product
 
 import pandas as pd
 
-from fairnc_utils import collapse, measurement, projection, words
+from fairnc_utils import collapse, corpora, measurement, projection, words
 from fairnc_utils.catalog import CONTROLS
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.measurement import ClassMeans
@@ -35,6 +35,7 @@ def measure(**options) -> Run:
     unknown model, corpus, list or layer, or when too few classes are seen.
     """
     config = configured(MeasureConfig, options)
+    _check_heldout(config)
     foreign = words.evidence(config.words)
     reading = reading_of(config, space=config.space, labels=config.labels)
     least = config.min_counts[0]
@@ -62,6 +63,17 @@ def measure(**options) -> Run:
         }
         | foreign,
     )
+
+
+def _check_heldout(config: MeasureConfig) -> None:
+    """Raise ``FairNCError`` if NC4 would be taken on the text that the class means come from."""
+    splits = corpora.splits(config.corpus)
+    if config.heldout_split in splits and config.heldout_split == (config.split or splits[-1]):
+        others = [split for split in splits if split != config.heldout_split]
+        raise FairNCError(
+            f"option heldout_split = {config.heldout_split!r}: NC4 needs text that the class means are not taken from; "
+            f"choose {', '.join((*others, 'none'))}"
+        )
 
 
 def collapse_of(

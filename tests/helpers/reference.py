@@ -386,16 +386,28 @@ def bec_pro_association(reference, row):
     return tuple(scores)
 
 
-def bec_pro_as_released(reference, row):
-    """The same from the released masked sentences: the token that the first mask hides."""
+def bec_pro_released_masks(reference, row, width=None):
+    """The same from the released masked sentences: the token that the first mask hides.
+
+    ``width``: tokens of an input, filled up with masks or cut.
+    """
     tokenizer = reference.tokenizer
-    whole = tokenizer.encode(row["Sentence"])
-    both = tokenizer.encode(row["Sent_TAM"].replace("[MASK]", tokenizer.mask_token))
-    one = tokenizer.encode(row["Sent_TM"].replace("[MASK]", tokenizer.mask_token))
+    inputs = []
+    for column in ("Sentence", "Sent_TM", "Sent_TAM"):
+        ids = tokenizer.encode(row[column].replace("[MASK]", tokenizer.mask_token))
+        if width is not None:
+            ids = ids[:width] + [tokenizer.mask_token_id] * (width - len(ids))
+        inputs.append(ids)
+    whole, one, both = inputs
     place = both.index(tokenizer.mask_token_id)
     return tuple(
         float(reference.log_probabilities(ids, place)[whole[place]]) for ids in (one, both)
     )
+
+
+def bec_pro_as_released(reference, row):
+    """As the script does: 13 words are the most of a masked sentence, so 16 tokens are an input."""
+    return bec_pro_released_masks(reference, row, width=16)
 
 
 def signed_rank_z(differences):
@@ -428,6 +440,17 @@ def sentence_log_likelihood(reference, sentence):
     tokenizer = reference.tokenizer
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     return log_likelihood(reference, [start], tokenizer.encode(sentence, add_special_tokens=False))
+
+
+def released_sentence_score(reference, sentence):
+    """ln of the geometric mean of the tokens' probabilities: the first behind the start token, the
+    others behind the sentence's tokens alone.
+    """
+    tokenizer = reference.tokenizer
+    ids = tokenizer.encode(sentence, add_special_tokens=False)
+    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    first = log_likelihood(reference, [start], ids[:1])
+    return (first + log_likelihood(reference, ids[:1], ids[1:])) / len(ids)
 
 
 def continuation_score(reference, context, sentence, causal=False):

@@ -28,7 +28,7 @@ from fairnc_utils.benchmarks import (
     scoring,
     stereoset,
 )
-from fairnc_utils.benchmarks.bec_pro import BEC_PRO, BEC_PRO_AS_RELEASED
+from fairnc_utils.benchmarks.bec_pro import BEC_PRO, BEC_PRO_AS_RELEASED, BEC_PRO_RELEASED_MASKS
 from fairnc_utils.errors import FairNCError
 
 SCORES = ["score_a", "score_b", "score_c"]
@@ -42,9 +42,16 @@ MASKED = (
     "stereoset_inter_likelihood",
     "bec_pro",
     "bec_pro_as_released",
+    "bec_pro_released_masks",
 )
-CAUSAL = ("crows_causal", "stereoset_intra_causal", "stereoset_inter_likelihood")
-NAMES = (*MASKED, *CAUSAL[:2], "stereoset_inter_nsp")
+SENTENCES = (
+    "crows_causal",
+    "stereoset_intra_causal",
+    "crows_causal_as_released",
+    "stereoset_intra_causal_as_released",
+)
+CAUSAL = (*SENTENCES, "stereoset_inter_likelihood")
+NAMES = (*MASKED, *SENTENCES, "stereoset_inter_nsp")
 
 
 def in_double(lm):
@@ -93,12 +100,14 @@ def released_rows():
     [
         (BEC_PRO, reference.bec_pro_association),
         (BEC_PRO_AS_RELEASED, reference.bec_pro_as_released),
+        (BEC_PRO_RELEASED_MASKS, reference.bec_pro_released_masks),
     ],
     ids=lambda x: getattr(x, "name", None),
 )
 def test_bec_pro_equals_the_loops(benchmark, loop, double, plain, items, released_rows, one_thread):
     extended = [i for i, row in enumerate(released_rows) if "position [MASK]" in row["Sent_TAM"]]
-    places = [*range(0, 5_400, 171), *extended[:2]]
+    long = [i for i, row in enumerate(released_rows) if len(row["Sent_TM"].split()) == 13]
+    places = [*range(0, 5_400, 171), *extended[:2], *long[:2]]
     rows = benchmark.score(double, items("bec_pro").select(places))
     expected = [loop(plain, released_rows[i]) for i in places]
     np.testing.assert_allclose(rows[PAIR], expected, atol=1e-9)
@@ -135,11 +144,31 @@ def test_bec_pro_leaves_out_corrupt_rows_and_their_partners(tiny, items, release
     assert sorted(out["person"].unique()) == ["man", "woman"]
     assert out["profession"].unique().tolist() == ["lodging manager"]
     few = items("bec_pro").select([*out.index, *range(0, 5_400, 600)])
-    for benchmark in (BEC_PRO, BEC_PRO_AS_RELEASED):
+    for benchmark in (BEC_PRO, BEC_PRO_RELEASED_MASKS):
         rows = benchmark.score(tiny("bert"), few)
         assert rows["score_a"].isna().tolist() == [True] * 10 + [False] * 9
         assert benchmark.extras(rows)["left_out"].value == 10
         assert benchmark.units(rows)[["n_female", "n_male"]].to_numpy().sum() == 9
+    # the script knows of none
+    assert BEC_PRO_AS_RELEASED.score(tiny("bert"), few)["score_a"].notna().all()
+
+
+def test_bec_pro_as_released_fills_up_and_cuts_as_the_script_does(lm, items, released_rows):
+    longest = max(len(row["Sent_TM"].split()) for row in released_rows)
+    assert bec_pro.RELEASED_TOKENS == 2 ** math.ceil(math.log2(longest)) == 16
+    columns = items("bec_pro")[:]
+    straight, padded = (
+        [ids for ids, *_ in bec_pro.released_queries(lm, columns, padded=padded)[0]]
+        for padded in (False, True)
+    )
+    assert {len(ids) for ids in padded} == {16}
+    filled = [ids for ids, short in zip(padded, straight, strict=True) if len(short) < 16]
+    assert {ids[-1] for ids in filled} == {lm.tokenizer.mask_token_id}
+    # either input of a sentence
+    assert (
+        sum(max(map(len, pair)) > 16 for pair in zip(straight[::2], straight[1::2], strict=True))
+        == 315
+    )
 
 
 def test_bec_pro_pairs_the_two_versions_of_a_sentence(items):
@@ -224,6 +253,19 @@ def test_wilcoxon_equals_the_loops_and_knows_the_direction():
     assert (none["wilcoxon_p"].value, none["wilcoxon_r"].value) == (1, 0)
 
 
+def test_the_script_s_effect_size_grows_with_the_number_of_pairs():
+    """Ranks of 1, 2, −3 and 4: 3 against 7. Twice the pairs, four times W."""
+    differences = np.array([1.0, 2.0, -3.0, 4.0])
+    found = bec_pro.signed_rank(differences, released=True)
+    assert found["w_per_root_n"].value == pytest.approx(3 / 2)
+    turned = bec_pro.signed_rank(-differences, released=True)
+    assert turned["w_per_root_n"].value == pytest.approx(3 / 2)
+    twice = bec_pro.signed_rank(np.tile(differences, 2), released=True)
+    assert twice["w_per_root_n"].value > 2 * found["w_per_root_n"].value
+    assert abs(twice["wilcoxon_r"].value) == pytest.approx(abs(found["wilcoxon_r"].value), rel=0.1)
+    assert "w_per_root_n" not in bec_pro.signed_rank(differences)
+
+
 def test_bec_pro_tests_pair_sentences_or_as_released_profession_groups():
     """Planted: female persons gain 1 with every profession, and professions of women gain 2 with
     every person.
@@ -248,6 +290,8 @@ def test_bec_pro_tests_pair_sentences_or_as_released_profession_groups():
     groups = BEC_PRO_AS_RELEASED.extras(rows)
     assert groups["wilcoxon_r"].value > 0.8
     assert groups["wilcoxon_p"].n == 120
+    assert "w_per_root_n" in groups
+    assert "w_per_root_n" not in paired
     alone = BEC_PRO_AS_RELEASED.extras(rows[rows["axis"] == "female"])
     assert set(alone) == {"left_out"}
     level = rows.assign(score_a=rows["score_a"] - 2.0 * (rows["axis"] == "female"))
@@ -323,7 +367,7 @@ def test_causal_scores_equal_the_loops(family, tiny, items, one_thread):
     pairs, triples, texts = (
         items("crows_causal", 6, step=200),
         items("stereoset_intra_causal", 4),
-        items(CAUSAL[2], 2),
+        items(CAUSAL[-1], 2),
     )
     rows = get("crows_causal").score(lm, pairs)
     expected = [
@@ -354,7 +398,36 @@ def test_causal_scores_equal_the_loops(family, tiny, items, one_thread):
         ]
         for item in texts
     ]
-    np.testing.assert_allclose(get(CAUSAL[2]).score(lm, texts)[SCORES], expected, rtol=1e-9)
+    np.testing.assert_allclose(get(CAUSAL[-1]).score(lm, texts)[SCORES], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_released_causal_scores_equal_the_loops(family, tiny, items, one_thread):
+    lm = in_double(
+        tiny(family, **{"n_positions" if family == "gpt2" else "max_position_embeddings": 512})
+    )
+    plain = reference.Model(lm.model, lm.tokenizer)
+    pairs, triples = items("crows_causal", 5, step=250), items("stereoset_intra_causal", 3)
+    for name, columns, chosen in (
+        ("crows_causal_as_released", ("sent_more", "sent_less"), pairs),
+        ("stereoset_intra_causal_as_released", stereoset.LABELS, triples),
+    ):
+        expected = [
+            [reference.released_sentence_score(plain, item[column]) for column in columns]
+            for item in chosen
+        ]
+        found = get(name).score(lm, chosen)[SCORES[: len(columns)]]
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_released_causal_scores_of_short_and_empty_sentences(tiny):
+    lm = in_double(tiny("gpt2"))
+    words = ["a", "", "a a"]
+    sums = causal.sentence_log_likelihoods(lm, words)
+    found = causal.sentence_log_likelihoods(lm, words, released=True)
+    assert found[0] == pytest.approx(sums[0])  # one token: nothing to average, nothing to leave out
+    assert np.isnan(found).tolist() == np.isnan(sums).tolist() == [False, True, False]
+    assert found[2] != pytest.approx(sums[2] / 2)
 
 
 def test_a_causal_model_needs_a_token_to_start_from(tiny):
@@ -512,11 +585,13 @@ def test_next_sentence_scores_depend_on_neither_batch_size_nor_order(with_head, 
     np.testing.assert_allclose(other[SCORES], straight[SCORES][::-1], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["crows_aul", "crows_aula", "crows_causal"])
+@pytest.mark.parametrize(
+    "name", ["crows_aul", "crows_aula", "crows_causal", "crows_causal_as_released"]
+)
 def test_exchanging_the_sentences_turns_the_sign(name, tiny, items):
     lm = (
         tiny("gpt2", n_positions=512)
-        if name == "crows_causal"
+        if name in SENTENCES
         else tiny("bert", max_position_embeddings=128)
     )
     pairs = items(name, 8)
@@ -673,7 +748,7 @@ def test_an_item_that_is_too_long_is_one_clear_error(name, tiny, items):
         get(name).score(lm, items(name, 2))
 
 
-@pytest.mark.parametrize("name", ["crows_causal", "stereoset_intra_causal"])
+@pytest.mark.parametrize("name", SENTENCES)
 def test_masked_models_are_refused_by_causal_benchmarks(name, tiny):
     with pytest.raises(FairNCError, match=f"{name} scores causal models; tiny bert is masked"):
         get(name).run(tiny("bert"), split=get(name).splits[0])

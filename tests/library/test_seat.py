@@ -103,6 +103,15 @@ def test_items_are_the_targets_of_the_tests():
     }
 
 
+def test_bias_bench_takes_the_tests_over_which_its_paper_takes_the_mean():
+    gender = {"weat6", "weat6b", "weat7", "weat7b", "weat8", "weat8b"}
+    loaded = {kind: set(SEAT_BIAS_BENCH.load(kind)["axis"]) for kind in SEAT_BIAS_BENCH.splits}
+    assert loaded == {"gender": gender, "race": set(stimuli.TESTS["race"])}
+    assert set(SEAT_BIAS_BENCH.axes) == gender | loaded["race"]
+    for benchmark in (SEAT, SEAT_WORD):
+        assert set(benchmark.load("gender")["axis"]) == set(stimuli.TESTS["gender"]) > gender
+
+
 # ------------------------------------------------------------------------------------------- parity
 
 

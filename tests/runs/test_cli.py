@@ -98,6 +98,15 @@ def test_a_list_and_a_corpus_of_one_s_own(capsys, tmp_path, monkeypatch):
             "device 'gpu' cannot be used here; choose auto, cpu",
         ),
         (["assets", "numpy"], "the pinned ones are"),
+        (
+            ["measure", "--split", "validation"],
+            "option heldout_split = 'validation': NC4 needs text that the class means are not taken from; "
+            "choose development, test, none",
+        ),
+        (
+            ["measure", "--heldout-split", "test"],
+            "option heldout_split = 'test': NC4 needs text that the class means are not taken from",
+        ),
     ],
 )
 def test_bad_input_is_status_2_and_one_line(capsys, arguments, message):
