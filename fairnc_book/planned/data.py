@@ -5,6 +5,7 @@ Everything here stands in ``book/about/plan.md``, which was fixed before the run
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from fairnc_book.numbers import MEASURES, Cell, Measure, at_least
 from fairnc_utils.regularizer_label import RegularizerLabel
@@ -92,7 +93,7 @@ DEBIASED = Comparison("debiased", "debiased − mlm", "none", None, ("bec", "cda
 
 
 #: Arms of swap collapse beside cda, and switches of NC3 beside bec, one thing changed in each: label → options.
-ARM_OPTIONS = {
+ARM_OPTIONS: dict[str, dict[str, Any]] = {
     "ratio form": {"form": "ratio"},
     "pairs with evidence only": {"pairs": "evidence"},
     "even part alone": {"form": "even"},

@@ -34,6 +34,12 @@ from fairnc_utils.runs.rows import recorded, select
 _KEYS = {family.key for family in FAMILIES}
 
 
+#: What was not run: its effect, and its changes seed by seed.
+_NAN = float("nan")
+_NOT_RUN = stats.Effect(_NAN, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, 0, 0)
+_NO_CHANGES = stats.Changes(np.array([]))
+
+
 @dataclass
 class _Test:
     """One comparison on one outcome, of a method of a base, of its total, or over bases."""
@@ -43,14 +49,14 @@ class _Test:
     outcome: Outcome
     model: str
     method: str
-    effect: stats.Effect | None = None
+    effect: stats.Effect = _NOT_RUN
     note: str = ""
     first: float = float("nan")
     second: float = float("nan")
     singles: list["_Test"] = field(default_factory=list)
     treated: stats.Estimate | None = None
-    changes: stats.Changes | None = None
-    levels: stats.Changes | None = None
+    changes: stats.Changes = _NO_CHANGES
+    levels: stats.Changes = _NO_CHANGES
     holm_p: float = float("nan")
 
     @property
@@ -61,7 +67,7 @@ class _Test:
     @property
     def tested(self) -> bool:
         """Whether it has an interval over seeds."""
-        return self.effect is not None and bool(np.isfinite(self.effect.error))
+        return bool(np.isfinite(self.effect.error))
 
 
 def evaluate(
@@ -201,7 +207,7 @@ def _row(test: _Test, study: Study | None) -> dict:
         "note": test.note,
     }
     names = ("value", "ci_low", "ci_high", "error", "df", "seeds", "units")
-    row |= {name: getattr(test.effect, name, np.nan) for name in names}
+    row |= {name: getattr(test.effect, name) for name in names}
     row |= dict.fromkeys(("p", "i2", "left_low", "left_high", "smallest"), np.nan)
     if not test.tested:
         return row

@@ -166,7 +166,7 @@ def kept_table(tests: pd.DataFrame, *, caption: str) -> Styler:
             for bound in KEPT:
                 row = select(of, key=bound.measure.key)
                 held = row["kept"].iloc[0] if len(row) else None
-                word = {True: "kept", False: "lost"}.get(held, "–")
+                word = "–" if held is None else "kept" if held else "lost"
                 entries[f"{bound.label} (bound {bound.allowed:g})"] = f"{entry(row)}<br>{word}"
             rows.append(entries)
     return tables.plain(pd.DataFrame(rows), caption=caption)
