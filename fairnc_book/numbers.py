@@ -7,7 +7,7 @@ runs of a cell on a measure and sets two cells against each other, seed by seed 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain, pairwise
 from pathlib import Path
@@ -166,6 +166,17 @@ METRICS = {
     "accuracy_feminine": Metric("accuracy %, feminine", 100, UP),
     "accuracy_masculine": Metric("accuracy %, masculine", 100, UP),
     "accuracy_neutral": Metric("accuracy %, neutral", 100, UP),
+    "preference": Metric("preference for pro, %", 50),
+    "definitional": Metric("definitional gender", instead="kept", better=UP),
+    "selectivity": Metric("selectivity", 0),
+    "log_loss": Metric("log loss of she or he", 0, DOWN),
+    "right_log_odds": Metric("log-odds of the right pronoun", instead="kept", better=UP),
+    "swap_collapse": Metric("swap collapse S", 0, DOWN),
+    "neutral_part": Metric("swap collapse, neutral part", 0, DOWN),
+    "even_rms": Metric("even part, RMS", 0, DOWN),
+    "odd_mean": Metric("odd part, mean", instead="kept", better=UP),
+    "log_perplexity": Metric("log masked perplexity", 0, DOWN),
+    "classes": Metric("words that take part in a step"),
     "preference_slope": Metric("preference slope, points", 0),
     "preference_r": Metric("preference r", 0),
     "probability_slope": Metric("P(occupation) slope, points", 0),
@@ -286,6 +297,7 @@ _STEREOSET, _CROWS = "SS LM ICAT log_ratio", "stereotype_pct log_ratio"
 _BEC = "gap abs_association_female abs_association_male"
 _BIOS, _PROBABILITY = "TPR-GAP TPR-RMS accuracy", "probability_gap"
 _WINOBIAS, _WINOGENDER = "TPR answer_probability_gap", "gotcha_gap answer_probability_gap"
+_ZERO_SHOT = "log_ratio preference"
 
 #: Table of the book → benchmark, split, axis (word list, corpus), the same for people, and metrics, in the order shown.
 _TABLES = {
@@ -355,6 +367,21 @@ _UNTABLED = (
     ("bec_pro", "english", "all", "all professions", _BEC),
     ("winobias", ("test", "dev"), "type1", "WinoBias type1", _WINOBIAS),
     ("winobias", ("test", "dev"), "type2", "WinoBias type2", _WINOBIAS),
+    ("collapse", "test", "gender", "gender words", "nc1w"),
+    ("gender_agreement", "test", "all", "GAP test", "log_loss accuracy right_log_odds"),
+    ("gender_agreement", "test", "names", "GAP test, only names tell", "log_loss accuracy"),
+    ("definitional", "nouns", "all", "26 pairs of nouns", "definitional"),
+    ("selectivity", "bls", "gender", "60 occupations, 26 pairs of nouns", "selectivity"),
+    (
+        "swap_collapse",
+        "gap",
+        "all",
+        "GAP test pairs",
+        "swap_collapse neutral_part even_rms odd_mean",
+    ),
+    ("winobias_zero_shot", "test", "type1", "WinoBias type1, no resolver", _ZERO_SHOT),
+    ("winobias_zero_shot", "test", "type2", "WinoBias type2, no resolver", _ZERO_SHOT),
+    ("perplexity", "test", "gap", "GAP test", "log_perplexity"),
 )
 
 #: Table of the book → its numbers, in the order in which they are offered.
@@ -369,6 +396,14 @@ MEASURES = {
     for row in (*chain.from_iterable(_TABLES.values()), *_UNTABLED)
     for measure in _measures(*row)
 }
+
+
+def at_least(measure: Measure, count: int) -> Measure:
+    """A measure of collapse over the words that are seen at least ``count`` times."""
+    return replace(
+        measure, on=f"{measure.on}, n ≥ {count}", where={**measure.where, "min_count": count}
+    )
+
 
 # ---------------------------------------------------------------- runs of a cell
 
@@ -560,15 +595,47 @@ class Numbers:
             return stats.Changes(
                 plain.observed, plain.observed + one.resampled - one.observed, one.units
             )
-        benchmark = BENCHMARKS.get(measure.benchmark)
-        sides = self.units(measure, contrast.first, contrast.second) if benchmark else None
-        if not sides or measure.name not in benchmark.statistics:
+        by_unit = self._redrawn(
+            measure, contrast.first, contrast.second, fold=fold, resamples=resamples
+        )
+        if by_unit is None or folded:
+            return by_unit or plain
+        # The units only say how the change varies: what was recorded of "all" pools by other weights.
+        shift = plain.observed - by_unit.observed
+        return stats.Changes(plain.observed, by_unit.resampled + shift, by_unit.units)
+
+    def levels(
+        self, measure: Measure, runs: pd.DataFrame, *, resamples: int = 2000
+    ) -> stats.Changes:
+        """A measure itself seed by seed, as ``changes`` has its change: what is asked of the treated
+        models' own mean.
+        """
+        plain = stats.Changes(runs["value"].to_numpy(float))
+        by_unit = self._redrawn(measure, runs, fold=np.asarray, resamples=resamples)
+        if by_unit is None:
             return plain
+        shift = plain.observed - by_unit.observed
+        return stats.Changes(plain.observed, by_unit.resampled + shift, by_unit.units)
+
+    def _redrawn(
+        self, measure: Measure, *sides: pd.DataFrame, fold: Callable, resamples: int
+    ) -> stats.Changes | None:
+        """The change between two sides, or one side's values, with the benchmark's units redrawn;
+        None where they are not kept.
+        """
+        benchmark = BENCHMARKS.get(measure.benchmark)
+        scores = self.units(measure, *sides) if benchmark else None
+        if not scores or measure.name not in benchmark.statistics:
+            return None
         columns, statistic = benchmark.statistics[measure.name]
+        if not set(columns) <= set(scores[0]):
+            return None
+        *first, second = [[side[column] for column in columns] for side in scores]
         return stats.seed_changes(
-            *([side[column] for column in columns] for side in sides),
+            first[0] if first else None,
+            second,
             lambda *drawn, axis: fold(statistic(*drawn, axis=axis)),
-            strata=sides[0][benchmark.strata][0] if benchmark.strata else None,
+            strata=scores[0][benchmark.strata][0] if benchmark.strata else None,
             resamples=resamples,
         )
 

@@ -218,7 +218,7 @@ class Effect:
 
 
 def seed_changes(
-    first: Sequence[np.ndarray],
+    first: Sequence[np.ndarray] | None,
     second: Sequence[np.ndarray],
     statistic: Callable,
     *,
@@ -231,13 +231,18 @@ def seed_changes(
 
     ``first``, ``second``: columns (S, U), the same units in the same order, row s of both from one
     seed; a model that nothing random has made is one row, and stands beside every seed of the
-    other. Raises ``FairNCError`` on other shapes.
+    other. ``first`` None: the change from 0, which is the statistic itself. Raises ``FairNCError``
+    on other shapes.
     """
-    sides = [[np.asarray(column, float) for column in columns] for columns in (first, second)]
-    (rows, units), seeds = sides[0][0].shape, len(sides[1][0])
-    if sides[1][0].shape[1] != units or rows not in (1, seeds):
+    sides = [
+        [np.asarray(column, float) for column in columns]
+        for columns in (first, second)
+        if columns is not None
+    ]
+    (rows, units), seeds = sides[0][0].shape, len(sides[-1][0])
+    if sides[-1][0].shape[1] != units or rows not in (1, seeds):
         raise FairNCError(
-            f"{rows} seeds × {units} units against {sides[1][0].shape}: pair the seeds, and the units, first"
+            f"{rows} seeds × {units} units against {sides[-1][0].shape}: pair the seeds, and the units, first"
         )
 
     def change(drawn: np.ndarray) -> np.ndarray:  # of units (r, U) → (r, S)
@@ -251,7 +256,7 @@ def seed_changes(
             )
             for columns in sides
         ]
-        return values[1] - values[0]
+        return values[-1] - (values[0] if len(values) > 1 else 0.0)
 
     observed = np.broadcast_to(change(np.arange(units)[None]), (1, seeds))[0]
     return Changes(
@@ -348,6 +353,20 @@ def _satterthwaite(variance: float, parts: Sequence[tuple[float, int]]) -> tuple
     return float(np.sqrt(variance)), max(
         float(variance**2 / spread), 1.0
     ) if spread != 0 else np.inf
+
+
+def heterogeneity(effects: Sequence[Effect]) -> float:
+    """I²: the share of the spread of several effects, in percent, that is more than their errors
+    would make (Higgins & Thompson 2002). 0 is none; NaN for fewer than two.
+    """
+    values, errors = (
+        np.array([(each.value, each.error) for each in effects], float).reshape(-1, 2).T
+    )
+    if len(values) < 2 or not (np.isfinite(errors).all() and (errors > 0).all()):
+        return float("nan")
+    weights = errors**-2
+    spread = float(np.sum(weights * (values - np.average(values, weights=weights)) ** 2))
+    return 100 * max(0.0, 1 - (len(values) - 1) / spread) if spread > 0 else 0.0
 
 
 def clustered_correlation(

@@ -190,7 +190,10 @@ def section(tests: pd.DataFrame, key: str, contrast: str) -> list[go.Figure | St
         f"{claim.title}, {CONTRAST_LABELS[contrast]}",
         select(tests, claim=key, contrast=contrast),
     )
-    table = details(tests, claim, contrast, caption=f"{title}: means over the debiasing methods.")
+    over = (
+        "correlations over all runs" if contrast == "runs" else "means over the debiasing methods"
+    )
+    table = details(tests, claim, contrast, caption=f"{title}: {over}.")
     if rows["value"].isna().all():
         return [table]
     figure = figures.forest(

@@ -57,7 +57,19 @@ SPOKEN = (
     "correlation",
 )
 #: Labels that are everyday words or single letters: alone they name no metric.
-EVERYDAY = {"r", "p", "gap", "loss", "task", "value", "lean", "items left out"}
+EVERYDAY = {
+    "r",
+    "p",
+    "gap",
+    "loss",
+    "task",
+    "value",
+    "lean",
+    "items left out",
+    "classes",
+    "preference",
+    "definitional",
+}
 
 #: Values that belong to definitions: ideals, guessing, the ends of a scale, the level of intervals.
 CONSTANTS = {"0", "1", "−1", "50", "100", "95%"}

@@ -1,5 +1,5 @@
-"""What the package says of the recorded study: claims, the paper's tables, ablations, the
-explorer's pages, the grid.
+"""What the package says of the first edition of the recorded study: claims, the paper's tables,
+ablations, the explorer's pages, the grid.
 
 ``python -m tests.nets.outputs`` writes ``reference/`` again; do so only after a change that is
 meant to move numbers.
@@ -37,7 +37,7 @@ RESAMPLES = 200
 
 @cache
 def recorded() -> pd.DataFrame:
-    return rows.recorded()
+    return rows.select(rows.recorded(), profile=numbers.EDITION)
 
 
 def rows_of(run: rows.Run) -> pd.DataFrame:
@@ -68,8 +68,10 @@ def lacking() -> dict[str, list[str]]:
 
 def made_again() -> dict[str, str]:
     """Id of each recorded run → the id that its configuration and evidence make today."""
-    ids = {}
+    ids, first = {}, set(recorded()["run_id"])
     for run_id, run in recording.runs().items():
+        if run_id not in first:
+            continue
         options = grid.recorded_options(run_id, run)
         again = rows.make(options, [], None, device="cpu", evidence=run["evidence"])
         ids[run_id] = again.run_id
@@ -261,8 +263,9 @@ def comparer_page() -> dict:
 
 @cache
 def _words() -> pd.DataFrame:
-    """Measured words of the recorded runs; what a build adds comes from a recorded folder as well."""
-    return explorer.measured_words(checkout.root() / rows.RECORDED)
+    """Measured words of the recorded runs; what a build adds comes from a recorded run as well."""
+    folder = checkout.root() / rows.RECORDED
+    return explorer.measured_words(next(path.parent for path in folder.glob("*/items.parquet")))
 
 
 def words_lists() -> pd.DataFrame:

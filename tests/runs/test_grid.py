@@ -422,7 +422,7 @@ def test_recording_keeps_rows_units_and_provenance(done, tmp_path):
         table = of_run.pivot(index="unit", columns="column", values="value").astype(float)
         for metric, (columns, statistic) in benchmarks.get("stereoset_intra").statistics.items():
             assert statistic(*(table[c].to_numpy() for c in columns), axis=-1) == pytest.approx(
-                rows[metric], abs=1e-4
+                rows[metric], rel=1e-4, abs=1e-4
             )
     assert set(units[units["benchmark"] == "collapse"]["column"]) == set(
         recording.CLASS_SCORES.values()

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from fairnc_utils import benchmarks
-from fairnc_utils.runs import checkout, grid
+from fairnc_utils.runs import checkout, grid, recording
 from fairnc_utils.runs.rows import RECORDED, recorded, recorded_units, select
 
 STUDY = checkout.root() / RECORDED / "study"
@@ -33,7 +33,7 @@ def base_run() -> str:
     return next(
         run_id
         for run_id, config in configs.items()
-        if config["method"] == "base" and config.get("perplexity")
+        if (config["method"], config["profile"]) == ("base", "full") and config.get("perplexity")
     )
 
 
@@ -139,8 +139,38 @@ def test_recorded_units_give_the_recorded_metrics():
 
 
 def test_every_recorded_row_has_a_run_and_its_origin_is_said():
-    rows, runs = select(recorded(), profile="full"), provenance()
+    rows, runs = recorded(), provenance()
     rows = rows[~rows["benchmark"].isin(["trajectory"])]
     assert set(rows["origin"]) == {"recorded"}
     assert set(rows["run_id"]) == set(runs)
     assert all({"config", "evidence", "created", "shared"} <= set(run) for run in runs.values())
+
+
+def test_new_runs_are_recorded_without_noise_and_without_units_that_nothing_tests():
+    values = [0.1, -123.456, 0.0, np.nan, np.inf, 1e-30]
+    results = pd.DataFrame({"value": values, "ci_low": values, "ci_high": values})
+    names = ["benchmark", "split", "axis", "column"]
+    keys = [
+        ("swap_collapse", "gap", "evidence", "odd"),
+        ("swap_collapse", "bug_gold", "evidence", "odd"),
+        ("gender_agreement", "test", "names", "loss"),
+        ("gender_agreement", "test", "names", "odds"),
+        ("stereoset_intra", "test", "gender", "ss"),
+        ("stereoset_intra", "test", "race", "ss"),
+    ]
+    units = pd.DataFrame(keys, columns=names).assign(value=np.float32(1 / 3))
+    rows, kept = recording.trimmed(results, units)
+    np.testing.assert_allclose(rows["value"], values, rtol=2**-18)
+    assert rows["value"][0] != values[0]
+    assert list(kept[names].itertuples(index=False, name=None)) == keys[::2]
+    np.testing.assert_allclose(kept["value"], 1 / 3, rtol=2**-14)
+    assert kept["value"].dtype == np.float32
+    again = recording.trimmed(rows, kept)
+    pd.testing.assert_frame_equal(again[0], rows)
+    pd.testing.assert_frame_equal(again[1], kept)
+
+
+def test_the_second_edition_adds_less_than_six_megabytes():
+    first = 8_400_218  # bytes of the first edition alone
+    sizes = [(STUDY / name).stat().st_size for name in recording.FILES]
+    assert sum(sizes) < first + 6_000_000

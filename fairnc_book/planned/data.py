@@ -1,0 +1,273 @@
+"""The plan as data: bases, methods, treatments, comparisons, measures and families of tests.
+
+Everything here stands in ``book/about/plan.md``, which was fixed before the runs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fairnc_book.numbers import MEASURES, Cell, Measure, at_least
+from fairnc_utils.regularizer_label import RegularizerLabel
+
+#: Profile of the runs.
+EDITION = "second"
+
+#: The base whose weights come with the book, and those beside it that take other roles.
+EMBEDDED, CAUSAL = "models/minilm-mlm", "SmolLM2"
+
+#: The row over all methods of a base; and the base that stands for the mean over masked bases.
+TOTAL, OVER_BASES = "total", "over bases"
+
+#: Control with as many steps as cda; its rows are told from those of mlm by the provenance of the runs.
+LONG_CONTROL = "mlm, 2,232 steps"
+
+#: Treatment → its regularizer, without the dose.
+TREATMENTS = {"uniform": "repaired", "both": "repaired,kind=both", "swap": "swap"}
+MAIN_DOSE = 0.3
+DOSES = (0.1, MAIN_DOSE, 1.0)
+
+#: Methods on the embedded model, on other masked bases, on the causal one; at other doses than the main one.
+METHODS = ("mlm", "bec", "cda", "mabel", "adept")
+ELSEWHERE, OF_CAUSAL, AT_DOSES = ("cda",), ("clm", "cda"), ("bec", "cda")
+
+#: Methods whose loss has a masked language modelling part.
+WITH_MLM = ("mlm", "bec", "cda", "mabel")
+
+#: Debiasing method → the control that it is compared with: the same sentences, as many steps.
+CONTROL = {"bec": "mlm", "cda": LONG_CONTROL}
+
+
+def methods_of(model: str) -> tuple[str, ...]:
+    """The methods that the plan trains on a base."""
+    if CAUSAL in model:
+        return OF_CAUSAL
+    return METHODS if model == EMBEDDED else ELSEWHERE
+
+
+def regularizer(treatment: str, dose: float = MAIN_DOSE, **changes) -> str:
+    """What rows call a treatment at a dose; ``changes``: options of an arm."""
+    label = RegularizerLabel.parse(TREATMENTS[treatment])
+    pairs = (*label.changes, *changes.items())
+    return str(RegularizerLabel(label.preset, pairs, dose=dose))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Treated − comparator: ``label`` for readers, the regularizer on either side; None as ``first``:
+    another method without one, by ``CONTROL``. ``methods``: those that the plan has runs of.
+    """
+
+    key: str
+    label: str
+    second: str
+    first: str | None = "none"
+    methods: tuple[str, ...] | None = None
+
+    def of(self, model: str) -> tuple[str, ...]:
+        """The methods of a base that are compared."""
+        planned = methods_of(model)
+        if self.methods is None:
+            return planned
+        return tuple(method for method in planned if method in self.methods)
+
+    def cells(self, method: str) -> tuple[Cell, Cell]:
+        """Comparator and treated cell of a method."""
+        second = Cell(method, self.second)
+        return (Cell(CONTROL[method]) if self.first is None else Cell(method, self.first)), second
+
+
+def _dosed(treatment: str, dose: float) -> Comparison:
+    label = regularizer(treatment, dose)
+    methods = None if dose == MAIN_DOSE else AT_DOSES
+    key = treatment if dose == MAIN_DOSE else f"{treatment} {dose:g}"
+    return Comparison(key, f"{treatment}, dose {dose:g}, − none", label, methods=methods)
+
+
+#: Treatment and dose → comparison with the same method without it.
+DOSED = {(name, dose): _dosed(name, dose) for name in TREATMENTS for dose in DOSES}
+RELEASED = Comparison(
+    "released", "as released − none", "as_released", methods=("bec", "mabel", "adept")
+)
+DEBIASED = Comparison("debiased", "debiased − mlm", "none", None, ("bec", "cda"))
+
+
+#: Arms of swap collapse beside cda, and switches of NC3 beside bec, one thing changed in each: label → options.
+ARM_OPTIONS: dict[str, dict[str, Any]] = {
+    "ratio form": {"form": "ratio"},
+    "pairs with evidence only": {"pairs": "evidence"},
+    "even part alone": {"form": "even"},
+    "with the occupations' sentences": {"occupations": True},
+    "BUG's texts added": {"texts": "gap+bug"},
+    "both of these": {"occupations": True, "texts": "gap+bug"},
+    "names swapped": {"names": True},
+}
+ARMS = tuple(
+    Comparison(label, label, regularizer("swap", **options), methods=("cda",))
+    for label, options in ARM_OPTIONS.items()
+)
+EVEN = next(arm for arm in ARMS if arm.key == "even part alone")
+SWITCHES = tuple(
+    Comparison(label, label, f"{preset},dose={MAIN_DOSE:g}", methods=("bec",))
+    for label, preset in (
+        ("align alone", "repaired,kind=align"),
+        ("memory of one batch", "repaired,memory=batch"),
+        ("cumulative memory", "repaired,memory=cumulative"),
+        ("no least weight", "corrected"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A measure within a family. ``predicted``: the sign that the claim gives the change, 0: towards
+    the ideal. ``improves``: a bias, which a base may not have at all. ``margin``: a change up to here
+    is none; ``share`` of the comparator's value instead, where that is given.
+    """
+
+    measure: Measure
+    label: str
+    predicted: int = 0
+    improves: bool = False
+    margin: float = 0.0
+    share: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """Name of the measure, with the threshold of collapse."""
+        count = self.measure.where.get("min_count")
+        return self.measure.key + (f"/{count}" if count else "")
+
+
+@dataclass(frozen=True)
+class Family:
+    """Tests that Holm's correction goes over: ``question``, and comparison → outcomes."""
+
+    key: str
+    question: str
+    tests: Mapping[Comparison, tuple[Outcome, ...]]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A measure that must not become worse: ``allowed``, the most that the upper 95% bound of its
+    loss may be.
+    """
+
+    measure: Measure
+    label: str
+    allowed: float
+    sign: int = field(default=1)  # +1: more is worse
+
+
+_GENDER = "collapse/test/gender"
+
+
+def collapse(name: str, count: int, predicted: int = 0) -> Outcome:
+    """A metric of gender words that are seen at least ``count`` times."""
+    measure = at_least(MEASURES[f"{_GENDER}/{name}"], count)
+    return Outcome(measure, f"{measure.metric.label}, n ≥ {count}", predicted)
+
+
+THRESHOLDS = (20, 50, 100)
+SLOPE = Outcome(
+    MEASURES["occupation_slope/bls/gender/slope"], "occupation slope", improves=True, share=0.1
+)
+LEAN = Outcome(
+    MEASURES["occupation_slope/bls/gender/lean"], "lean at parity", improves=True, margin=0.1
+)
+_UNC3 = tuple(collapse("unc3", count, -1) for count in THRESHOLDS)
+_SWAP = tuple(
+    Outcome(MEASURES[f"swap_collapse/gap/all/{name}"], label, -1)
+    for name, label in (
+        ("swap_collapse", "swap collapse, pairs with evidence"),
+        ("neutral_part", "swap collapse, neutral part"),
+    )
+)
+
+
+def _bias(key: str, label: str) -> Outcome:
+    return Outcome(MEASURES[key], label, improves=True)
+
+
+SECONDARY = (
+    LEAN,
+    _bias("bec_pro/english/all/abs_association_female", "BEC-Pro |association|, women"),
+    _bias("bec_pro/english/all/abs_association_male", "BEC-Pro |association|, men"),
+    _bias("winobias_zero_shot/test/type1/log_ratio", "zero-shot WinoBias, type 1"),
+    _bias("winobias_zero_shot/test/type2/log_ratio", "zero-shot WinoBias, type 2"),
+    _bias("stereoset_intra/test/gender/log_ratio", "StereoSet log ratio"),
+    _bias("selectivity/bls/gender/selectivity", "selectivity"),
+    Outcome(MEASURES["bias_nli/all|sample/gender/NN"], "Bias-NLI net neutral"),
+)
+PAPER = (
+    _bias("stereoset_intra/test/gender/SS", "StereoSet SS"),
+    _bias("stereoset_intra/test/gender/ICAT", "StereoSet ICAT"),
+    _bias("crows_official/all/gender/stereotype_pct", "CrowS-Pairs"),
+    _bias("bec_pro/english/all/gap", "BEC-Pro gap"),
+    _bias("seat/gender/all/abs_effect_size", "SEAT"),
+)
+
+#: Bounds of what must be kept; accuracy is in points, and less of it is worse.
+KEPT = (
+    Kept(MEASURES["gender_agreement/test/all/log_loss"], "agreement log loss", 0.03),
+    Kept(MEASURES["gender_agreement/test/all/accuracy"], "agreement accuracy %", 2.0, -1),
+    Kept(MEASURES["perplexity/gap/log_perplexity"], "log perplexity", 0.02),
+)
+NAMES = Outcome(MEASURES["gender_agreement/test/names/accuracy"], "accuracy %, only names tell")
+DEFINITIONAL = Outcome(MEASURES["definitional/nouns/all/definitional"], "definitional gender")
+
+_UNIFORM, _BOTH, _SWAPPED = (DOSED[name, MAIN_DOSE] for name in TREATMENTS)
+
+FAMILIES = (
+    Family(
+        "A",
+        "Do the treatments do what they say?",
+        {_UNIFORM: _UNC3, _BOTH: _UNC3, _SWAPPED: _SWAP},
+    ),
+    Family(
+        "B",
+        "Are debiased models more collapsed, and less biased?",
+        {
+            DEBIASED: (
+                collapse("nc3", 50, 1),
+                collapse("unc3", 50, -1),
+                collapse("nc1w", 50, -1),
+                SLOPE,
+            )
+        },
+    ),
+    Family("C", "Does NC3 lower the slope?", {_UNIFORM: (SLOPE,), _BOTH: (SLOPE,)}),
+    Family("D", "Does swap collapse lower the slope?", {_SWAPPED: (SLOPE,)}),
+    Family("E", "Do the paper's metrics improve, as the paper uses them?", {RELEASED: PAPER}),
+    Family("C, secondary", "Does NC3 lower other biases?", {_UNIFORM: SECONDARY, _BOTH: SECONDARY}),
+    Family("D, secondary", "Does swap collapse lower other biases?", {_SWAPPED: SECONDARY}),
+)
+
+#: Families that describe: neither Holm's correction nor a verdict.
+BY_DOSE = Family(
+    "doses", "What does each dose do?", dict.fromkeys(DOSED.values(), (SLOPE, LEAN, DEFINITIONAL))
+)
+KEPT_BY_DOSE = Family(
+    "kept",
+    "What must be kept?",
+    dict.fromkeys(
+        (*DOSED.values(), *ARMS),
+        (*(Outcome(each.measure, each.label) for each in KEPT), NAMES),
+    ),
+)
+COLLAPSE_BY_DOSE = Family(
+    "collapse",
+    "How collapsed are gender words?",
+    dict.fromkeys(
+        (*(DOSED[name, dose] for name in ("uniform", "both") for dose in DOSES), *SWITCHES),
+        tuple(collapse(name, count) for name in ("unc3", "nc3") for count in THRESHOLDS),
+    ),
+)
+PARTS = Family(
+    "parts",
+    "Which part does it?",
+    dict.fromkeys((_UNIFORM, *SWITCHES), (SLOPE,))
+    | dict.fromkeys((_SWAPPED, *ARMS), (SLOPE, *_SWAP)),
+)
+DESCRIBED = (BY_DOSE, KEPT_BY_DOSE, COLLAPSE_BY_DOSE, PARTS)

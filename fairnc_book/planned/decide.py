@@ -1,0 +1,293 @@
+"""From the studies to a table of tests: effect by method, total, Holm's p, verdict; and what was not
+run.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from fairnc_book.planned.data import (
+    CAUSAL,
+    DESCRIBED,
+    EDITION,
+    EMBEDDED,
+    FAMILIES,
+    KEPT,
+    OVER_BASES,
+    TOTAL,
+    Comparison,
+    Family,
+    Kept,
+    Outcome,
+)
+from fairnc_book.planned.study import Study
+from fairnc_book.verdicts import AdjustedEffect, Verdict, equivalent, kept, verdict
+from fairnc_utils import stats
+from fairnc_utils.runs import checkout, grid, recording
+from fairnc_utils.runs.rows import recorded, select
+
+#: Names of the families that Holm's correction and the verdicts are for.
+_KEYS = {family.key for family in FAMILIES}
+
+
+#: What was not run: its effect, and its changes seed by seed.
+_NAN = float("nan")
+_NOT_RUN = stats.Effect(_NAN, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, 0, 0)
+_NO_CHANGES = stats.Changes(np.array([]))
+
+
+@dataclass
+class _Test:
+    """One comparison on one outcome, of a method of a base, of its total, or over bases."""
+
+    family: str
+    comparison: Comparison
+    outcome: Outcome
+    model: str
+    method: str
+    effect: stats.Effect = _NOT_RUN
+    note: str = ""
+    first: float = float("nan")
+    second: float = float("nan")
+    singles: list["_Test"] = field(default_factory=list)
+    treated: stats.Estimate | None = None
+    changes: stats.Changes = _NO_CHANGES
+    levels: stats.Changes = _NO_CHANGES
+    holm_p: float = float("nan")
+
+    @property
+    def adjusted(self) -> AdjustedEffect:
+        """The effect with Holm's p."""
+        return AdjustedEffect(self.effect, self.holm_p)
+
+    @property
+    def tested(self) -> bool:
+        """Whether it has an interval over seeds."""
+        return bool(np.isfinite(self.effect.error))
+
+
+def evaluate(
+    studies: Sequence[Study],
+    families: Sequence[Family] = (*FAMILIES, *DESCRIBED),
+    *,
+    resamples: int = 2000,
+) -> pd.DataFrame:
+    """One row a test: each family's comparisons on its outcomes, for each method of each base, in
+    ``total``, and over masked bases where several have it.
+
+    Columns: ``family``, ``comparison``, ``key`` (of the outcome), ``label``, ``model``, ``method``;
+    ``first``, ``second``: means on either side; ``value`` with ``ci_low``, ``ci_high``, ``error``,
+    ``df``, ``seeds``, ``units``; ``p``, ``holm_p``; of totals ``i2`` (percent), ``left_low`` and
+    ``left_high`` (range of the total when one method is left out), ``verdict`` and ``smallest`` (the
+    effect found with power .8), ``none`` (whether the 90% interval lies within the margin);
+    ``kept``: whether a bound is kept; ``note``: why there is no number. Families that describe have
+    neither Holm's p nor a verdict.
+    """
+    tests = [
+        test
+        for study in studies
+        for family in families
+        for comparison, outcomes in family.tests.items()
+        for outcome in outcomes
+        for test in _tests(study, family.key, comparison, outcome, resamples)
+    ]
+    masked = {study.model for study in studies if study.masked}
+    tests += _over_bases([test for test in tests if test.model in masked])
+    _adjust(tests)
+    by_model = {study.model: study for study in studies}
+    return pd.DataFrame([_row(test, by_model.get(test.model)) for test in tests])
+
+
+def _tests(
+    study: Study, family: str, comparison: Comparison, outcome: Outcome, resamples: int
+) -> list[_Test]:
+    """Each method that the plan compares on this base, and their total."""
+    singles = [
+        _single(study, _Test(family, comparison, outcome, study.model, method), resamples)
+        for method in comparison.of(study.model)
+    ]
+    if not singles:
+        return []
+    total = _Test(family, comparison, outcome, study.model, TOTAL, singles=singles)
+    several = [test for test in singles if test.tested]
+    if not several:
+        total.note = "not run: no method has two seeds or more on both sides"
+        return [*singles, total]
+    total.effect = stats.crossed_bootstrap(*(test.changes for test in several))
+    total.first, total.second = (
+        float(np.mean([getattr(test, end) for test in several])) for end in ("first", "second")
+    )
+    level = stats.crossed_bootstrap(*(test.levels for test in several))
+    total.treated = stats.Estimate(level.value, level.ci_low, level.ci_high, level.seeds)
+    if left := [test.method for test in singles if not test.tested]:
+        total.note = f"without {', '.join(left)}"
+    return [*singles, total]
+
+
+def _single(study: Study, test: _Test, resamples: int) -> _Test:
+    first, second = test.comparison.cells(test.method)
+    pair = study.numbers.contrast(test.outcome.measure, first, second)
+    if pair.missing or pair.second.empty:
+        test.note = f"not run: {pair.missing or second}"
+        return test
+    test.changes = study.numbers.changes(pair, resamples=resamples)
+    test.levels = study.numbers.levels(test.outcome.measure, pair.second, resamples=resamples)
+    test.effect = stats.crossed_bootstrap(test.changes)
+    test.first, test.second = (float(side["value"].mean()) for side in (pair.first, pair.second))
+    if not test.tested:
+        test.note = "one seed: no interval over seeds"
+    return test
+
+
+def _over_bases(tests: Iterable[_Test]) -> list[_Test]:
+    """The mean of the masked bases' totals, with Student's t over bases, where two or more have
+    it.
+    """
+    groups: dict[tuple, list[_Test]] = {}
+    for test in tests:
+        if test.method == TOTAL and test.tested:
+            groups.setdefault((test.family, test.comparison.key, test.outcome.key), []).append(test)
+    means = []
+    for totals in groups.values():
+        if len(totals) < 2:
+            continue
+        like = totals[0]
+        changes = stats.Changes(np.array([test.effect.value for test in totals]))
+        levels = stats.over_seeds([test.second for test in totals])
+        means.append(
+            _Test(
+                like.family,
+                like.comparison,
+                like.outcome,
+                OVER_BASES,
+                TOTAL,
+                stats.crossed_bootstrap(changes),
+                f"{len(totals)} bases",
+                float(np.mean([test.first for test in totals])),
+                levels.value,
+                totals,
+                levels,
+            )
+        )
+    return means
+
+
+def _adjust(tests: list[_Test]) -> None:
+    """Holm's p: over the totals of a family on a base, and apart from them over its single
+    methods; families that only describe have none.
+    """
+    groups: dict[tuple, list[_Test]] = {}
+    for test in tests:
+        if test.family in _KEYS:
+            groups.setdefault((test.family, test.model, test.method == TOTAL), []).append(test)
+    for group in groups.values():
+        p = [test.effect.p() if test.tested else np.nan for test in group]
+        for test, adjusted in zip(group, stats.holm(p), strict=True):
+            test.holm_p = float(adjusted)
+
+
+def _row(test: _Test, study: Study | None) -> dict:
+    row = {
+        "family": test.family,
+        "comparison": test.comparison.key,
+        "key": test.outcome.key,
+        "label": test.outcome.label,
+        "model": test.model,
+        "method": test.method,
+        "first": test.first,
+        "second": test.second,
+        "holm_p": test.holm_p,
+        "verdict": "",
+        "kept": None,
+        "none": None,
+        "note": test.note,
+    }
+    names = ("value", "ci_low", "ci_high", "error", "df", "seeds", "units")
+    row |= {name: getattr(test.effect, name) for name in names}
+    row |= dict.fromkeys(("p", "i2", "left_low", "left_high", "smallest"), np.nan)
+    if not test.tested:
+        return row
+    row["p"] = test.effect.p()
+    row["smallest"] = stats.smallest_effect(test.effect.error, test.effect.df)
+    if bound := _bound(test):
+        row["kept"] = _kept(test.effect, bound)
+    if test.method != TOTAL:
+        return row
+    singles = [each for each in test.singles if each.tested]
+    row["i2"] = stats.heterogeneity([each.effect for each in singles])
+    row["left_low"], row["left_high"] = _left_out([each.effect.value for each in singles])
+    if test.family in _KEYS:
+        row["verdict"] = str(_verdict(test, singles, study))
+    row["none"] = equivalent(test.effect, _margin(test))
+    return row
+
+
+def _margin(test: _Test) -> float:
+    """A change up to here counts as none."""
+    outcome = test.outcome
+    return outcome.share * abs(test.first) if outcome.share else outcome.margin
+
+
+def _verdict(test: _Test, singles: list[_Test], study: Study | None) -> Verdict:
+    outcome, ideal = test.outcome, test.outcome.measure.metric.ideal
+    base = study.base(outcome) if study and outcome.improves else None
+    better = outcome.measure.metric.better
+    towards = better or int(np.sign((ideal or 0.0) - (base.value if base else test.first)))
+    return verdict(
+        test.adjusted,
+        [each.adjusted for each in singles],
+        predicted=outcome.predicted or towards,
+        margin=_margin(test),
+        base=base,
+        treated=test.treated if outcome.improves and not better else None,
+        ideal=ideal or 0.0,
+    )
+
+
+def _bound(test: _Test) -> Kept | None:
+    return next((each for each in KEPT if each.measure == test.outcome.measure), None)
+
+
+def _kept(effect: stats.Effect, bound: Kept) -> bool:
+    """Whether the upper 95% bound of the loss is allowed; a loss of accuracy is its fall."""
+    if bound.sign > 0:
+        return kept(effect, bound.allowed)
+    return bool(-effect.ci_low <= bound.allowed)
+
+
+def _left_out(values: Sequence[float]) -> tuple[float, float]:
+    """Lowest and highest mean when one value is left out; NaN for fewer than two."""
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    means = [(sum(values) - value) / (len(values) - 1) for value in values]
+    return min(means), max(means)
+
+
+def not_run(
+    config: str | Path, runs: Mapping[str, dict] | None = None
+) -> dict[str, tuple[int, list[str]]]:
+    """Sweep of the plan → how many runs it has, and those that are not recorded, in words.
+
+    ``config``: the study's file, of the project; ``runs``: provenance of the runs that are there by
+    run id, None: of the recorded ones. The sweeps that no file has yet, of other bases and of the
+    causal one, come with no number (0) where no run is of them.
+    """
+    runs = recording.runs() if runs is None else runs
+    results = select(recorded(), profile=EDITION, run_id=list(runs))
+    plan = grid.plan(yaml.safe_load((checkout.root() / config).read_text()))
+    sweeps = {
+        name: (number, [str(cell).partition(" ")[2] for cell in lacking])
+        for name, (number, lacking) in grid.missing_by_sweep(plan, runs, results).items()
+    }
+    models = set(results["model"])
+    for name, there in (
+        ("other bases", {model for model in models if CAUSAL not in model} - {EMBEDDED}),
+        ("causal", {model for model in models if CAUSAL in model}),
+    ):
+        if not there:
+            sweeps[name] = (0, ["no run of it is recorded"])
+    return sweeps

@@ -1,0 +1,263 @@
+"""The second edition: its tables are recomputed from the recorded scores, its predictions follow from
+its tests, and what was not run is said.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairnc_book import planned
+from fairnc_book.planned.data import (
+    DOSED,
+    EMBEDDED,
+    LONG_CONTROL,
+    METHODS,
+    OVER_BASES,
+    SLOPE,
+    Outcome,
+    collapse,
+)
+from fairnc_book.planned.predictions import CAME, FAILED, OPEN
+from fairnc_book.planned.rows import read, read_lacking, read_predictions
+from fairnc_book.verdicts import Verdict
+from fairnc_utils import stats
+from fairnc_utils.runs import recording
+from fairnc_utils.runs.rows import recorded, recorded_units, select
+
+PLAN = "config/second.yaml"
+
+#: Draws of each bootstrap: what is compared here does not hang on them.
+RESAMPLES = 50
+
+
+@pytest.fixture(scope="module")
+def studies():
+    return planned.recorded_studies()
+
+
+@pytest.fixture(scope="module")
+def effects(studies):
+    return planned.evaluate(studies, resamples=RESAMPLES)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Rows of the second edition, the long control apart, by plain means."""
+    table = recorded()
+    table = table[(table["profile"] == "second") & (table["model"] == EMBEDDED)]
+    long = [i for i, run in recording.runs().items() if run["config"].get("steps") == 2232]
+    return table[~table["run_id"].isin(long)]
+
+
+def by_seed(values: pd.Series) -> pd.DataFrame:
+    """Seeds × (method, regularizer)."""
+    return values.unstack(["method", "regularizer"])
+
+
+def total_by_hand(table: pd.DataFrame, label: str, methods=METHODS) -> tuple[float, list[str]]:
+    """Mean over methods of the mean over seeds of treated − none, and the methods that have two."""
+    changes = {}
+    for method in methods:
+        if (method, label) in table and (method, "none") in table:
+            change = (table[method, label] - table[method, "none"]).dropna()
+            if len(change) > 1:
+                changes[method] = change.mean()
+    return float(np.mean(list(changes.values()))), list(changes)
+
+
+# ---------------------------------------------------------------- the primary table, recomputed
+
+
+def test_slope_and_lean_are_those_of_the_recorded_scores(effects, rows):
+    units = recorded_units()
+    units = units[(units["benchmark"] == "occupation_slope") & units["run_id"].isin(rows["run_id"])]
+    runs = rows.drop_duplicates("run_id").set_index("run_id")
+    lines = {}
+    for run_id, part in units.groupby("run_id"):
+        wide = part.pivot(index="unit", columns="column", values="value").astype(float)
+        slope, lean = np.polyfit(wide["share"], wide["log_odds"], 1)
+        key = tuple(runs.loc[run_id, ["method", "regularizer", "seed"]])
+        lines[key] = {"slope": slope, "lean": lean}
+    table = pd.DataFrame(lines).T.rename_axis(["method", "regularizer", "seed"])
+    for (name, dose), comparison in DOSED.items():
+        for metric in ("slope", "lean"):
+            value, methods = total_by_hand(by_seed(table[metric]), comparison.second)
+            key = f"occupation_slope/bls/gender/{metric}"
+            row = select(
+                effects, family="doses", comparison=comparison.key, key=key, method="total"
+            ).iloc[0]
+            assert row["value"] == pytest.approx(value, abs=2e-4), (name, dose, metric)
+            lacking = [m for m in comparison.of(EMBEDDED) if m not in methods]
+            assert row["note"] == (f"without {', '.join(lacking)}" if lacking else "")
+
+
+@pytest.mark.parametrize(
+    ("key", "where", "transform"),
+    [
+        ("gender_agreement/test/all/log_loss", {"axis": "all", "metric": "log_loss"}, None),
+        ("gender_agreement/test/all/accuracy", {"axis": "all", "metric": "accuracy"}, None),
+        ("perplexity/gap/log_perplexity", {"metric": "masked_perplexity"}, np.log),
+    ],
+)
+def test_what_must_be_kept_is_the_recorded_change(effects, rows, key, where, transform):
+    table = rows[rows["benchmark"] == key.partition("/")[0]]
+    for column, value in where.items():
+        table = table[table[column] == value]
+    values = table.set_index(["method", "regularizer", "seed"])["value"]
+    values = values if transform is None else transform(values)
+    for comparison in DOSED.values():
+        value, _ = total_by_hand(by_seed(values), comparison.second)
+        row = select(
+            effects, family="kept", comparison=comparison.key, key=key, method="total"
+        ).iloc[0]
+        assert row["value"] == pytest.approx(value, rel=1e-6, abs=1e-9)
+
+
+def test_debiasing_is_compared_with_training_of_the_same_length(effects, studies):
+    numbers = studies[0].numbers
+    runs, provenance = numbers.table(SLOPE.measure), recording.runs()
+    steps = {
+        method: {provenance[i]["config"].get("steps") for i in part["run_id"]}
+        for method, part in runs.groupby("method")
+    }
+    assert steps[LONG_CONTROL] == {2232}
+    assert steps["mlm"] == {None}
+    cda = select(effects, family="B", key=SLOPE.key, method="cda").iloc[0]
+    control = runs[runs["method"] == LONG_CONTROL]["value"].mean()
+    assert cda["first"] == pytest.approx(control)
+
+
+def test_selectivity_is_the_slope_over_definitional_gender(studies):
+    numbers = studies[0].numbers
+    pooled = select(numbers.results, benchmark=["definitional"], axis="all")
+    of_gender = select(
+        numbers.results, benchmark=["occupation_slope", "selectivity"], axis="gender"
+    )
+    table = pd.concat([pooled, of_gender]).pivot(index="run_id", columns="metric", values="value")
+    ratio = table["slope"] / table["definitional"]
+    pd.testing.assert_series_equal(
+        table["selectivity"], ratio, check_names=False, rtol=1e-3, atol=1e-4
+    )
+
+
+# ---------------------------------------------------------------- verdicts and families
+
+
+def test_holm_goes_over_the_totals_of_a_family_and_apart_over_its_methods(effects):
+    described = {family.key for family in planned.DESCRIBED}
+    for (family, _, _), part in effects.groupby(
+        ["family", "model", effects["method"] == "total"], sort=False
+    ):
+        if family in described:
+            assert part["holm_p"].isna().all()
+        else:
+            np.testing.assert_allclose(part["holm_p"], stats.holm(part["p"]))
+
+
+def test_every_total_has_a_verdict_of_the_plan_or_was_not_run(effects):
+    families = {family.key for family in planned.FAMILIES}
+    totals = effects[effects["family"].isin(families) & (effects["method"] == "total")]
+    words = {str(word) for word in Verdict}
+    assert set(totals[totals["p"].notna()]["verdict"]) <= words
+    assert totals[totals["p"].isna()]["note"].str.startswith("not run").all()
+    base = select(totals, key="crows_official/all/gender/stereotype_pct").iloc[0]
+    assert base["verdict"] == Verdict.NOTHING  # the untrained model's interval holds 50
+
+
+def test_over_bases_is_the_mean_of_the_bases_with_students_t(studies):
+    twin = planned.Study("models/other", studies[0].numbers)
+    family = next(each for each in planned.FAMILIES if each.key == "D")
+    both = planned.evaluate([studies[0], twin], families=[family], resamples=RESAMPLES)
+    row = select(both, model=OVER_BASES).iloc[0]
+    values = both[(both["method"] == "total") & (both["model"] != OVER_BASES)]["value"]
+    expected = stats.over_seeds(values)
+    assert row["value"] == pytest.approx(expected.value)
+    assert row["ci_low"] == pytest.approx(expected.ci_low)
+    assert list(select(both, model="models/other")["method"]) == ["cda", "total"]
+
+
+# ---------------------------------------------------------------- predictions, missing runs, answer
+
+
+def test_predictions_follow_from_the_tests(effects):
+    predicted = planned.predictions(effects).set_index("number")
+    assert list(predicted.index) == list(range(1, 9))
+    assert set(predicted["outcome"]) <= {CAME, FAILED, OPEN}
+    key = collapse("nc1w", 50).key
+    debiased = effects["family"].eq("B") & effects["method"].eq("total")
+    supported = effects["verdict"].mask(debiased & effects["key"].eq(key), "supported")
+    assert planned.predictions(effects.assign(verdict=supported))["outcome"][4] == FAILED
+    holds = effects["verdict"].mask(debiased & effects["key"].eq(SLOPE.key), "supported")
+    holds = holds.mask(debiased & effects["key"].eq(key), "inconclusive")
+    assert planned.predictions(effects.assign(verdict=holds))["outcome"][4] == CAME
+    nothing = effects.assign(p=np.nan)
+    assert set(planned.predictions(nothing)["outcome"]) == {OPEN}
+
+
+def test_a_prediction_whose_runs_are_lacking_is_not_decided_by_a_total(effects):
+    total = effects["comparison"].eq("both") & effects["method"].eq("total")
+    lacking = effects.assign(note=effects["note"].mask(total, "without mabel"))
+    assert planned.predictions(lacking)["outcome"][1] == OPEN
+
+
+def test_a_missing_cell_is_listed():
+    runs = recording.runs()
+    before = planned.not_run(PLAN, runs)
+    gone = next(
+        i
+        for i, run in runs.items()
+        if run["config"].get("regularizer", {})
+        and run["config"]["profile"] == "second"
+        and run["config"]["method"] == "adept"
+    )
+    seed = run_seed(runs[gone])
+    after = planned.not_run(PLAN, {i: run for i, run in runs.items() if i != gone})
+    more = [
+        cell for name, (_, cells) in after.items() for cell in cells if cell not in before[name][1]
+    ]
+    assert len(more) == 1
+    assert more[0].startswith("adept ")
+    assert more[0].endswith(f"seed {seed}")
+    assert f"`{more[0].partition(', seed')[0]}`" in planned.lacking(after)
+    assert planned.lacking({"a": (3, [])}) == "Every run of the plan is recorded."
+
+
+def run_seed(run: dict) -> int:
+    return run["config"]["seed"]
+
+
+def test_a_cell_that_was_not_run_is_said_in_the_tables(effects):
+    absent = effects[effects["note"].str.startswith("not run") & (effects["method"] != "total")]
+    for family in set(absent["family"]) & {family.key for family in planned.FAMILIES}:
+        assert "not run" in planned.family_table(effects, family, caption="").to_html()
+
+
+def test_the_answer_on_the_front_page_is_that_of_the_tests(effects):
+    predicted, lacking = planned.predictions(effects), planned.not_run(PLAN)
+    config = {"model": EMBEDDED, "profile": "test"}
+    run = planned.as_run(effects, predicted, lacking, config, runs=["a"])
+    missing = sum(len(cells) for number, cells in lacking.values() if number)
+    outcomes = list(predicted["outcome"])
+    assert read_predictions(run.results) == outcomes
+    assert read_lacking(run.results) == missing
+    text = planned.answer(effects, outcomes, missing)
+    assert planned.abstract(run.results).startswith(text)
+    assert planned.answer(read(run.results), outcomes, missing) == text
+    assert text.startswith("**")
+    fairer = effects["verdict"].mask(
+        effects["comparison"].eq("uniform") & effects["family"].eq("C"), "supported"
+    )
+    kept = effects["kept"].mask(effects["comparison"].eq("uniform"), True)
+    assert planned.answer(effects.assign(verdict=fairer, kept=kept), outcomes, 0).startswith(
+        "**Yes"
+    )
+    failed = effects.assign(kept=effects["kept"].mask(effects["family"].eq("kept"), False))
+    assert planned.called(failed, "uniform") == "blinder"
+
+
+def test_an_instrument_without_a_bias_has_nothing_to_remove(studies):
+    table = planned.instruments_table(studies, caption="").data.set_index("instrument")
+    assert table.loc["occupation slope", "bias to remove"] == "yes"
+    assert table.loc["CrowS-Pairs", "bias to remove"] == "nothing to remove"
+    outcome = Outcome(SLOPE.measure, "slope", improves=True)
+    assert studies[0].base(outcome).ci_low > 0
