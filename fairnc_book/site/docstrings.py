@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 #: What reStructuredText would take for markup in a docstring, which is plain text but for ``code``, *emphasis* and lists.
 PLAIN = re.compile(
-    r"(?m:^ *[*-] )|``.+?``|(?<!\S)\*[^\s*][^*]*\*(?!\w)|(?P<markup>[*|`\\]|(?<=\w)_(?!\w))"
+    r"(?m:^ *[*-] )|``[^`]+``|(?<!\S)\*[^\s*][^*]*\*(?!\w)|(?P<markup>[*|`\\]|(?<=\w)_(?!\w))"
 )
 
 
