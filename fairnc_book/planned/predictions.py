@@ -140,7 +140,7 @@ def _both(seen: Seen) -> Iterator[Part]:
 def _swap(seen: Seen) -> Iterator[Part]:
     for method in WITH_MLM:
         yield seen.part(
-            "D", "swap", SLOPE.key, lambda row: bool(row["ci_high"] < -row["first"] / 4), method
+            "swap", SLOPE.key, lambda row: bool(row["ci_high"] < -row["first"] / 4), method
         )
     for bound in KEPT[:2]:
         yield seen.part("swap", bound.key, lambda row: bool(row["kept"]))

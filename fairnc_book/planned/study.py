@@ -61,12 +61,12 @@ def studies(
     """
     results = _by_length(results, runs)
     units = units[units["run_id"].isin(set(results["run_id"]))]
-    results, units = with_rare(results, units)
     spent = _selectivity_units(units)
     units = pd.concat([units, spent], ignore_index=True)
     results = pd.concat(
         [results, _selectivity(results, spent), _log_perplexity(results)], ignore_index=True
     )
+    results, units = with_rare(results, units)
     models = dict.fromkeys([first, *sorted(results["model"].unique())])
     return [
         Study(model, Numbers(results, units, model=model, edition=EDITION, weights={}))

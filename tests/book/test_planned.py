@@ -132,7 +132,10 @@ def test_selectivity_is_the_slope_over_definitional_gender(studies):
     numbers = studies[0].numbers
     pooled = select(numbers.results, benchmark=["definitional"], axis="all")
     of_gender = select(
-        numbers.results, benchmark=["occupation_slope", "selectivity"], axis="gender"
+        numbers.results,
+        benchmark=["occupation_slope", "selectivity"],
+        split="bls",
+        axis="gender",
     )
     table = pd.concat([pooled, of_gender]).pivot(index="run_id", columns="metric", values="value")
     ratio = table["slope"] / table["definitional"]
