@@ -1,27 +1,44 @@
 """Bias against what must be kept: a panel a base and a measure of agreement, a line a treatment."""
 
+import math
 from collections.abc import Sequence
+from itertools import chain
 
-import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from fairnc_book import tables
 from fairnc_book.figures.base import DASHED, PALETTE, finish
-from fairnc_book.frontier import ARMS, OUTCOMES, TREATMENTS, Change
+from fairnc_book.planned.data import (
+    ARMS,
+    DOSED,
+    KEPT,
+    NAMES,
+    OVER_BASES,
+    SLOPE,
+    TREATMENTS,
+    Comparison,
+    Outcome,
+)
+from fairnc_book.planned.decide import effect
 
-#: Outcome across → on which side it is better.
-ACROSS = {"log_loss": "← better", "accuracy_names": "better →"}
+#: Outcomes across, each with the side on which it is better.
+ACROSS = ((KEPT[0], "← better"), (NAMES, "better →"))
 
 _GREY = PALETTE[-1]
 
 
-def frontier(changes: Sequence[Change], *, method: str) -> go.Figure:
-    """Change of the occupation slope against that of each outcome of ``ACROSS``, by treatment and
-    dose: one method, which is the origin.
+#: A point: what is compared, its change of the outcome across, and that of the slope.
+Point = tuple[Comparison, pd.Series, pd.Series]
+
+
+def frontier(tests: pd.DataFrame, *, method: str) -> go.Figure:
+    """Change of the occupation slope against that of each outcome of ``ACROSS``, by treatment, dose and
+    arm (``planned.evaluate``): one method, which is the origin.
     """
-    run = [change for change in changes if change.effects]
-    bases = list(dict.fromkeys(change.base for change in run))
+    run = tests[(tests["method"] == method) & tests["value"].notna()]
+    bases = [base for base in dict.fromkeys(run["model"]) if base != OVER_BASES]
     figure = make_subplots(
         max(1, len(bases)),
         len(ACROSS),
@@ -29,30 +46,23 @@ def frontier(changes: Sequence[Change], *, method: str) -> go.Figure:
         horizontal_spacing=0.05,
         row_titles=bases if len(bases) > 1 else None,
     )
+    texts = []
     for row, base in enumerate(bases, start=1):
-        here = [change for change in run if change.base == base]
-        for column, (name, better) in enumerate(ACROSS.items(), start=1):
+        for column, (outcome, better) in enumerate(ACROSS, start=1):
             where = {"row": row, "col": column}
-            for series in _series(here, name, method):
+            lines = _points(run, outcome, base, method)
+            for series in _series(lines, outcome, method):
                 figure.add_scatter(**series, showlegend=row == column == 1, **where)
             figure.add_hline(y=0, line=DASHED, **where)
-            if (bound := OUTCOMES[name].bound) is not None:
+            if outcome.allowed is not None:
                 line = DASHED | {"color": PALETTE[1]}
-                figure.add_vline(x=OUTCOMES[name].worse * bound, line=line, **where)
-            title = f"change of {OUTCOMES[name].label} ({better})"
+                figure.add_vline(x=outcome.worse * outcome.allowed, line=line, **where)
+            title = f"change of {outcome.label} ({better})"
             figure.update_xaxes(title=title if row == len(bases) else None, **where)
+            texts += [f"{base}, {_text(point, outcome)}" for point in chain(*lines.values())]
     figure.update_xaxes(title_font_size=12)
     figure.update_yaxes(title="change of the occupation slope", title_font_size=12, col=1)
     figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
-    texts = [
-        f"{change.base}, {change.treatment} {change.dose:g}: "
-        + ", ".join(
-            f"{OUTCOMES[name].label} {tables.number(change.effects[name].value)}"
-            for name in ("slope", *ACROSS)
-            if name in change.effects
-        )
-        for change in run
-    ]
     finish(
         figure,
         name="fig-frontier",
@@ -65,60 +75,73 @@ def frontier(changes: Sequence[Change], *, method: str) -> go.Figure:
     return figure.update_layout(margin={"t": 90})
 
 
-def _series(changes: Sequence[Change], name: str, method: str) -> list[dict]:
+def _points(
+    tests: pd.DataFrame, outcome: Outcome, base: str, method: str
+) -> dict[str, list[Point]]:
+    """Treatment → its doses that were run; ``arms`` → the arms."""
+    lines = {
+        name: [comparison for (treatment, _), comparison in DOSED.items() if treatment == name]
+        for name in TREATMENTS
+    } | {"arms": ARMS}
+    where = {"model": base, "method": method}
+    points: dict[str, list[Point]] = {name: [] for name in lines}
+    for name, comparisons in lines.items():
+        for comparison in comparisons:
+            across = effect(tests, comparison.key, outcome.key, **where)
+            slope = effect(tests, comparison.key, SLOPE.key, **where)
+            if across is not None and slope is not None:
+                points[name].append((comparison, across, slope))
+    return points
+
+
+def _text(point: Point, outcome: Outcome) -> str:
+    comparison, across, slope = point
+    return (
+        f"{comparison.treatment} {comparison.dose:g}: slope {tables.number(slope['value'])}, "
+        f"{outcome.label} {tables.number(across['value'])}"
+    )
+
+
+def _series(lines: dict[str, list[Point]], outcome: Outcome, method: str) -> list[dict]:
     """Scatter traces of one panel: a line a treatment, the arms, the comparator on top."""
     series = []
-    for place, treatment in enumerate(TREATMENTS):
-        line = sorted(
-            (change for change in changes if change.treatment == treatment),
-            key=lambda change: change.dose,
-        )
-        color = PALETTE[place]
-        series.append(_trace(line, name, color, filled="circle", start=True) | {"name": treatment})
-    arms = [change for change in changes if change.treatment in ARMS]
+    for color, name in zip(PALETTE, TREATMENTS, strict=False):
+        line = _trace(lines[name], outcome, color, filled="circle", start=True)
+        series.append(line | {"name": name})
     label = {"name": "arms of swap collapse (hover)", "mode": "markers"}
-    series.append(_trace(arms, name, _GREY, filled="diamond", start=False) | label)
+    series.append(_trace(lines["arms"], outcome, _GREY, filled="diamond", start=False) | label)
     alone = {"x": [0], "y": [0], "mode": "markers", "name": f"{method} alone", "hoverinfo": "name"}
     series.append(alone | {"marker": {"color": "#000000", "symbol": "square", "size": 11}})
     return [one | {"legendgroup": one["name"]} for one in series if len(one["x"])]
 
 
-def _trace(changes: Sequence[Change], name: str, color: str, *, filled: str, start: bool) -> dict:
+def _trace(
+    points: Sequence[Point], outcome: Outcome, color: str, *, filled: str, start: bool
+) -> dict:
     """Points with intervals both ways; ``start``: joined, from the comparator on."""
-    pairs = [
-        (change, change.effects[name], change.effects["slope"])
-        for change in changes
-        if name in change.effects and "slope" in change.effects
-    ]
-    if not pairs:
+    if not points:
         return {"x": []}
     lead = [0.0] if start else []
     ends = {}
     for axis, place in (("x", 1), ("y", 2)):
-        effects = [pair[place] for pair in pairs]
-        ends[axis] = [*lead, *(effect.value for effect in effects)]
+        rows = [point[place] for point in points]
+        ends[axis] = [*lead, *(row["value"] for row in rows)]
         ends[f"error_{axis}"] = {
-            "array": [*lead, *(effect.ci_high - effect.value for effect in effects)],
-            "arrayminus": [*lead, *(effect.value - effect.ci_low for effect in effects)],
+            "array": [*lead, *(row["ci_high"] - row["value"] for row in rows)],
+            "arrayminus": [*lead, *(row["value"] - row["ci_low"] for row in rows)],
             "thickness": 1,
             "width": 2,
         }
-    open_points = [not np.isfinite(slope.ci_high) for _, _, slope in pairs]
-    sizes = [8 + 5 * change.dose for change, *_ in pairs]
+    open_points = [math.isnan(slope["ci_high"]) for *_, slope in points]
     marker = {
         "color": color,
-        "size": [0.0, *sizes] if start else sizes,
+        "size": [0.0] * len(lead) + [8 + 5 * comparison.dose for comparison, *_ in points],
         "symbol": [filled] * len(lead) + [filled + "-open" * is_open for is_open in open_points],
     }
-    hover = [
-        f"{change.treatment} {change.dose:g}: slope {tables.number(slope.value)}, "
-        f"{OUTCOMES[name].label} {tables.number(effect.value)}"
-        for change, effect, slope in pairs
-    ]
     return ends | {
         "mode": "lines+markers",
         "line": {"color": color, "width": 1.5},
         "marker": marker,
-        "hovertext": [""] * len(lead) + hover,
+        "hovertext": [""] * len(lead) + [_text(point, outcome) for point in points],
         "hoverinfo": "text",
     }

@@ -3,8 +3,8 @@
 Everything here stands in ``book/about/plan.md``, which was fixed before the runs.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fairnc_book.numbers import MEASURES, Cell, Measure, at_least
@@ -14,7 +14,7 @@ from fairnc_utils.regularizer_label import RegularizerLabel
 EDITION = "second"
 
 #: The base whose weights come with the book, and those beside it that take other roles.
-EMBEDDED, CAUSAL = "models/minilm-mlm", "SmolLM2"
+EMBEDDED, CAUSAL = "models/minilm-mlm", "smollm2"
 
 #: The row over all methods of a base; and the base that stands for the mean over masked bases.
 TOTAL, OVER_BASES = "total", "over bases"
@@ -55,7 +55,8 @@ def regularizer(treatment: str, dose: float = MAIN_DOSE, **changes) -> str:
 @dataclass(frozen=True)
 class Comparison:
     """Treated − comparator: ``label`` for readers, the regularizer on either side; None as ``first``:
-    another method without one, by ``CONTROL``. ``methods``: those that the plan has runs of.
+    another method without one, by ``CONTROL``. ``methods``: those of the embedded model alone that the
+    plan has runs of. ``treatment``, ``dose``: what a sentence calls it.
     """
 
     key: str
@@ -63,12 +64,16 @@ class Comparison:
     second: str
     first: str | None = "none"
     methods: tuple[str, ...] | None = None
+    treatment: str = ""
+    dose: float = MAIN_DOSE
 
     def of(self, model: str) -> tuple[str, ...]:
         """The methods of a base that are compared."""
         planned = methods_of(model)
         if self.methods is None:
             return planned
+        if model != EMBEDDED and self.first is not None:  # doses and arms are run on it alone
+            return ()
         return tuple(method for method in planned if method in self.methods)
 
     def cells(self, method: str) -> tuple[Cell, Cell]:
@@ -81,7 +86,8 @@ def _dosed(treatment: str, dose: float) -> Comparison:
     label = regularizer(treatment, dose)
     methods = None if dose == MAIN_DOSE else AT_DOSES
     key = treatment if dose == MAIN_DOSE else f"{treatment} {dose:g}"
-    return Comparison(key, f"{treatment}, dose {dose:g}, − none", label, methods=methods)
+    text = f"{treatment}, dose {dose:g}, − none"
+    return Comparison(key, text, label, methods=methods, treatment=treatment, dose=dose)
 
 
 #: Treatment and dose → comparison with the same method without it.
@@ -103,10 +109,13 @@ ARM_OPTIONS: dict[str, dict[str, Any]] = {
     "names swapped": {"names": True},
 }
 ARMS = tuple(
-    Comparison(label, label, regularizer("swap", **options), methods=("cda",))
+    Comparison(label, label, regularizer("swap", **options), methods=("cda",), treatment=label)
     for label, options in ARM_OPTIONS.items()
 )
 EVEN = next(arm for arm in ARMS if arm.key == "even part alone")
+NAMES_SWAPPED = Comparison(
+    "names", "names swapped − swap", ARMS[-1].second, regularizer("swap"), methods=("cda",)
+)
 SWITCHES = tuple(
     Comparison(label, label, f"{preset},dose={MAIN_DOSE:g}", methods=("bec",))
     for label, preset in (
@@ -122,7 +131,8 @@ SWITCHES = tuple(
 class Outcome:
     """A measure within a family. ``predicted``: the sign that the claim gives the change, 0: towards
     the ideal. ``improves``: a bias, which a base may not have at all. ``margin``: a change up to here
-    is none; ``share`` of the comparator's value instead, where that is given.
+    is none; ``share`` of the comparator's value instead, where that is given. ``allowed``: the most that
+    the upper 95% bound of a loss may be of what must be kept; None: nothing is asked.
     """
 
     measure: Measure
@@ -131,6 +141,17 @@ class Outcome:
     improves: bool = False
     margin: float = 0.0
     share: float = 0.0
+    allowed: float | None = None
+
+    @property
+    def head(self) -> str:
+        """Head of its column: the label, and what is allowed."""
+        return self.label + ("" if self.allowed is None else f" (bound {self.allowed:g})")
+
+    @property
+    def worse(self) -> int:
+        """The sign of a change for the worse; 0: either may be."""
+        return -self.measure.metric.better
 
     @property
     def key(self) -> str:
@@ -141,23 +162,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Family:
-    """Tests that Holm's correction goes over: ``question``, and comparison → outcomes."""
+    """Tests that Holm's correction goes over: ``question``, and comparison → outcomes. ``judged``: with
+    Holm's p and verdicts; else it only describes.
+    """
 
     key: str
     question: str
     tests: Mapping[Comparison, tuple[Outcome, ...]]
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A measure that must not become worse: ``allowed``, the most that the upper 95% bound of its
-    loss may be.
-    """
-
-    measure: Measure
-    label: str
-    allowed: float
-    sign: int = field(default=1)  # +1: more is worse
+    judged: bool = True
 
 
 _GENDER = "collapse/test/gender"
@@ -184,6 +196,19 @@ _SWAP = tuple(
         ("neutral_part", "swap collapse, neutral part"),
     )
 )
+_PAIR_PARTS = (
+    Outcome(MEASURES["swap_collapse/gap/all/even_rms"], "even part"),
+    Outcome(MEASURES["swap_collapse/gap/all/odd_mean"], "odd part"),
+)
+
+#: Slopes over occupations that the pairs of an arm name rarely; the split keeps those alone.
+RARE = tuple(
+    Outcome(replace(SLOPE.measure, where={**SLOPE.measure.where, "split": split}), label)
+    for split, label in (
+        ("bls_rare_in_gap_pairs", "slope over those rare in GAP's pairs"),
+        ("bls_rare_in_gap_bug_pairs", "slope over those rare in GAP's and BUG's"),
+    )
+)
 
 
 def _bias(key: str, label: str) -> Outcome:
@@ -208,13 +233,25 @@ PAPER = (
     _bias("seat/gender/all/abs_effect_size", "SEAT"),
 )
 
-#: Bounds of what must be kept; accuracy is in points, and less of it is worse.
-KEPT = (
-    Kept(MEASURES["gender_agreement/test/all/log_loss"], "agreement log loss", 0.03),
-    Kept(MEASURES["gender_agreement/test/all/accuracy"], "agreement accuracy %", 2.0, -1),
-    Kept(MEASURES["perplexity/gap/log_perplexity"], "log perplexity", 0.02),
+#: What must be kept; accuracy is in points.
+KEPT = tuple(
+    Outcome(MEASURES[key], label, allowed=allowed)
+    for key, label, allowed in (
+        ("gender_agreement/test/all/log_loss", "agreement log loss", 0.03),
+        ("gender_agreement/test/all/accuracy", "agreement accuracy %", 2.0),
+        ("perplexity/gap/log_perplexity", "log perplexity", 0.02),
+    )
 )
+#: What a frontier and its tables show: the bias, what must be kept, and what no bound keeps.
 NAMES = Outcome(MEASURES["gender_agreement/test/names/accuracy"], "accuracy %, only names tell")
+PRICED = (SLOPE, *KEPT, NAMES)
+#: Biases that are measured in another way, or after another training.
+TRANSFER = tuple(
+    each
+    for each in SECONDARY
+    if each.measure.benchmark in ("bec_pro", "winobias_zero_shot", "bias_nli")
+)
+PARTS_OF_SWAP = (SLOPE, *_PAIR_PARTS, *_SWAP)
 DEFINITIONAL = Outcome(MEASURES["definitional/nouns/all/definitional"], "definitional gender")
 
 _UNIFORM, _BOTH, _SWAPPED = (DOSED[name, MAIN_DOSE] for name in TREATMENTS)
@@ -244,30 +281,39 @@ FAMILIES = (
     Family("D, secondary", "Does swap collapse lower other biases?", {_SWAPPED: SECONDARY}),
 )
 
-#: Families that describe: neither Holm's correction nor a verdict.
-BY_DOSE = Family(
-    "doses", "What does each dose do?", dict.fromkeys(DOSED.values(), (SLOPE, LEAN, DEFINITIONAL))
+
+def _described(
+    key: str, question: str, comparisons: Iterable[Comparison], outcomes: tuple[Outcome, ...]
+) -> Family:
+    """A family with neither Holm's correction nor a verdict."""
+    return Family(key, question, dict.fromkeys(comparisons, outcomes), judged=False)
+
+
+BY_DOSE = _described(
+    "doses", "What does each dose do?", DOSED.values(), (SLOPE, LEAN, DEFINITIONAL)
 )
-KEPT_BY_DOSE = Family(
-    "kept",
-    "What must be kept?",
-    dict.fromkeys(
-        (*DOSED.values(), *ARMS),
-        (*(Outcome(each.measure, each.label) for each in KEPT), NAMES),
-    ),
-)
-COLLAPSE_BY_DOSE = Family(
+KEPT_BY_DOSE = _described("kept", "What must be kept?", (*DOSED.values(), *ARMS), (*KEPT, NAMES))
+COLLAPSE_BY_DOSE = _described(
     "collapse",
     "How collapsed are gender words?",
-    dict.fromkeys(
-        (*(DOSED[name, dose] for name in ("uniform", "both") for dose in DOSES), *SWITCHES),
-        tuple(collapse(name, count) for name in ("unc3", "nc3") for count in THRESHOLDS),
-    ),
+    (*(DOSED[name, dose] for name in ("uniform", "both") for dose in DOSES), *SWITCHES),
+    tuple(collapse(name, count) for name in ("unc3", "nc3") for count in THRESHOLDS),
 )
-PARTS = Family(
-    "parts",
-    "Which part does it?",
-    dict.fromkeys((_UNIFORM, *SWITCHES), (SLOPE,))
-    | dict.fromkeys((_SWAPPED, *ARMS), (SLOPE, *_SWAP)),
+SWITCHED = _described("switches", "Which part of NC3 does it?", (_UNIFORM, *SWITCHES), (SLOPE,))
+BY_PART = _described(
+    "parts", "Which part of swap collapse does it?", (_SWAPPED, *ARMS), PARTS_OF_SWAP
 )
-DESCRIBED = (BY_DOSE, KEPT_BY_DOSE, COLLAPSE_BY_DOSE, PARTS)
+DESCRIBED = (BY_DOSE, KEPT_BY_DOSE, COLLAPSE_BY_DOSE, SWITCHED, BY_PART)
+
+#: What the chapters on swap collapse and on the causal model show: arms have a Holm family of their own.
+_RARE_ARMS = [arm for arm in ARMS if {"occupations", "texts"} & set(ARM_OPTIONS[arm.key])]
+FRONTIER = (
+    *(family for family in FAMILIES if family.key[0] in "CD"),
+    Family("arms", "Which arm of swap collapse lowers the slope?", dict.fromkeys(ARMS, (SLOPE,))),
+    BY_DOSE,
+    KEPT_BY_DOSE,
+    BY_PART,
+    _described("rare", "Also where the pairs name hardly any?", (_SWAPPED, *_RARE_ARMS), RARE),
+    _described("names", "Do swapped names bring back what they tell?", [NAMES_SWAPPED], (NAMES,)),
+)
+CAUSAL_FAMILIES = tuple(family for family in FRONTIER if family.key in ("C", "D", KEPT_BY_DOSE.key))

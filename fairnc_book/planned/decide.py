@@ -3,7 +3,7 @@ run.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,10 @@ from fairnc_book.planned.data import (
     EDITION,
     EMBEDDED,
     FAMILIES,
-    KEPT,
     OVER_BASES,
     TOTAL,
     Comparison,
     Family,
-    Kept,
     Outcome,
 )
 from fairnc_book.planned.study import Study
@@ -29,10 +27,6 @@ from fairnc_book.verdicts import AdjustedEffect, Verdict, equivalent, kept, verd
 from fairnc_utils import stats
 from fairnc_utils.runs import checkout, grid, recording
 from fairnc_utils.runs.rows import recorded, select
-
-#: Names of the families that Holm's correction and the verdicts are for.
-_KEYS = {family.key for family in FAMILIES}
-
 
 #: What was not run: its effect, and its changes seed by seed.
 _NAN = float("nan")
@@ -44,7 +38,7 @@ _NO_CHANGES = stats.Changes(np.array([]))
 class _Test:
     """One comparison on one outcome, of a method of a base, of its total, or over bases."""
 
-    family: str
+    family: Family
     comparison: Comparison
     outcome: Outcome
     model: str
@@ -81,20 +75,22 @@ def evaluate(
 
     Columns: ``family``, ``comparison``, ``key`` (of the outcome), ``label``, ``model``, ``method``;
     ``first``, ``second``: means on either side; ``value`` with ``ci_low``, ``ci_high``, ``error``,
-    ``df``, ``seeds``, ``units``; ``p``, ``holm_p``; of totals ``i2`` (percent), ``left_low`` and
-    ``left_high`` (range of the total when one method is left out), ``verdict`` and ``smallest`` (the
-    effect found with power .8), ``none`` (whether the 90% interval lies within the margin);
-    ``kept``: whether a bound is kept; ``note``: why there is no number. Families that describe have
-    neither Holm's p nor a verdict.
+    ``df``, ``seeds``, ``units``; ``p``, ``holm_p``, ``verdict`` and ``smallest`` (the effect found with
+    power .8); of totals ``i2`` (percent), ``left_low`` and ``left_high`` (range of the total when one
+    method is left out), ``none`` (whether the 90% interval lies within the margin); ``kept``: whether
+    a bound is kept; ``note``: why there is no number. Families that describe have neither Holm's p nor
+    a verdict.
     """
-    tests = [
-        test
-        for study in studies
-        for family in families
-        for comparison, outcomes in family.tests.items()
-        for outcome in outcomes
-        for test in _tests(study, family.key, comparison, outcome, resamples)
-    ]
+    tests: list[_Test] = []
+    for study in studies:
+        seen: dict[tuple, list[_Test]] = {}  # what several families ask for is computed once
+        for family in families:
+            for comparison, outcomes in family.tests.items():
+                for outcome in outcomes:
+                    where = (comparison.key, outcome.key)
+                    if where not in seen:
+                        seen[where] = _tests(study, family, comparison, outcome, resamples)
+                    tests += _filed(family, seen[where])
     masked = {study.model for study in studies if study.masked}
     tests += _over_bases([test for test in tests if test.model in masked])
     _adjust(tests)
@@ -102,8 +98,16 @@ def evaluate(
     return pd.DataFrame([_row(test, by_model.get(test.model)) for test in tests])
 
 
+def _filed(family: Family, tests: Sequence[_Test]) -> list[_Test]:
+    """The methods and their total, the last one, as tests of a family."""
+    copies = [replace(test, family=family) for test in tests]
+    for total in copies[-1:]:
+        total.singles = copies[:-1]
+    return copies
+
+
 def _tests(
-    study: Study, family: str, comparison: Comparison, outcome: Outcome, resamples: int
+    study: Study, family: Family, comparison: Comparison, outcome: Outcome, resamples: int
 ) -> list[_Test]:
     """Each method that the plan compares on this base, and their total."""
     singles = [
@@ -121,11 +125,16 @@ def _tests(
     total.first, total.second = (
         float(np.mean([getattr(test, end) for test in several])) for end in ("first", "second")
     )
-    level = stats.crossed_bootstrap(*(test.levels for test in several))
-    total.treated = stats.Estimate(level.value, level.ci_low, level.ci_high, level.seeds)
+    total.treated = _level(*several)
     if left := [test.method for test in singles if not test.tested]:
         total.note = f"without {', '.join(left)}"
     return [*singles, total]
+
+
+def _level(*tests: _Test) -> stats.Estimate:
+    """The treated models themselves."""
+    level = stats.crossed_bootstrap(*(test.levels for test in tests))
+    return stats.Estimate(level.value, level.ci_low, level.ci_high, level.seeds)
 
 
 def _single(study: Study, test: _Test, resamples: int) -> _Test:
@@ -136,7 +145,7 @@ def _single(study: Study, test: _Test, resamples: int) -> _Test:
         return test
     test.changes = study.numbers.changes(pair, resamples=resamples)
     test.levels = study.numbers.levels(test.outcome.measure, pair.second, resamples=resamples)
-    test.effect = stats.crossed_bootstrap(test.changes)
+    test.effect, test.treated = stats.crossed_bootstrap(test.changes), _level(test)
     test.first, test.second = (float(side["value"].mean()) for side in (pair.first, pair.second))
     if not test.tested:
         test.note = "one seed: no interval over seeds"
@@ -150,7 +159,9 @@ def _over_bases(tests: Iterable[_Test]) -> list[_Test]:
     groups: dict[tuple, list[_Test]] = {}
     for test in tests:
         if test.method == TOTAL and test.tested:
-            groups.setdefault((test.family, test.comparison.key, test.outcome.key), []).append(test)
+            groups.setdefault((test.family.key, test.comparison.key, test.outcome.key), []).append(
+                test
+            )
     means = []
     for totals in groups.values():
         if len(totals) < 2:
@@ -182,8 +193,8 @@ def _adjust(tests: list[_Test]) -> None:
     """
     groups: dict[tuple, list[_Test]] = {}
     for test in tests:
-        if test.family in _KEYS:
-            groups.setdefault((test.family, test.model, test.method == TOTAL), []).append(test)
+        if test.family.judged:
+            groups.setdefault((test.family.key, test.model, test.method == TOTAL), []).append(test)
     for group in groups.values():
         p = [test.effect.p() if test.tested else np.nan for test in group]
         for test, adjusted in zip(group, stats.holm(p), strict=True):
@@ -192,7 +203,7 @@ def _adjust(tests: list[_Test]) -> None:
 
 def _row(test: _Test, study: Study | None) -> dict:
     row = {
-        "family": test.family,
+        "family": test.family.key,
         "comparison": test.comparison.key,
         "key": test.outcome.key,
         "label": test.outcome.label,
@@ -213,15 +224,15 @@ def _row(test: _Test, study: Study | None) -> dict:
         return row
     row["p"] = test.effect.p()
     row["smallest"] = stats.smallest_effect(test.effect.error, test.effect.df)
-    if bound := _bound(test):
-        row["kept"] = _kept(test.effect, bound)
+    if test.outcome.allowed is not None:
+        row["kept"] = kept(_loss(test), test.outcome.allowed)
+    singles = [each for each in test.singles if each.tested]
+    if test.family.judged:
+        row["verdict"] = str(_verdict(test, singles, study))
     if test.method != TOTAL:
         return row
-    singles = [each for each in test.singles if each.tested]
     row["i2"] = stats.heterogeneity([each.effect for each in singles])
     row["left_low"], row["left_high"] = _left_out([each.effect.value for each in singles])
-    if test.family in _KEYS:
-        row["verdict"] = str(_verdict(test, singles, study))
     row["none"] = equivalent(test.effect, _margin(test))
     return row
 
@@ -248,15 +259,12 @@ def _verdict(test: _Test, singles: list[_Test], study: Study | None) -> Verdict:
     )
 
 
-def _bound(test: _Test) -> Kept | None:
-    return next((each for each in KEPT if each.measure == test.outcome.measure), None)
-
-
-def _kept(effect: stats.Effect, bound: Kept) -> bool:
-    """Whether the upper 95% bound of the loss is allowed; a loss of accuracy is its fall."""
-    if bound.sign > 0:
-        return kept(effect, bound.allowed)
-    return bool(-effect.ci_low <= bound.allowed)
+def _loss(test: _Test) -> stats.Effect:
+    """The effect, counted so that more is worse."""
+    effect = test.effect
+    if test.outcome.worse > 0:
+        return effect
+    return replace(effect, value=-effect.value, ci_low=-effect.ci_high, ci_high=-effect.ci_low)
 
 
 def _left_out(values: Sequence[float]) -> tuple[float, float]:
@@ -273,8 +281,8 @@ def not_run(
     """Sweep of the plan → how many runs it has, and those that are not recorded, in words.
 
     ``config``: the study's file, of the project; ``runs``: provenance of the runs that are there by
-    run id, None: of the recorded ones. The sweeps that no file has yet, of other bases and of the
-    causal one, come with no number (0) where no run is of them.
+    run id, None: of the recorded ones. Other bases, which no file has yet, come with no number (0)
+    where no run is of them.
     """
     runs = recording.runs() if runs is None else runs
     results = select(recorded(), profile=EDITION, run_id=list(runs))
@@ -283,11 +291,19 @@ def not_run(
         name: (number, [str(cell).partition(" ")[2] for cell in lacking])
         for name, (number, lacking) in grid.missing_by_sweep(plan, runs, results).items()
     }
-    models = set(results["model"])
-    for name, there in (
-        ("other bases", {model for model in models if CAUSAL not in model} - {EMBEDDED}),
-        ("causal", {model for model in models if CAUSAL in model}),
-    ):
-        if not there:
-            sweeps[name] = (0, ["no run of it is recorded"])
+    if not set(results["model"]) - {EMBEDDED, CAUSAL}:
+        sweeps["other bases"] = (0, ["no run of it is recorded"])
     return sweeps
+
+
+def effect(
+    tests: pd.DataFrame, comparison: str, key: str, *, model: str = EMBEDDED, method: str = TOTAL
+) -> pd.Series | None:
+    """One effect, whichever family has it: with its verdict where one judges it; None where there is
+    no number.
+    """
+    rows = select(tests, comparison=comparison, key=key, model=model, method=method)
+    rows = rows[rows["value"].notna()]
+    judged = rows[rows["verdict"].ne("")]
+    rows = judged if len(judged) else rows
+    return rows.iloc[0] if len(rows) else None

@@ -1,5 +1,6 @@
 """The predictions that ``book/about/plan.md`` wrote down, beside what came."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -9,7 +10,6 @@ from fairnc_book import tables
 from fairnc_book.planned.data import (
     ARMS,
     DEFINITIONAL,
-    EMBEDDED,
     EVEN,
     KEPT,
     NAMES,
@@ -22,6 +22,7 @@ from fairnc_book.planned.data import (
     WITH_MLM,
     collapse,
 )
+from fairnc_book.planned.decide import effect
 from fairnc_book.verdicts import Verdict
 from fairnc_utils.runs.rows import select
 
@@ -55,23 +56,19 @@ class Part:
 
 
 class Seen:
-    """The tests of the embedded model, looked up by family, comparison and outcome."""
+    """The tests of the embedded model, looked up by comparison and outcome."""
 
     def __init__(self, tests: pd.DataFrame):
         self.all = tests
-        self.rows = select(tests, model=EMBEDDED)
 
-    def of(self, family: str, comparison: str, key: str, method: str = TOTAL) -> pd.Series | None:
-        """The row of one test; None where it has no interval."""
-        rows = select(self.rows, family=family, comparison=comparison, key=key, method=method)
-        rows = rows[rows["p"].notna()]
-        return rows.iloc[0] if len(rows) else None
+    def of(self, comparison: str, key: str, method: str = TOTAL) -> pd.Series | None:
+        """One test; None where it has no interval."""
+        row = effect(self.all, comparison, key, method=method)
+        return None if row is None or math.isnan(row["p"]) else row
 
-    def part(
-        self, family: str, comparison: str, key: str, holds: Callable, method: str = TOTAL
-    ) -> Part:
+    def part(self, comparison: str, key: str, holds: Callable, method: str = TOTAL) -> Part:
         """A statement on one test: ``holds`` of its row; None where that is None."""
-        row = self.of(family, comparison, key, method)
+        row = self.of(comparison, key, method)
         if row is None:
             return Part(f"{comparison}: not run", None, complete=False)
         whose = "" if method == TOTAL else f" in {method}"
@@ -125,61 +122,62 @@ def _none(row: pd.Series) -> bool | None:
 def _uniform(seen: Seen) -> Iterator[Part]:
     for count in THRESHOLDS:
         key = collapse("unc3", count).key
-        yield seen.part("A", "uniform", key, lambda row: bool(row["second"] <= row["first"] / 2))
+        yield seen.part("uniform", key, lambda row: bool(row["second"] <= row["first"] / 2))
     for dose in ("uniform 0.1", "uniform"):
-        yield seen.part("doses", dose, SLOPE.key, _none)
+        yield seen.part(dose, SLOPE.key, _none)
 
 
 def _both(seen: Seen) -> Iterator[Part]:
     for count in THRESHOLDS:
-        yield seen.part("collapse", "both", collapse("nc3", count).key, _rises)
+        yield seen.part("both", collapse("nc3", count).key, _rises)
     for dose in ("both", "both 1"):
-        yield seen.part("doses", dose, SLOPE.key, _rises)
-        yield seen.part("doses", dose, DEFINITIONAL.key, _rises)
+        yield seen.part(dose, SLOPE.key, _rises)
+        yield seen.part(dose, DEFINITIONAL.key, _rises)
     selectivity = "selectivity/bls/gender/selectivity"
-    yield seen.part("C, secondary", "both", selectivity, lambda row: not _rises(row))
+    yield seen.part("both", selectivity, lambda row: not _rises(row))
 
 
 def _swap(seen: Seen) -> Iterator[Part]:
     for method in WITH_MLM:
         yield seen.part(
-            "D", "swap", SLOPE.key, lambda row: bool(row["ci_high"] < -row["first"] / 4), method
+            "swap", SLOPE.key, lambda row: bool(row["ci_high"] < -row["first"] / 4), method
         )
     for bound in KEPT[:2]:
-        yield seen.part("kept", "swap", bound.measure.key, lambda row: bool(row["kept"]))
-    yield seen.part("A", "swap", "swap_collapse/gap/all/neutral_part", _falls)
-    yield seen.part("kept", "swap", NAMES.key, lambda row: bool(row["value"] < -2))
+        yield seen.part("swap", bound.key, lambda row: bool(row["kept"]))
+    yield seen.part("swap", "swap_collapse/gap/all/neutral_part", _falls)
+    yield seen.part("swap", NAMES.key, lambda row: bool(row["value"] < -2))
 
 
 def _even(seen: Seen) -> Iterator[Part]:
-    others = [seen.of("parts", arm.key, SLOPE.key) for arm in ARMS if arm != EVEN]
+    others = [seen.of(arm.key, SLOPE.key) for arm in ARMS if arm != EVEN]
     complete = all(row is not None for row in others)
     least = min((row["value"] for row in others if row is not None), default=None)
     part = seen.part(
-        "parts", EVEN.key, SLOPE.key, lambda row: None if least is None else row["value"] < least
+        EVEN.key, SLOPE.key, lambda row: None if least is None else row["value"] < least
     )
     yield Part(part.came, part.holds, part.complete and complete)
     for bound in KEPT[:1]:
-        yield seen.part("kept", EVEN.key, bound.measure.key, lambda row: not row["kept"])
+        yield seen.part(EVEN.key, bound.key, lambda row: not row["kept"])
 
 
 def _debiased(seen: Seen) -> Iterator[Part]:
     key = collapse("nc1w", 50).key
-    yield seen.part("B", "debiased", key, lambda row: row["verdict"] != Verdict.SUPPORTED)
-    yield seen.part("B", "debiased", SLOPE.key, lambda row: row["verdict"] == Verdict.SUPPORTED)
+    yield seen.part("debiased", key, lambda row: row["verdict"] != Verdict.SUPPORTED)
+    yield seen.part("debiased", SLOPE.key, lambda row: row["verdict"] == Verdict.SUPPORTED)
 
 
 def _released(seen: Seen) -> Iterator[Part]:
     for outcome in PAPER:
         yield seen.part(
-            "E", "released", outcome.key, lambda row: bool(abs(row["value"]) <= row["smallest"])
+            "released", outcome.key, lambda row: bool(abs(row["value"]) <= row["smallest"])
         )
 
 
 def _nothing(seen: Seen) -> Iterator[Part]:
     wanted = ("stereoset_intra", "winobias_zero_shot", "crows_official")
     keys = [each.key for each in (*SECONDARY, *PAPER) if each.measure.benchmark in wanted]
-    rows = seen.all[seen.all["verdict"].ne("") & seen.all["model"].ne(OVER_BASES)]
+    rows = select(seen.all, method=TOTAL)
+    rows = rows[rows["verdict"].ne("") & rows["model"].ne(OVER_BASES)]
     bases = rows["model"].nunique()
     for key in (key for key in keys if not key.endswith(("/SS", "/ICAT"))):
         of_key = rows[rows["key"] == key].drop_duplicates("model")

@@ -8,6 +8,9 @@ import pandas as pd
 from fairnc_book.planned.predictions import CAME, FAILED, OPEN
 from fairnc_utils.runs.rows import Run, make, select
 
+#: Benchmark of the rows of the plan's tests.
+BENCHMARK = "planned"
+
 #: What a test is about → the column of the result rows that holds it.
 _FILED = {
     "model": "model",
@@ -28,25 +31,30 @@ _OUTCOMES = {CAME: 1.0, FAILED: -1.0, OPEN: 0.0}
 
 def as_run(
     tests: pd.DataFrame,
-    predicted: pd.DataFrame,
-    sweeps: Mapping[str, tuple[int, Sequence[str]]],
     config: dict,
     *,
     runs: Sequence[str],
+    predicted: pd.DataFrame | None = None,
+    sweeps: Mapping[str, tuple[int, Sequence[str]]] | None = None,
+    benchmark: str = BENCHMARK,
 ) -> Run:
     """The tests, the predictions and how many runs each sweep lacks as result rows. ``runs``: ids of
-    the runs that they rest on.
+    the runs that they rest on; ``benchmark``: what a chapter's own rows are called, so that none of them
+    is read as the plan's.
     """
-    rows = [row for test in tests.to_dict("records") for row in _of_test(test)]
+    filed = {"benchmark": benchmark, "origin": "recorded"}
+    rows = [filed | row for test in tests.to_dict("records") for row in _of_test(test)]
     rows += [
-        {"benchmark": "planned", "split": "prediction", "axis": str(each["number"])}
+        filed
+        | {"split": "prediction", "axis": str(each["number"])}
         | {"metric": "prediction", "value": _OUTCOMES[each["outcome"]]}
-        for each in predicted.to_dict("records")
+        for each in ([] if predicted is None else predicted.to_dict("records"))
     ]
     rows += [
-        {"benchmark": "planned", "split": "not_run", "axis": name}
+        filed
+        | {"split": "not_run", "axis": name}
         | {"metric": "not_run", "value": float(len(cells)), "n": float(number)}
-        for name, (number, cells) in sweeps.items()
+        for name, (number, cells) in (sweeps or {}).items()
     ]
     return make(config, rows, None, device="cpu", evidence={"runs": list(runs)})
 
@@ -55,7 +63,7 @@ def read(results: pd.DataFrame) -> pd.DataFrame:
     """The rows of benchmark ``planned``, one a test again: the columns of ``_FILED`` and
     ``_METRICS``, with ``ci_low``, ``ci_high``, ``seeds`` and ``kept``.
     """
-    rows = select(results, benchmark="planned")
+    rows = select(results, benchmark=BENCHMARK)
     rows = rows[~rows["split"].isin(["prediction", "not_run"])]
     keys = list(_FILED.values())
     values = rows[rows["metric"] == "value"]
@@ -67,8 +75,7 @@ def read(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_test(test: dict) -> list[dict]:
-    filed = {"benchmark": "planned", "n": test["seeds"]}
-    filed |= {column: test[name] for name, column in _FILED.items()}
+    filed = {"n": test["seeds"]} | {column: test[name] for name, column in _FILED.items()}
     numbers = {name: test[name] for name in _METRICS}
     if test["kept"] is not None:
         numbers["kept"] = float(test["kept"])
@@ -85,11 +92,11 @@ def _of_test(test: dict) -> list[dict]:
 def read_predictions(results: pd.DataFrame) -> list[str]:
     """What became of each prediction, in their order."""
     words = {value: word for word, value in _OUTCOMES.items()}
-    rows = select(results, benchmark="planned", split="prediction")
+    rows = select(results, benchmark=BENCHMARK, split="prediction")
     return [words[value] for value in rows["value"]]
 
 
 def read_lacking(results: pd.DataFrame) -> int:
     """How many runs that the plan numbers are not recorded."""
-    rows = select(results, benchmark="planned", split="not_run")
+    rows = select(results, benchmark=BENCHMARK, split="not_run")
     return int(rows.loc[rows["n"] > 0, "value"].sum())

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from fairnc_book.numbers import UNTRAINED, Numbers, estimate
-from fairnc_book.planned.data import CAUSAL, EDITION, EMBEDDED, LONG_CONTROL, Outcome
+from fairnc_book.planned.data import CAUSAL, EDITION, EMBEDDED, LONG_CONTROL, RARE, Outcome
 from fairnc_utils import stats
+from fairnc_utils.benchmarks import occupations
 from fairnc_utils.benchmarks.selectivity import OCCUPATIONS, OTHERS, SELECTIVITY, SWAPPED
 from fairnc_utils.runs import recording
 from fairnc_utils.runs.rows import recorded, recorded_units, select
@@ -37,14 +38,26 @@ class Study:
         return estimate(runs) if len(runs) else None
 
 
-def recorded_studies() -> list[Study]:
-    """Every base with recorded runs of the second edition, the embedded one first."""
-    return studies(select(recorded(), profile=EDITION), recorded_units(), recording.runs())
+def recorded_studies(*, causal: bool | None = None) -> list[Study]:
+    """Bases with recorded runs of the second edition, the embedded one first.
+
+    ``causal``: that base alone; False: the masked ones alone. The first base has a study, recorded or
+    not.
+    """
+    every = studies(
+        select(recorded(), profile=EDITION),
+        recorded_units(),
+        recording.runs(),
+        first=CAUSAL if causal else EMBEDDED,
+    )
+    return [study for study in every if causal is None or study.masked is not causal]
 
 
-def studies(results: pd.DataFrame, units: pd.DataFrame, runs: dict[str, dict]) -> list[Study]:
-    """A study for each model of the result rows. ``runs``: provenance by run id, which tells runs of
-    another length apart.
+def studies(
+    results: pd.DataFrame, units: pd.DataFrame, runs: dict[str, dict], *, first: str = EMBEDDED
+) -> list[Study]:
+    """A study for each model of the result rows, and ``first`` for one in any case. ``runs``: provenance
+    by run id, which tells runs of another length apart.
     """
     results = _by_length(results, runs)
     units = units[units["run_id"].isin(set(results["run_id"]))]
@@ -53,11 +66,40 @@ def studies(results: pd.DataFrame, units: pd.DataFrame, runs: dict[str, dict]) -
     results = pd.concat(
         [results, _selectivity(results, spent), _log_perplexity(results)], ignore_index=True
     )
-    models = sorted(results["model"].unique(), key=lambda model: (model != EMBEDDED, model))
+    results, units = with_rare(results, units)
+    models = dict.fromkeys([first, *sorted(results["model"].unique())])
     return [
         Study(model, Numbers(results, units, model=model, edition=EDITION, weights={}))
         for model in models
     ]
+
+
+def with_rare(results: pd.DataFrame, units: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both with the rows of the slopes over rarely named occupations: what scoring these splits would
+    give, since their sentences are those of ``bls``. Such slopes have no interval of their own; runs
+    that were scored on a split keep that.
+    """
+    of_slope = select(results, benchmark="occupation_slope", axis="gender", metric="slope")
+    slopes = select(of_slope, split="bls")
+    scored = select(units, benchmark="occupation_slope", split="bls", axis="gender")
+    more, more_units = [], []
+    for split in (outcome.measure.where["split"] for outcome in RARE):
+        names = set(occupations.load(split)["occupation"])
+        done = of_slope.loc[of_slope["split"] == split, "run_id"]
+        part = scored[scored["unit"].isin(names) & ~scored["run_id"].isin(done)].assign(split=split)
+        wide = part.pivot(index="run_id", columns=["column", "unit"], values="value")
+        if wide.empty:
+            continue
+        ends = (wide[column].sort_index(axis=1).to_numpy() for column in ("log_odds", "share"))
+        values = pd.Series(occupations.slope(*ends, axis=-1), wide.index)
+        rows = slopes[slopes["run_id"].isin(values.index)]
+        of_split = {"split": split, "value": rows["run_id"].map(values), "n": len(names)}
+        more.append(rows.assign(**of_split, ci_low=np.nan, ci_high=np.nan))
+        more_units.append(part)
+    return (
+        pd.concat([results, *more], ignore_index=True),
+        pd.concat([units, *more_units], ignore_index=True),
+    )
 
 
 def _by_length(results: pd.DataFrame, runs: dict[str, dict]) -> pd.DataFrame:

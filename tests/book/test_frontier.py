@@ -2,20 +2,35 @@
 drawn and put into words; cells that were not run are said.
 """
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
 
-from fairnc_book import figures, frontier
-from fairnc_book.numbers import Numbers
+from fairnc_book import figures, frontier, planned
+from fairnc_book.numbers import Cell, Numbers
+from fairnc_book.planned.data import (
+    ARMS,
+    DOSED,
+    KEPT,
+    MAIN_DOSE,
+    NAMES_SWAPPED,
+    PARTS_OF_SWAP,
+    SLOPE,
+)
+from fairnc_book.planned.study import with_rare
 from fairnc_book.verdicts import Verdict
+from fairnc_utils import stats
 from fairnc_utils.benchmarks import occupations
 from fairnc_utils.runs.rows import RESULT_COLUMNS, UNIT_COLUMNS
 
 MODEL = "models/minilm-mlm"
+OUTCOMES = dict(
+    zip(("slope", "log_loss", "accuracy", "log_perplexity", "names"), planned.PRICED, strict=True)
+)
+COMPARISONS = {name: DOSED[name, MAIN_DOSE] for name in planned.TREATMENTS} | {
+    arm.treatment: arm for arm in ARMS
+}
 NAMES = sorted(set(occupations.load("bls")["occupation"]))
 SHARES = np.linspace(-0.5, 0.5, len(NAMES))
 TEXTS = [f"text {i}" for i in range(40)]
@@ -33,13 +48,17 @@ CELLS = {
 }
 
 
+def cell(method, treatment):
+    return COMPARISONS[treatment].cells(method)[1] if treatment in COMPARISONS else Cell(method)
+
+
 def made_up(cells=CELLS, *, model=MODEL):
     """Result rows and unit scores; a seed moves all cells alike, and each a trifle by itself."""
     results, units = [], []
     for number, ((method, treatment), (slope, loss, right, perplexity, names, seeds)) in enumerate(
         cells.items()
     ):
-        where = frontier.cell(method, treatment)
+        where = cell(method, treatment)
         for seed in range(seeds):
             run = f"{model} {where.method} {where.regularizer} {seed}"
             shift = 0.01 * np.sin(seed) + 0.002 * np.cos(7 * number + 3 * seed)
@@ -64,13 +83,13 @@ def made_up(cells=CELLS, *, model=MODEL):
                 "slope": np.polyfit(SHARES, odds, 1)[0],
                 "log_loss": loss + shift / 10,
                 "accuracy": right + shift,
-                "accuracy_names": names + shift,
-                "log_perplexity": perplexity * np.exp(shift / 100),
+                "names": names + shift,
+                "log_perplexity": np.log(perplexity) + shift / 100,
             }
             results += [
-                dict(frontier.OUTCOMES[name].measure.where)
+                dict(OUTCOMES[name].measure.where)
                 | {
-                    "metric": frontier.OUTCOMES[name].measure.name,
+                    "metric": OUTCOMES[name].measure.name,
                     "value": value,
                     "ci_low": value - 0.1,
                     "ci_high": value + 0.1,
@@ -91,105 +110,89 @@ def made_up(cells=CELLS, *, model=MODEL):
     )
 
 
-@pytest.fixture(scope="module")
-def numbers():
-    return Numbers(*made_up(), model=MODEL, edition="second")
+def evaluated(*tables, model=MODEL, families=planned.FRONTIER):
+    study = planned.Study(model, Numbers(*tables, model=model, edition="second", weights={}))
+    return planned.evaluate([study], families, resamples=200)
 
 
 @pytest.fixture(scope="module")
-def changes(numbers):
-    """Treatment → its change, of all treatments and arms of cda."""
-    every = frontier.changes(
-        numbers, ["cda"], [*frontier.TREATMENTS, *frontier.ARMS], resamples=200
-    )
-    return {change.treatment: change for change in every}
+def tests():
+    return evaluated(*made_up())
 
 
-def words(*those):
-    return [judgement.word for judgement in frontier.judge(those)]
+def change(treatment, method="cda"):
+    return COMPARISONS[treatment], method
 
 
-def values(numbers, name, treatment):
+def row(tests, name, treatment):
+    return planned.effect(tests, COMPARISONS[treatment].key, OUTCOMES[name].key, method="cda")
+
+
+def words(tests, *treatments):
+    return [frontier.judged(tests, change(treatment)) for treatment in treatments]
+
+
+def values(name, treatment):
     """Value by seed, straight from the rows."""
-    measure, where = frontier.OUTCOMES[name].measure, frontier.cell("cda", treatment)
-    rows = numbers.results
+    rows, measure, where = made_up()[0], OUTCOMES[name].measure, cell("cda", treatment)
     for column, value in {"metric": measure.name, **measure.where}.items():
         rows = rows[rows[column] == value]
     rows = rows[(rows["method"] == "cda") & (rows["regularizer"] == where.regularizer)]
     return rows.sort_values("seed")["value"].to_numpy()
 
 
-def test_changes_are_means_of_differences_at_the_same_seed(numbers, changes):
-    for name in frontier.SHOWN:
-        ends = [values(numbers, name, treatment) for treatment in ("none", "swap")]
-        if name == "log_perplexity":
-            ends = [np.log(end) for end in ends]
-        assert changes["swap"].effects[name].value == pytest.approx(np.mean(ends[1] - ends[0]))
-    effect = changes["swap"].effects["log_perplexity"]  # no units: the t interval over seeds
-    difference = np.diff(
-        [np.log(values(numbers, "log_perplexity", t)) for t in ("none", "swap")], axis=0
-    )[0]
+def test_changes_are_means_of_differences_at_the_same_seed(tests):
+    for name in OUTCOMES:
+        difference = values(name, "swap") - values(name, "none")
+        assert row(tests, name, "swap")["value"] == pytest.approx(difference.mean())
+    effect = row(tests, "log_perplexity", "swap")  # no units: the t interval over seeds
+    difference = values("log_perplexity", "swap") - values("log_perplexity", "none")
     low, high = scipy.stats.t.interval(
         0.95, 3, difference.mean(), difference.std(ddof=1) / np.sqrt(4)
     )
-    assert (effect.ci_low, effect.ci_high) == pytest.approx((low, high))
+    assert (effect["ci_low"], effect["ci_high"]) == pytest.approx((low, high))
 
 
-def test_the_rule_tells_fairer_from_blinder_and_from_nothing(changes):
-    assert words(changes["swap"], changes["uniform"], changes["both"]) == [
-        "fairer",
-        "no fairer",
-        "no fairer",
-    ]
-    uniform, both = frontier.judge([changes["uniform"], changes["both"]])
-    assert (uniform.verdict, both.verdict) == (Verdict.NO_EFFECT, Verdict.CONTRADICTED)
-    assert words(changes["ratio form"], changes["even part alone"]) == ["blinder", "blinder"]
-    assert changes["ratio form"].failed == ("accuracy",)
-    assert changes["even part alone"].failed == ("log_loss", "accuracy", "log_perplexity")
-    assert words(changes["names swapped"]) == ["not decided"]
-    assert words(changes["evidence pairs only"]) == ["not run"]
+def test_the_rule_tells_fairer_from_blinder_and_from_nothing(tests):
+    assert words(tests, "swap", "uniform", "both") == ["fairer", "no fairer", "no fairer"]
+    verdicts = [row(tests, "slope", name)["verdict"] for name in ("uniform", "both")]
+    assert verdicts == [Verdict.NO_EFFECT, Verdict.CONTRADICTED]
+    assert words(tests, "ratio form", "even part alone") == ["blinder", "blinder"]
+    lost = {
+        name: planned.lost_by(tests, name, method="cda")
+        for name in ("ratio form", "even part alone")
+    }
+    assert lost == {
+        "ratio form": ["agreement accuracy %"],
+        "even part alone": [each.label for each in KEPT],
+    }
+    assert words(tests, "names swapped", "pairs with evidence only") == ["not decided", "not run"]
 
 
-def test_a_bound_is_one_on_the_upper_end_of_a_loss(numbers):
-    results, units = made_up({**CELLS, ("cda", "swap"): (0.5, 0.40, 90.0, 15.0, 90.0, 4)})
-    better = frontier.change(
-        Numbers(results, units, model=MODEL, edition="second"), "cda", "swap", resamples=200
-    )
-    assert better.failed == ()  # a gain is no loss, however large
+def test_a_bound_is_one_on_the_upper_end_of_a_loss():
+    better = evaluated(*made_up({**CELLS, ("cda", "swap"): (0.5, 0.40, 90.0, 15.0, 90.0, 4)}))
+    assert planned.lost_by(better, "swap", method="cda") == []  # a gain is no loss, however large
 
 
 def test_too_large_a_fall_overshoots():
-    results, units = made_up({**CELLS, ("cda", "swap"): (-0.9, 0.45, 80.0, 20.0, 76.0, 4)})
-    past = frontier.change(
-        Numbers(results, units, model=MODEL, edition="second"), "cda", "swap", resamples=200
-    )
-    (judgement,) = frontier.judge([past])
-    assert (judgement.word, judgement.verdict) == ("no fairer", Verdict.OVERSHOOTS)
+    past = evaluated(*made_up({**CELLS, ("cda", "swap"): (-0.9, 0.45, 80.0, 20.0, 76.0, 4)}))
+    assert words(past, "swap") == ["no fairer"]
+    assert row(past, "slope", "swap")["verdict"] == Verdict.OVERSHOOTS
 
 
-def test_holm_goes_over_a_family(numbers, changes):
-    """Many slopes that are noise make a slight one undecided, which by itself is supported."""
-    slope = changes["swap"].effects["slope"]
-    effects = changes["swap"].effects | {"slope": with_p(slope, 0.02)}
-    slight = dataclasses.replace(changes["swap"], effects=effects)
-    noise = [changes["uniform"]] * 3
-    assert words(slight) == ["fairer"]
-    assert words(slight, *noise)[0] == "no fairer"
-
-
-def with_p(effect, p):
-    """The effect with such an error that its p is as given."""
-    error = abs(effect.value) / scipy.stats.t.isf(p / 2, effect.df)
-    return dataclasses.replace(effect, error=error)
+def test_holm_goes_over_the_arms(tests):
+    arms = tests[tests["family"].eq("arms") & tests["method"].eq("cda")]
+    assert len(arms) == len(ARMS)
+    np.testing.assert_allclose(arms["holm_p"], stats.holm(arms["p"]))
+    assert (arms["holm_p"] > arms["p"]).any()
 
 
 def test_rare_occupations_are_as_if_they_had_been_scored():
     results, units = made_up()
-    more, more_units = frontier.with_rare(results, units)
+    more, more_units = with_rare(results, units)
     kept = set(occupations.load("bls_rare_in_gap_pairs")["occupation"])
     assert 0 < len(kept) < len(NAMES)
-    measure = frontier.OUTCOMES["slope_rare_gap"].measure
-    rows = measure.rows(more).set_index("run_id")
+    rows = planned.RARE[0].measure.rows(more).set_index("run_id")
     assert set(rows.index) == set(results["run_id"])
     for run, scored in units[units["benchmark"] == "occupation_slope"].groupby("run_id"):
         wide = scored[scored["unit"].isin(kept)].pivot(
@@ -198,93 +201,92 @@ def test_rare_occupations_are_as_if_they_had_been_scored():
         assert rows.loc[run, "value"] == pytest.approx(
             np.polyfit(wide["share"], wide["log_odds"], 1)[0]
         )
-    again, units_again = frontier.with_rare(more, more_units)  # what was scored stays as it is
+    again, units_again = with_rare(more, more_units)  # what was scored stays as it is
     assert (len(again), len(units_again)) == (len(more), len(more_units))
+    rare = planned.arms("swap", "with the occupations' sentences", method="cda")
+    said = frontier.on_rare_occupations(evaluated(more, more_units), rare)
+    assert said.startswith("Where the slope falls")
+    assert f"{len(kept)} occupations make" in said
 
 
-def test_levels_are_means_over_seeds(numbers):
-    cells = [("base", "none", 0.3), ("cda", "swap", 0.3), ("mlm", "none", 0.3)]
-    means = frontier.levels(numbers, cells, ["slope"]).set_index("method")
-    assert set(means.index) == {"base", "cda"}
-    slopes = values(numbers, "slope", "swap")
-    assert means.loc["cda", "value"] == pytest.approx(slopes.mean())
-    assert means.loc["cda", "n"] == 4
-    assert means.loc["base", "ci_low"] == pytest.approx(means.loc["base", "value"] - 0.1)
-    assert "not run" in frontier.level_table(frontier.levels(numbers, [], []), caption="").to_html()
-
-
-def test_rows_hold_every_change(numbers, changes):
-    means = frontier.levels(numbers, [("cda", "swap", 0.3)], ["slope"])
-    run = frontier.as_run(changes.values(), means, bases=[numbers], profile="test")
-    rows = run.select(regularizer="swap,dose=0.3", metric="slope").set_index("variant")
-    assert rows.loc["minus none", "value"] == pytest.approx(changes["swap"].effects["slope"].value)
-    assert rows.loc["mean", "value"] == pytest.approx(means["value"].iloc[0])
+def test_rows_hold_every_change(tests):
+    config = {"model": MODEL, "profile": "test"}
+    run = planned.as_run(tests, config, runs=["a"], benchmark="frontier")
+    (value,) = run.select(
+        split="D", regularizer="swap", axis=SLOPE.key, method="cda", metric="value"
+    )["value"]
+    assert value == pytest.approx(row(tests, "slope", "swap")["value"])
     assert set(run.results["origin"]) == {"recorded"}
-    assert frontier.as_run([], bases=[numbers]).results.empty
+    assert set(run.results["benchmark"]) == {"frontier"}  # none of them is read as the plan's
 
 
-def test_sentences_say_success_and_failure(numbers, changes):
-    main = [changes[name] for name in frontier.TREATMENTS]
-    price = frontier.price(main, method="cda")
+def test_sentences_say_success_and_failure(tests):
+    price = frontier.price(tests, method="cda")
     assert price.startswith("The slope of cda is lowered by swap and raised by both.")
     assert "only names tell with swap 0.3" in price
-    assert frontier.ruled([changes["swap"]], subject="swap") == "swap makes cda fairer."
-    blind = frontier.ruled([changes["ratio form"]], subject="it")
-    assert blind == "it makes no method fairer; makes cda (accuracy %) blinder."
-    assert "explains a fall" in frontier.explained(changes["swap"])
-    assert "explains no fall" in frontier.explained(changes["both"])
-    assert "has no two seeds" in frontier.explained(changes["names swapped"])
-    largest = frontier.largest_fall(list(changes.values()))
+    assert frontier.ruled(tests, [change("swap")], subject="swap") == "swap makes cda fairer."
+    blind = frontier.ruled(tests, [change("ratio form")], subject="it")
+    assert blind == "it makes no method fairer; makes cda (agreement accuracy %) blinder."
+    assert "explains a fall" in frontier.explained(tests, method="cda")
+    flat = evaluated(*made_up({**CELLS, ("cda", "swap"): CELLS["cda", "both"]}))
+    assert "explains no fall" in frontier.explained(flat, method="cda")
+    single = evaluated(*made_up({**CELLS, ("cda", "swap"): (0.5, 0.46, 79.5, 20.0, 70.0, 1)}))
+    assert "has no two seeds" in frontier.explained(single, method="cda")
+    largest = frontier.largest_fall(tests, planned.arms(method="cda"))
     assert "even part alone" in largest
     assert largest.endswith("which is blinder.")
-    difference = frontier.change(numbers, "cda", "names swapped", against="swap", resamples=200)
-    names = frontier.names_back(changes["swap"], changes["names swapped"], difference)
-    assert names.startswith("A single seed")
-    back = frontier.change(numbers, "cda", "swap", against="even part alone", resamples=200)
-    assert "brings back" in frontier.names_back(changes["swap"], changes["swap"], back)
+    assert frontier.names_back(tests, method="cda").startswith("A single seed")
+    back = evaluated(
+        *made_up({**CELLS, ("cda", "names swapped"): (0.6, 0.45, 80.0, 20.0, 77.0, 4)})
+    )
+    assert "brings back" in frontier.names_back(back, method="cda")
+    key = OUTCOMES["names"].key
+    difference = planned.effect(back, NAMES_SWAPPED.key, key, method="cda")
+    ends = [planned.effect(back, key_, key, method="cda") for key_ in ("swap", "names swapped")]
+    assert difference["value"] == pytest.approx(ends[1]["value"] - ends[0]["value"])
 
 
-def test_tables_and_figures_show_what_was_run_and_what_was_not(changes):
-    family = list(changes.values())
-    slope = f"{changes['swap'].effects['slope'].value:.3f}".replace("-", "−")
-    text = frontier.table(family, outcomes=frontier.SHOWN, caption="c").to_html()
-    for shown in (slope, "not run", "blinder", "slope: supported", "even part alone"):
+def test_tables_and_figures_show_what_was_run_and_what_was_not(tests):
+    arms = planned.arms(method="cda")
+    text = planned.table(tests, arms, planned.PRICED, judged=True, caption="c").to_html()
+    for shown in ("not run", "blinder", "slope: supported", "even part alone", "(bound 0.03)"):
         assert shown in text
     assert ">method<" not in text  # all are of cda
-    figure = figures.frontier(family, method="cda")
+    study = planned.Study(MODEL, Numbers(*made_up(), model=MODEL, edition="second", weights={}))
+    levels = planned.arms_table(tests, untrained=study, caption="c").data
+    assert levels["change"].iloc[0] == "untrained model"
+    assert [each for each in PARTS_OF_SWAP if each.label not in levels] == []
+    figure = figures.frontier(tests, method="cda")
     lines = {trace.name: trace for trace in figure.data if trace.xaxis == "x"}
-    assert lines["swap"].y[1] == pytest.approx(changes["swap"].effects["slope"].value)
-    assert lines["swap"].x[1] == pytest.approx(changes["swap"].effects["log_loss"].value)
+    assert lines["swap"].y[1] == pytest.approx(row(tests, "slope", "swap")["value"])
+    assert lines["swap"].x[1] == pytest.approx(row(tests, "log_loss", "swap")["value"])
     assert "diamond-open" in lines["arms of swap collapse (hover)"].marker.symbol
-    assert len(figures.frontier([], method="cda").data) == 0
 
 
 def test_an_edition_without_runs_says_so():
-    empty = Numbers(pd.DataFrame(columns=list(RESULT_COLUMNS)), model=MODEL, edition="second")
-    changes = frontier.changes(empty, ["cda"], frontier.TREATMENTS)
-    assert words(*changes) == ["not run"] * 3
-    assert frontier.not_run(changes)[0] == "cda alone"
-    assert frontier.price(changes, method="cda") == "No treatment of cda was run."
-    assert frontier.ruled(changes, subject="swap") == "swap was not run."
-    assert frontier.largest_fall(changes) == "No arm was run."
-    assert "nothing to look for" in frontier.on_rare_occupations(changes, ["slope_rare_gap"])
-    assert "Not run" in frontier.carried_over(empty, changes, frontier.TRANSFER)
-    assert "not run" in frontier.table(changes, outcomes=frontier.SHOWN, caption="").to_html()
+    empty = evaluated(pd.DataFrame(columns=list(RESULT_COLUMNS)))
+    arms = planned.arms(method="cda")
+    assert words(empty, *planned.TREATMENTS) == ["not run"] * 3
+    assert frontier.price(empty, method="cda") == "No treatment of cda was run."
+    assert frontier.ruled(empty, arms, subject="swap") == "swap was not run."
+    assert frontier.largest_fall(empty, arms) == "No arm was run."
+    assert "nothing to look for" in frontier.on_rare_occupations(empty, arms)
+    assert "Not run" in frontier.carried_over(empty, [change("swap")], planned.TRANSFER)
+    assert "not run" in planned.table(empty, arms, planned.PRICED, caption="").to_html()
+    assert len(figures.frontier(empty, method="cda").data) == 0
 
 
 def test_the_causal_chapter_speaks_in_both_states():
+    model = planned.CAUSAL
     cells = {
-        (method, treatment): row
+        (method, treatment): numbers
         for method in ("clm", "cda")
-        for (_, treatment), row in list(CELLS.items())[1:5]
+        for (_, treatment), numbers in list(CELLS.items())[1:5]
     } | {("base", "none"): CELLS["base", "none"]}
-    for rows, said in ((made_up(cells, model="smollm2"), "**Finding.**"), (None, "**Not run.**")):
-        results, units = rows or (pd.DataFrame(columns=list(RESULT_COLUMNS)), None)
-        numbers = Numbers(results, units, model="smollm2", edition="second")
-        changes = frontier.changes(
-            numbers, frontier.CAUSAL_METHODS, frontier.TREATMENTS, resamples=200
-        )
-        text = frontier.causal_finding(changes, model="smollm2")
+    nothing = (pd.DataFrame(columns=list(RESULT_COLUMNS)),)
+    for tables, said in ((made_up(cells, model=model), "**Finding.**"), (nothing, "**Not run.**")):
+        tests = evaluated(*tables, model=model, families=planned.CAUSAL_FAMILIES)
+        text = frontier.causal_finding(tests, "Which were not.")
         assert text.startswith(said)
-        assert ("clm with swap 0.3" in text) is (rows is None)
-        assert ("*swap* makes clm and cda fairer" in text) is (rows is not None)
+        assert text.endswith("Which were not.")
+        assert ("*swap* makes clm and cda fairer" in text) is (tables is not nothing)

@@ -14,8 +14,8 @@ rule abstract:
     message:
         "Writing the abstract."
     shell:
-        "{sys.executable:q} -c 'import sys; from fairnc_book import planned; from fairnc_utils.runs import rows;"
-        " sys.stdout.write(planned.abstract(rows.load(sys.argv[1])))'"
+        "{sys.executable:q} -c 'import sys; from fairnc_book.abstract import abstract; from fairnc_utils.runs import rows;"
+        " sys.stdout.write(abstract(rows.load(sys.argv[1])))'"
         " {params.live:q} > {output.markdown:q} 2> {log:q}"
 
 

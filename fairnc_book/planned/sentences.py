@@ -1,0 +1,155 @@
+"""What a reader sees of the second edition: sentences, and its answer in plain words."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from fairnc_book.planned.data import (
+    DOSED,
+    DOSES,
+    EMBEDDED,
+    FAMILIES,
+    KEPT,
+    SLOPE,
+    TOTAL,
+    TREATMENTS,
+    collapse,
+)
+from fairnc_book.planned.decide import effect
+from fairnc_book.planned.predictions import CAME, FAILED, OPEN
+from fairnc_book.planned.report import FAIRER, called, change
+from fairnc_book.verdicts import Verdict
+from fairnc_utils.runs.rows import select
+
+#: Verdict on a claim that a treatment lowers the slope → what it does to it.
+_DOES = {
+    Verdict.NOTHING: "has no slope to lower",
+    Verdict.SUPPORTED: "makes the model follow the labour statistics less",
+    Verdict.CONTRADICTED: "makes the model follow the labour statistics more",
+    Verdict.OVERSHOOTS: "turns the bias around",
+    Verdict.MIXED: "lowers the slope in some methods and raises it in others",
+    Verdict.NO_EFFECT: "leaves the slope as it was",
+    Verdict.INCONCLUSIVE: "moves the slope by less than these runs can tell",
+}
+
+#: Treatment → its name in a sentence.
+_NAMES = {
+    "uniform": "Making gender words uniform",
+    "both": "Making them uniform and aligned",
+    "swap": "Swap collapse, this book's own proposal,",
+}
+
+
+def changes(tests: pd.DataFrame, family: str) -> pd.DataFrame:
+    """Totals of a family on the embedded model as rows with a ``metric`` and ``n`` (seeds), for
+    figures.
+    """
+    rows = select(tests, family=family, model=EMBEDDED, method=TOTAL)
+    return rows.assign(metric=rows["key"].str.rpartition("/")[2], n=rows["seeds"])
+
+
+def labels() -> dict[str, str]:
+    """Comparison → treatment and dose, in the order in which they are shown."""
+    return {
+        comparison.key: f"{treatment}, {dose:g}" for (treatment, dose), comparison in DOSED.items()
+    }
+
+
+def dose_finding(tests: pd.DataFrame) -> str:
+    """A sentence on each treatment, in Markdown: how its slope moves as the dose grows."""
+    said = []
+    for treatment in TREATMENTS:
+        keys = [DOSED[treatment, dose].key for dose in DOSES]
+        rows = select(tests, family="doses", key=SLOPE.key, model=EMBEDDED, method=TOTAL)
+        rows = rows[rows["comparison"].isin(keys) & rows["ci_low"].notna()]
+        raised, lowered = int((rows["ci_low"] > 0).sum()), int((rows["ci_high"] < 0).sum())
+        said.append(
+            f"*{treatment}* raises the slope at {raised} and lowers it at {lowered} of {len(rows)}"
+        )
+    return f"**Finding.** By intervals without 0: {'; '.join(said)} doses."
+
+
+def finding(tests: pd.DataFrame, family: str) -> str:
+    """A sentence on one family, in Markdown: how its totals came out on the embedded model."""
+    totals = select(tests, family=family, model=EMBEDDED, method=TOTAL)
+    question = next(each.question for each in FAMILIES if each.key == family)
+    counts = totals[totals["verdict"].ne("")]["verdict"].value_counts(sort=False)
+    missing = int(totals["verdict"].eq("").sum())
+    said = [f"{number} {word}" for word, number in counts.items()]
+    said += [f"{missing} not run"] if missing else []
+    return f"**Finding.** {question} Totals, {len(totals)} in all: {', '.join(said)}."
+
+
+def lacking(sweeps: Mapping[str, tuple[int, Sequence[str]]]) -> str:
+    """What was not run, sweep by sweep, as a list in Markdown, the seeds of a cell together; a
+    sentence if nothing is lacking.
+    """
+    lines = []
+    for name, (number, cells) in sweeps.items():
+        seeds: dict[str, list[str]] = {}
+        for cell in cells:
+            way, _, seed = cell.partition(", seed ")
+            seeds.setdefault(way, []).append(seed)
+        said = [
+            f"`{way}`, seeds {', '.join(of_way)}" if any(of_way) else way
+            for way, of_way in seeds.items()
+        ]
+        count = f" ({len(cells)} of {number} runs)" if number else ""
+        lines += [f"- **{name}**{count}: {'; '.join(said)}"] if cells else []
+    return "\n".join(lines) or "Every run of the plan is recorded."
+
+
+def answer(tests: pd.DataFrame, outcomes: Sequence[str], missing: int) -> str:
+    """The answer of the second edition in plain words, in Markdown: first whether NC3 makes models
+    fairer, then what each treatment does, and how the predictions did. ``outcomes``: of the
+    predictions; ``missing``: planned runs that are not recorded.
+    """
+    nc3 = [called(tests, name) for name in ("uniform", "both")]
+    verdicts = [_slope(tests, name) for name in ("uniform", "both")]
+    if FAIRER in nc3:
+        first = "Yes: a treatment that enforces neural collapse makes the model fairer."
+    elif all(verdict in (Verdict.NO_EFFECT, Verdict.CONTRADICTED) for verdict in verdicts):
+        first = "No. Enforcing neural collapse does not make the model fairer."
+    else:
+        first = "The runs so far cannot tell whether neural collapse makes models fairer."
+    counts = ", ".join(f"{outcomes.count(word)} {word}" for word in (CAME, FAILED, OPEN))
+    lines = [
+        f"**{first}**\n",
+        *(_sentence(tests, name) for name in _NAMES),
+        f"Of {len(outcomes)} predictions that were written down before the runs: {counts}.",
+    ]
+    if missing:
+        lines.append(f"{missing} runs of the plan are not recorded yet, so this may still change.")
+    return "\n- ".join(lines) + "\n"
+
+
+def _slope(tests: pd.DataFrame, treatment: str) -> str:
+    row = effect(tests, treatment, SLOPE.key)
+    return "" if row is None else row["verdict"]
+
+
+def _sentence(tests: pd.DataFrame, treatment: str) -> str:
+    """What a treatment does to the slope, and to what it is for and must keep."""
+    slope = effect(tests, treatment, SLOPE.key)
+    if slope is None or not slope["verdict"]:
+        return f"{_NAMES[treatment]} is not run."
+    aim = "swap_collapse/gap/all/swap_collapse" if treatment == "swap" else collapse("unc3", 50).key
+    moved = [row for row in (slope, effect(tests, treatment, aim)) if row is not None]
+    changed = "; ".join(f"{row['label']} {change(row)}" for row in moved)
+    lost = lost_by(tests, treatment)
+    loss = f", and loses too much of what it must keep ({', '.join(lost)})" if lost else ""
+    return f"{_NAMES[treatment]} {_DOES[Verdict(slope['verdict'])]}{loss} (change: {changed})."
+
+
+def lost_by(
+    tests: pd.DataFrame, comparison: str, model: str = EMBEDDED, method: str = TOTAL
+) -> list[str]:
+    """What must be kept and was not."""
+    rows = {
+        each.label: effect(tests, comparison, each.key, model=model, method=method) for each in KEPT
+    }
+    return [
+        label
+        for label, row in rows.items()
+        if row is not None and pd.notna(row["kept"]) and not row["kept"]
+    ]
