@@ -56,6 +56,20 @@ unhappy people rarely talk about happiness . the chess player was kind , friendl
 """.strip().splitlines()
 
 
+def _fast(core: Tokenizer) -> PreTrainedTokenizerFast:
+    """A tokenizer of transformers with RoBERTa's special tokens."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token="<s>",
+        eos_token="</s>",
+        sep_token="</s>",
+        cls_token="<s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        mask_token=AddedToken("<mask>", lstrip=True, special=True),
+    )
+
+
 @pytest.fixture(scope="session")
 def bpe_tokenizer():
     """A byte-level BPE tokenizer in RoBERTa's style: word starts are marked by the space before
@@ -75,16 +89,7 @@ def bpe_tokenizer():
     core.post_processor = processors.RobertaProcessing(
         ("</s>", 2), ("<s>", 0), add_prefix_space=False
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        bos_token="<s>",
-        eos_token="</s>",
-        sep_token="</s>",
-        cls_token="<s>",
-        unk_token="<unk>",
-        pad_token="<pad>",
-        mask_token=AddedToken("<mask>", lstrip=True, special=True),
-    )
+    return _fast(core)
 
 
 @pytest.fixture(scope="session")
@@ -111,16 +116,7 @@ def unigram_tokenizer():
         pair="<s> $A </s> </s> $B </s>",
         special_tokens=[("<s>", 0), ("</s>", 2)],
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        bos_token="<s>",
-        eos_token="</s>",
-        sep_token="</s>",
-        cls_token="<s>",
-        unk_token="<unk>",
-        pad_token="<pad>",
-        mask_token=AddedToken("<mask>", lstrip=True, special=True),
-    )
+    return _fast(core)
 
 
 @pytest.fixture(scope="session")

@@ -71,31 +71,9 @@ UNIT_COLUMNS = ("run_id", "benchmark", "split", "axis", "unit", "column", "value
 #: Folder of the project with the runs that the book shows beside those of its own build.
 RECORDED = "book/recorded"
 
-_TEXT = {
-    "run_id",
-    "model",
-    "method",
-    "regularizer",
-    "variant",
-    "benchmark",
-    "split",
-    "axis",
-    "words",
-    "corpus",
-    "space",
-    "layer",
-    "metric",
-    "origin",
-    "profile",
-    "device",
-    "torch",
-    "transformers",
-    "package_version",
-    "git_commit",
-    "created",
-    "item_id",
-    "unit",
-}
+#: Columns of either table that hold numbers; all others hold text.
+_NUMBERS = {"lam", "seed", "min_count", "value", "ci_low", "ci_high", "n"}
+_NUMBERS |= {"score_a", "score_b", "score_c"}
 
 
 #: File of a folder of runs that lists those that belong there, one id a line; others are passed over.
@@ -375,10 +353,10 @@ def _typed(table: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
     """The contract's columns in order, text as strings and the rest as numbers."""
     table = table.reindex(columns=list(columns))
     for column in columns:
-        if column in _TEXT:
+        if column in _NUMBERS:
+            table[column] = pd.to_numeric(table[column]).astype("float64")
+        else:
             table[column] = (
                 table[column].astype(object).where(table[column].notna(), "").astype(str)
             )
-        else:
-            table[column] = pd.to_numeric(table[column]).astype("float64")
     return table

@@ -26,6 +26,7 @@ import psutil
 import pytest
 import torch
 import yaml
+from helpers import commands
 from helpers.small_workflow import SAVE, STEMS, TABLE_OF_ALL, scratch, tidy
 from helpers.workflow import ROOT, check_failure, command, copy, run, started, wait_for
 from safetensors.torch import load_file, save
@@ -394,21 +395,8 @@ def test_training_goes_on_wherever_it_was_killed(tmp_path, tally):
     }
 
     def train(name: str) -> list[str]:
-        file = tmp_path / f"{name}.yaml"
-        file.write_text(
-            yaml.safe_dump(
-                options | {key: str(tmp_path / name / key) for key in ("checkpoint", "output")}
-            )
-        )
-        return [
-            sys.executable,
-            "-m",
-            "fairnc_utils.runs.cli",
-            "train",
-            "--config",
-            str(file),
-            "--json",
-        ]
+        folders = {key: str(tmp_path / name / key) for key in ("checkpoint", "output")}
+        return commands.train(tmp_path / f"{name}.yaml", options | folders)
 
     def outcome(name: str) -> tuple:
         done = subprocess.run(train(name), capture_output=True, text=True, check=True, timeout=600)

@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 import yaml
+from helpers import commands
 
 from fairnc_utils import models, runs
 from fairnc_utils.errors import FairNCError
@@ -246,21 +246,8 @@ def test_killed_run_goes_on_to_the_identical_model(tmp_path):
     checkpoint = tmp_path / "run" / "checkpoint.pt"
 
     def command(name, folder):
-        file = tmp_path / f"{name}.yaml"
-        file.write_text(
-            yaml.safe_dump(
-                options | {"checkpoint": str(tmp_path / folder), "output": str(tmp_path / name)}
-            )
-        )
-        return [
-            sys.executable,
-            "-m",
-            "fairnc_utils.runs.cli",
-            "train",
-            "--config",
-            str(file),
-            "--json",
-        ]
+        folders = {"checkpoint": str(tmp_path / folder), "output": str(tmp_path / name)}
+        return commands.train(tmp_path / f"{name}.yaml", options | folders)
 
     process = subprocess.Popen(
         command("killed", "run"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
