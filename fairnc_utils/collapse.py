@@ -114,28 +114,25 @@ class ClassStatistics:
 class Collapse:
     """Collapse of a set of classes. Every metric is a 0-d tensor; *ideal* is its value at collapse.
 
-    ========================  =====================================================================
-    ========== field                     meaning
-    ideal ========================
-    =====================================================================  ========== nc1
-    class-distance normalized variance of the means                        0 (low) nc1w
-    the same with distances between classifier rows                        0 (low) nc2_equinorm
-    sd / mean of ‖M_c − m_G‖                                               0 (low) nc2_equiangular
-    sd over pairs of cos(M_c − m_G, M_c′ − m_G)                            0, K ≤ D+1 nc2_simplex
-    mean over pairs of \\|cos + 1/(K−1)\\|                                   0, K ≤ D+1 gnc2_mean,
-    gnc2_sd        mean and sd over pairs of ln(1/‖u_c − u_c′‖), u = normalized M − m_G   ETF, 0
-    nc2w\\_…, gnc2w\\_…         the same on W (centred by its mean)
-    as above nc3                       mean over c of cos(M_c − m_G, W_c)
-    high nc3_ceiling               nc3 of perfectly self-dual rows, M = W: what nc3 can reach
-    – nc3c                      nc3 with W_c − mean W
-    1 (high) unc3                      sd over c of the nc3 cosine
-    0 (low) duality_sum               as_released only: mean coordinate sum of the unit duality
-    error        0 ========================
-    =====================================================================  ==========
+    ========================  =====================================================================  ==========
+    field                     meaning                                                                ideal
+    ========================  =====================================================================  ==========
+    nc1                       class-distance normalized variance of the means                        0 (low)
+    nc1w                      the same with distances between classifier rows                        0 (low)
+    nc2_equinorm              sd / mean of ‖M_c − m_G‖                                               0 (low)
+    nc2_equiangular           sd over pairs of cos(M_c − m_G, M_c′ − m_G)                            0, K ≤ D+1
+    nc2_simplex               mean over pairs of \\|cos + 1/(K−1)\\|                                   0, K ≤ D+1
+    gnc2_mean, gnc2_sd        mean and sd over pairs of ln(1/‖u_c − u_c′‖), u = normalized M − m_G   ETF, 0
+    nc2w\\_…, gnc2w\\_…         the same on W (centred by its mean)                                    as above
+    nc3                       mean over c of cos(M_c − m_G, W_c)                                     high
+    nc3_ceiling               nc3 of perfectly self-dual rows, M = W: what nc3 can reach             –
+    nc3c                      nc3 with W_c − mean W                                                  1 (high)
+    unc3                      sd over c of the nc3 cosine                                            0 (low)
+    duality_sum               as_released only: mean coordinate sum of the unit duality error        0
+    ========================  =====================================================================  ==========
 
-    ``classes`` (K,) ids that were measured; ``unseen`` ids that had fewer than ``min_count``
-    samples; ``cosines`` (K,) the nc3 cosine by class; ``counts`` (K,); ``estimates`` name → value
-    with its jackknife interval over classes.
+    ``classes`` (K,) ids that were measured; ``unseen`` ids that had fewer than ``min_count`` samples; ``cosines`` (K,) the
+    nc3 cosine by class; ``counts`` (K,); ``estimates`` name → value with its jackknife interval over classes.
     """
 
     nc1: Tensor
