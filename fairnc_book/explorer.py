@@ -8,7 +8,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from fairnc_book import tables
-from fairnc_book.numbers import EDITION, WAY, live_and_recorded, newest, significant
+from fairnc_book.numbers import EDITION, WAY, live_and_recorded, significant
 from fairnc_utils import corpora, stats, words
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs.rows import Run, load, make, metric_rows, recorded_units, select
@@ -27,8 +27,10 @@ _WORD = ["run_id", *_ITEM_COLUMNS.values()]
 
 
 def measured_words(live: str | Path, *, edition: str = EDITION) -> pd.DataFrame:
-    """One row a word, list and way of training, of the newest run that measured it: live below
-    ``live``, or recorded.
+    """One row a word, list and way of training: of a run below ``live`` before a recorded one, of the
+    run that saw most occurrences of the list before another, then of the newest.
+
+    Chapters measure one model on more or less text; which of them ran last says nothing.
 
     Columns: those of ``WAY``, ``run_id``, ``list``, ``word``, ``cosine`` (ideal 1), ``count``,
     ``spread`` (mean squared distance to the class mean, ideal 0). Raises ``FairNCError`` if no run
@@ -36,14 +38,19 @@ def measured_words(live: str | Path, *, edition: str = EDITION) -> pd.DataFrame:
     """
     runs = live_and_recorded(live, edition=edition)
     runs = select(runs, benchmark="collapse", variant="corrected").drop_duplicates("run_id")
-    classes = pd.concat([_live_words(live), _recorded_words()], ignore_index=True)
+    classes = pd.concat(
+        [_live_words(live).assign(live=True), _recorded_words().assign(live=False)],
+        ignore_index=True,
+    )
+    classes["seen"] = classes.groupby(["live", "run_id", "list"])["count"].transform("sum")
     measured = classes.merge(runs[["run_id", "created", *WAY]], on="run_id")
     if measured.empty:
         raise FairNCError(
             f"no run below {live} has measured words: run the chapter on measuring collapse first"
         )
-    shown = newest(measured, [*WAY, "list", "word"]).sort_index()
-    return shown.drop(columns="created").reset_index(drop=True)
+    best = measured.sort_values(["live", "seen", "created"], kind="stable")
+    shown = best.drop_duplicates([*WAY, "list", "word"], keep="last").sort_index()
+    return shown.drop(columns=["live", "seen", "created"]).reset_index(drop=True)
 
 
 def _live_words(live: str | Path) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from fairnc_book.planned.data import (
 from fairnc_book.planned.study import Study
 from fairnc_book.verdicts import AdjustedEffect, Verdict, equivalent, kept, verdict
 from fairnc_utils import stats
-from fairnc_utils.runs import checkout, grid, recording
+from fairnc_utils.runs import checkout, recording
 from fairnc_utils.runs.rows import recorded, select
 
 #: What was not run: its effect, and its changes seed by seed.
@@ -284,6 +284,8 @@ def not_run(
     run id, None: of the recorded ones. Other bases, which no file has yet, come with no number (0)
     where no run is of them.
     """
+    from fairnc_utils.runs import grid  # brings all that trains; who reads numbers needs none of it
+
     runs = recording.runs() if runs is None else runs
     results = select(recorded(), profile=EDITION, run_id=list(runs))
     plan = grid.plan(yaml.safe_load((checkout.root() / config).read_text()))
