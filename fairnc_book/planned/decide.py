@@ -11,7 +11,6 @@ import pandas as pd
 import yaml
 
 from fairnc_book.planned.data import (
-    CAUSAL,
     DESCRIBED,
     EDITION,
     EMBEDDED,
@@ -281,21 +280,17 @@ def not_run(
     """Sweep of the plan → how many runs it has, and those that are not recorded, in words.
 
     ``config``: the study's file, of the project; ``runs``: provenance of the runs that are there by
-    run id, None: of the recorded ones. Other bases, which no file has yet, come with no number (0)
-    where no run is of them.
+    run id, None: of the recorded ones.
     """
     from fairnc_utils.runs import grid  # brings all that trains; who reads numbers needs none of it
 
     runs = recording.runs() if runs is None else runs
     results = select(recorded(), profile=EDITION, run_id=list(runs))
     plan = grid.plan(yaml.safe_load((checkout.root() / config).read_text()))
-    sweeps = {
+    return {
         name: (number, [str(cell).partition(" ")[2] for cell in lacking])
         for name, (number, lacking) in grid.missing_by_sweep(plan, runs, results).items()
     }
-    if not set(results["model"]) - {EMBEDDED, CAUSAL}:
-        sweeps["other bases"] = (0, ["no run of it is recorded"])
-    return sweeps
 
 
 def effect(

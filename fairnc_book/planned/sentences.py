@@ -94,8 +94,8 @@ def lacking(sweeps: Mapping[str, tuple[int, Sequence[str]]]) -> str:
             f"`{way}`, seeds {', '.join(of_way)}" if any(of_way) else way
             for way, of_way in seeds.items()
         ]
-        count = f" ({len(cells)} of {number} runs)" if number else ""
-        lines += [f"- **{name}**{count}: {'; '.join(said)}"] if cells else []
+        count = f"{len(cells)} of {number} runs"
+        lines += [f"- **{name}** ({count}): {'; '.join(said)}"] if cells else []
     return "\n".join(lines) or "Every run of the plan is recorded."
 
 

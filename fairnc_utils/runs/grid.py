@@ -109,7 +109,7 @@ class Cell:
         return RUNS[self.kind][1](**options)
 
     def __str__(self) -> str:
-        return f"{self.id} {self.label}, seed {self.config.seed}"
+        return f"{self.id} {self.label} on {self.config.model}, seed {self.config.seed}"
 
 
 def plan(config: object) -> Plan:

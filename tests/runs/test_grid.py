@@ -277,7 +277,7 @@ def test_an_error_that_may_be_the_devices_ends_the_process_and_the_next_one_goes
 
     assert process() == [0, 1]
     said = capsys.readouterr().err
-    assert "bec, seed 1: RuntimeError: illegal memory access" in said
+    assert "bec on random, seed 1: RuntimeError: illegal memory access" in said
     assert "the same command goes on with the 2 cells after it" in said
     assert process() == [2, 3, 1]  # the one that did not end comes last
     (left,) = study.Finished({}, tmp_path).missing(four).values()
