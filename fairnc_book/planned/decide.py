@@ -275,12 +275,15 @@ def _left_out(values: Sequence[float]) -> tuple[float, float]:
 
 
 def not_run(
-    config: str | Path, runs: Mapping[str, dict] | None = None
+    config: str | Path,
+    runs: Mapping[str, dict] | None = None,
+    *,
+    sweeps: Sequence[str] | None = None,
 ) -> dict[str, tuple[int, list[str]]]:
     """Sweep of the plan → how many runs it has, and those that are not recorded, in words.
 
     ``config``: the study's file, of the project; ``runs``: provenance of the runs that are there by
-    run id, None: of the recorded ones.
+    run id, None: of the recorded ones; ``sweeps``: those of these names alone.
     """
     from fairnc_utils.runs import grid  # brings all that trains; who reads numbers needs none of it
 
@@ -290,6 +293,7 @@ def not_run(
     return {
         name: (number, [str(cell).partition(" ")[2] for cell in lacking])
         for name, (number, lacking) in grid.missing_by_sweep(plan, runs, results).items()
+        if sweeps is None or name in sweeps
     }
 
 
