@@ -21,6 +21,8 @@ from fairnc_utils.swap_collapse import FORMS, PAIRS, SwapCollapse
 
 TEXTS = ("gap", "gap+bug")
 
+_WORD = re.compile(r"\w+")
+
 #: Words that stand where first names do, beside those that the swap of words exchanges.
 _TITLES = frozenset(
     "miss ibn saint st pope captain colonel general sister dame dr mr mrs ms sir the de van von di la el al big".split()
@@ -78,21 +80,18 @@ def sentences(texts: str, *, occupations: bool) -> list[str]:
         }
         kept += [text for text in corpora.load("bug")["text"] if text.strip() not in gold]
     kept = list(dict.fromkeys(kept))
-    named = _named()
-    return kept if occupations else [text for text in kept if not named.search(text)]
+    return kept if occupations else [text for text in kept if not _named(text)]
 
 
 def times_named(texts: Iterable[str]) -> Counter[str]:
     """Occupation → texts that name it, in the singular or the plural."""
-    named, of = _named(), _forms()
-    return Counter(
-        name for text in texts for name in {of[form.lower()] for form in named.findall(text)}
-    )
+    return Counter(name for text in texts for name in _named(text))
 
 
-def _named() -> re.Pattern:
-    """Finds the 60 occupations in a text."""
-    return re.compile(rf"\b(?:{'|'.join(_forms())})\b", re.IGNORECASE)
+def _named(text: str) -> set[str]:
+    """Those of the 60 occupations, each one word, that a text names."""
+    of = _forms()
+    return {of[word] for word in _WORD.findall(text.lower()) if word in of}
 
 
 @cache
