@@ -305,6 +305,9 @@ BY_PART = _described(
 )
 DESCRIBED = (BY_DOSE, KEPT_BY_DOSE, COLLAPSE_BY_DOSE, SWITCHED, BY_PART)
 
+#: Both kinds.
+EVERY_FAMILY = FAMILIES + DESCRIBED
+
 #: What the chapters on swap collapse and on the causal model show: arms have a Holm family of their own.
 _RARE_ARMS = [arm for arm in ARMS if {"occupations", "texts"} & set(ARM_OPTIONS[arm.key])]
 FRONTIER = (

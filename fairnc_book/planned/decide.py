@@ -11,10 +11,9 @@ import pandas as pd
 import yaml
 
 from fairnc_book.planned.data import (
-    DESCRIBED,
     EDITION,
     EMBEDDED,
-    FAMILIES,
+    EVERY_FAMILY,
     OVER_BASES,
     TOTAL,
     Comparison,
@@ -65,7 +64,7 @@ class _Test:
 
 def evaluate(
     studies: Sequence[Study],
-    families: Sequence[Family] = (*FAMILIES, *DESCRIBED),
+    families: Sequence[Family] = EVERY_FAMILY,
     *,
     resamples: int = 2000,
 ) -> pd.DataFrame:
