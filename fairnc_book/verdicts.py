@@ -19,6 +19,7 @@ class Verdict(StrEnum):
     """What the runs say of a claim on one measure."""
 
     NOTHING = "nothing to remove"
+    FAILED = "instrument failed"
     SUPPORTED = "supported"
     CONTRADICTED = "contradicted"
     OVERSHOOTS = "overshoots"
@@ -49,18 +50,22 @@ def verdict(
     base: Estimate | None = None,
     treated: Estimate | None = None,
     ideal: float = 0.0,
+    failed: bool = False,
 ) -> Verdict:
     """The verdict on a total and the methods that it is the mean of.
 
     ``predicted``: +1 or −1, the sign that the claim gives the effect. ``margin`` ≥ 0: an effect
     whose 90% interval lies within ±margin counts as none (two one-sided tests at 5%). ``base``: the
     metric of the untrained model; where its interval holds the ideal the instrument has nothing to
-    remove. ``treated``: the metric with treatment; where ``base`` lies beyond the ideal on one side
+    remove. ``failed``: a planted bias did not move the instrument, which then takes part nowhere.
+    ``treated``: the metric with treatment; where ``base`` lies beyond the ideal on one side
     and the interval of ``treated`` on the other, the treatment has overshot. Measures without a
     base to improve (collapse, say) leave both out.
     """
     if base is not None and not _side(base, ideal):
         return Verdict.NOTHING
+    if failed:
+        return Verdict.FAILED
     if base is not None and treated is not None and _side(base, ideal) * _side(treated, ideal) < 0:
         return Verdict.OVERSHOOTS
     signs = {sign for test in methods if (sign := test.sign)}

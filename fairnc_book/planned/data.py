@@ -130,7 +130,8 @@ SWITCHES = tuple(
 @dataclass(frozen=True)
 class Outcome:
     """A measure within a family. ``predicted``: the sign that the claim gives the change, 0: towards
-    the ideal. ``improves``: a bias, which a base may not have at all. ``margin``: a change up to here
+    the ideal. ``improves``: a bias, which a base may not have at all; ``of_occupations``: one that a bias
+    planted in occupations must move, or the instrument has failed. ``margin``: a change up to here
     is none; ``share`` of the comparator's value instead, where that is given. ``allowed``: the most that
     the upper 95% bound of a loss may be of what must be kept; None: nothing is asked.
     """
@@ -139,6 +140,7 @@ class Outcome:
     label: str
     predicted: int = 0
     improves: bool = False
+    of_occupations: bool = False
     margin: float = 0.0
     share: float = 0.0
     allowed: float | None = None
@@ -183,7 +185,11 @@ def collapse(name: str, count: int, predicted: int = 0) -> Outcome:
 
 THRESHOLDS = (20, 50, 100)
 SLOPE = Outcome(
-    MEASURES["occupation_slope/bls/gender/slope"], "occupation slope", improves=True, share=0.1
+    MEASURES["occupation_slope/bls/gender/slope"],
+    "occupation slope",
+    improves=True,
+    of_occupations=True,
+    share=0.1,
 )
 LEAN = Outcome(
     MEASURES["occupation_slope/bls/gender/lean"], "lean at parity", improves=True, margin=0.1
@@ -212,7 +218,9 @@ RARE = tuple(
 
 
 def _bias(key: str, label: str) -> Outcome:
-    return Outcome(MEASURES[key], label, improves=True)
+    measure = MEASURES[key]
+    of_occupations = measure.benchmark in ("bec_pro", "winobias_zero_shot", "selectivity")
+    return Outcome(measure, label, improves=True, of_occupations=of_occupations)
 
 
 SECONDARY = (

@@ -92,8 +92,18 @@ def evaluate(
     masked = {study.model for study in studies if study.masked}
     tests += _over_bases([test for test in tests if test.model in masked])
     _adjust(tests)
-    by_model = {study.model: study for study in studies}
-    return pd.DataFrame([_row(test, by_model.get(test.model)) for test in tests])
+    by_model, failed = {study.model: study for study in studies}, _failed(studies, tests)
+    return pd.DataFrame([_row(test, by_model.get(test.model), failed) for test in tests])
+
+
+def _failed(studies: Sequence[Study], tests: Iterable[_Test]) -> set[str]:
+    """Instruments that a planted bias does not move on the base where it was planted."""
+    asked = {test.outcome.key: test.outcome for test in tests if test.outcome.of_occupations}
+    return {
+        key
+        for key, outcome in asked.items()
+        if any(study.moves(outcome) is False for study in studies)
+    }
 
 
 def _filed(family: Family, tests: Sequence[_Test]) -> list[_Test]:
@@ -199,7 +209,7 @@ def _adjust(tests: list[_Test]) -> None:
             test.holm_p = float(adjusted)
 
 
-def _row(test: _Test, study: Study | None) -> dict:
+def _row(test: _Test, study: Study | None, failed: set[str]) -> dict:
     row = {
         "family": test.family.key,
         "comparison": test.comparison.key,
@@ -226,7 +236,7 @@ def _row(test: _Test, study: Study | None) -> dict:
         row["kept"] = kept(_loss(test), test.outcome.allowed)
     singles = [each for each in test.singles if each.tested]
     if test.family.judged:
-        row["verdict"] = str(_verdict(test, singles, study))
+        row["verdict"] = str(_verdict(test, singles, study, test.outcome.key in failed))
     if test.method != TOTAL:
         return row
     row["i2"] = stats.heterogeneity([each.effect for each in singles])
@@ -241,7 +251,7 @@ def _margin(test: _Test) -> float:
     return outcome.share * abs(test.first) if outcome.share else outcome.margin
 
 
-def _verdict(test: _Test, singles: list[_Test], study: Study | None) -> Verdict:
+def _verdict(test: _Test, singles: list[_Test], study: Study | None, failed: bool) -> Verdict:
     outcome, ideal = test.outcome, test.outcome.measure.metric.ideal
     base = study.base(outcome) if study and outcome.improves else None
     better = outcome.measure.metric.better
@@ -254,6 +264,7 @@ def _verdict(test: _Test, singles: list[_Test], study: Study | None) -> Verdict:
         base=base,
         treated=test.treated if outcome.improves and not better else None,
         ideal=ideal or 0.0,
+        failed=failed,
     )
 
 

@@ -24,6 +24,7 @@ from fairnc_utils.runs.rows import select
 #: Verdict on a claim that a treatment lowers the slope → what it does to it.
 _DOES = {
     Verdict.NOTHING: "has no slope to lower",
+    Verdict.FAILED: "is judged by a slope that a planted bias does not move",
     Verdict.SUPPORTED: "makes the model follow the labour statistics less",
     Verdict.CONTRADICTED: "makes the model follow the labour statistics more",
     Verdict.OVERSHOOTS: "turns the bias around",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fairnc_book.numbers import UNTRAINED, Numbers, estimate
+from fairnc_book.numbers import UNTRAINED, Cell, Numbers, estimate
 from fairnc_book.planned.data import CAUSAL, EDITION, EMBEDDED, LONG_CONTROL, RARE, Outcome
 from fairnc_utils import stats
 from fairnc_utils.benchmarks import occupations
@@ -36,6 +36,14 @@ class Study:
         """The untrained model on a measure, with its interval over units; None: not measured."""
         runs = self.numbers.runs(outcome.measure, UNTRAINED)
         return estimate(runs) if len(runs) else None
+
+    def moves(self, outcome: Outcome) -> bool | None:
+        """Whether runs with a planted bias and with its reverse come apart; None: not run."""
+        pair = self.numbers.contrast(outcome.measure, Cell("planted_reversed"), Cell("planted"))
+        if pair.missing or pair.second.empty:
+            return None
+        effect = stats.crossed_bootstrap(self.numbers.changes(pair))
+        return bool(stats.side(effect.ci_low, effect.ci_high))
 
 
 def recorded_studies(*, causal: bool | None = None) -> list[Study]:

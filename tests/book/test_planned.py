@@ -169,6 +169,25 @@ def test_every_total_has_a_verdict_of_the_plan_or_was_not_run(effects):
     assert base["verdict"] == Verdict.NOTHING  # the untrained model's interval holds 50
 
 
+def test_planted_runs_come_apart_where_an_instrument_sees_the_bias(studies, rows):
+    slopes = select(rows, benchmark="occupation_slope", split="bls", axis="gender", metric="slope")
+    by_kind = slopes.pivot_table(index="seed", columns="method", values="value")
+    apart = by_kind["planted"] - by_kind["planted_reversed"]
+    assert apart.min() > 3 * apart.std()
+    assert studies[0].moves(SLOPE) is True
+    (unplanted,) = planned.recorded_studies(causal=True)
+    assert unplanted.moves(SLOPE) is None
+
+
+def test_an_instrument_that_failed_its_control_has_no_other_verdict(studies, monkeypatch):
+    monkeypatch.setattr(planned.Study, "moves", lambda study, outcome: False)
+    families = [family for family in planned.FAMILIES if family.key in "DE"]
+    tests = planned.evaluate(studies[:1], families=families, resamples=RESAMPLES)
+    tests = tests[tests["p"].notna()].set_index(["key", "method"])["verdict"]
+    assert set(tests[SLOPE.key]) == {Verdict.FAILED}
+    assert Verdict.FAILED not in set(tests["stereoset_intra/test/gender/SS"])
+
+
 def test_over_bases_is_the_mean_of_the_bases_with_students_t(studies):
     twin = planned.Study("models/other", studies[0].numbers)
     family = next(each for each in planned.FAMILIES if each.key == "D")

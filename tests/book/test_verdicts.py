@@ -35,6 +35,11 @@ def test_an_instrument_whose_base_holds_the_ideal_decides_nothing():
     assert decide(change(-0.5), base=BIASED, ideal=2.0) is Verdict.NOTHING
 
 
+def test_an_instrument_that_a_planted_bias_does_not_move_decides_nothing_either():
+    assert decide(change(-0.5), failed=True) is Verdict.FAILED
+    assert decide(change(-0.5), failed=True, base=UNBIASED) is Verdict.NOTHING
+
+
 def test_a_treatment_that_passes_the_ideal_overshoots():
     beyond = Estimate(-0.4, -0.6, -0.2, 60)
     assert decide(change(-2.5), treated=beyond) is Verdict.OVERSHOOTS
