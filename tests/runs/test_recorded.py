@@ -71,11 +71,9 @@ def over_seeds(run_id: str, both: pd.DataFrame) -> pd.DataFrame:
     configs = {key: {**run["config"], "seed": None} for key, run in provenance().items()}
     alike = [key for key, config in configs.items() if config == configs[run_id]]
     rows = select(recorded(), run_id=alike)
-    return (
-        both[KEYS]
-        .join(rows.pivot_table(index=KEYS, columns="seed", values="value"), on=KEYS)
-        .drop(columns=KEYS)
-    )
+    nothing = {"min_count": -1.0}  # a benchmark's rows have none, and NaN is no key
+    table = rows.fillna(nothing).pivot_table(index=KEYS, columns="seed", values="value")
+    return both[KEYS].fillna(nothing).join(table, on=KEYS).drop(columns=KEYS)
 
 
 @pytest.mark.slow
@@ -91,7 +89,7 @@ def test_part_of_a_recorded_run_is_made_again_on_a_cpu():
 @pytest.mark.slow
 def test_a_trained_cell_of_the_second_edition_is_made_again_on_a_cpu():
     """A short one, the planted bias, on the measures that a verdict rests on: trained in bf16 on a GPU, here
-    in bf16 on a CPU, with other masks of dropout.
+    in bf16 on a CPU, which drops other units out.
     """
     run_id = next(
         run_id
@@ -99,12 +97,31 @@ def test_a_trained_cell_of_the_second_edition_is_made_again_on_a_cpu():
         if (run["config"].get("method"), run["config"]["seed"]) == ("planted", 10)
     )
     wanted = ["occupation_slope:bls", "definitional", "gender_agreement"]
-    both = rerun(run_id, benchmarks=wanted, collapse=("gender",), at_slots=(), min_counts=(50,))
-    assert {"slope", "lean", "definitional", "log_loss", "nc3", "unc3"} <= set(both["metric"])
+    both = rerun(
+        run_id,
+        benchmarks=wanted,
+        collapse=("gender",),
+        at_slots=(),
+        min_counts=(50,),
+        perplexity=False,
+    )
     both = both[~both["metric"].isin(P_VALUES)].reset_index(drop=True)
-    assert_close(both, TRAINED, over_seeds(run_id, both))
-    before = select(both, method="base").reset_index(drop=True)
-    assert_close(before, UNTRAINED)
+    assert {"slope", "lean", "definitional", "log_loss", "nc3", "unc3"} <= set(both["metric"])
+    seeds = over_seeds(run_id, both)
+    assert seeds.notna().all(axis=None)
+    assert_close(both, TRAINED, seeds)
+    # three seeds make a wide interval: what training changed comes out the same within a third as well
+    untrained = select(
+        recorded(), method="base", profile="second", model=provenance()[run_id]["config"]["model"]
+    )
+    keys = [key for key in KEYS if key not in ("method", "min_count")]
+    changes = both.assign(mean=seeds.mean(axis=1)).merge(
+        untrained, on=keys, suffixes=("", "_untrained")
+    )
+    changes = select(changes, metric=["slope", "definitional"], axis="all")
+    assert len(changes) == 2
+    off = (changes["value_new"] - changes["mean"]) / (changes["mean"] - changes["value_untrained"])
+    assert off.abs().max() < 1 / 3
 
 
 @pytest.mark.slow
