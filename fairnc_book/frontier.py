@@ -9,7 +9,16 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from fairnc_book import planned, tables
-from fairnc_book.planned.data import DOSED, EMBEDDED, KEPT, NAMES, NAMES_SWAPPED, SLOPE, Outcome
+from fairnc_book.planned.data import (
+    DOSED,
+    EMBEDDED,
+    KEPT,
+    NAMES,
+    NAMES_SWAPPED,
+    PARTS_OF_SWAP,
+    SLOPE,
+    Outcome,
+)
 from fairnc_book.planned.report import BLINDER, FAIRER, Change, called
 from fairnc_book.verdicts import Verdict
 from fairnc_utils import stats
@@ -127,23 +136,38 @@ def ruled(
 
 
 def explained(tests: pd.DataFrame, *, method: str, model: str = EMBEDDED) -> str:
-    """Whether swap collapse explains a fall, by the arm whose pairs name none of the occupations
-    that the slope is made of.
+    """Whether swap collapse may explain a fall, by the arm whose pairs name none of the occupations
+    that the slope is made of, and whether its part with evidence falls without the slope elsewhere.
     """
     slope = _row(tests, (planned.by_method("swap")[0][0], method), SLOPE, model)
     if slope is None or math.isnan(slope["p"]):
         return "The arm that decides whether swap collapse explains a fall has no two seeds."
     if _side(slope) < 0:
         lead = (
-            "The slope falls although no pair names one of its occupations: swap collapse explains "
-            "a fall"
+            "The slope falls although no pair names one of its occupations: by the plan's rule swap "
+            "collapse explains a fall"
         )
     else:
         lead = (
             "The slope does not fall where no pair names one of its occupations: swap collapse "
             "explains no fall"
         )
-    return f"{lead} ({_in_words(slope)})."
+    return f"{lead} ({_in_words(slope)}).{_apart(tests, method, model)}"
+
+
+def _apart(tests: pd.DataFrame, method: str, model: str) -> str:
+    """Arms that lower swap collapse and not the slope: it alone does not do it there."""
+    measure = next(each for each in PARTS_OF_SWAP if each.key.endswith("/swap_collapse"))
+    apart = [
+        change[0].treatment
+        for change in planned.arms(method=method)
+        if _side(_row(tests, change, measure, model)) < 0
+        and (slope := _row(tests, change, SLOPE, model)) is not None
+        and _side(slope) >= 0
+    ]
+    if not apart:
+        return ""
+    return f" But with {_listed(apart)} swap collapse falls and no fall of the slope is seen: it alone does not do it."
 
 
 def largest_fall(tests: pd.DataFrame, changes: Sequence[Change], *, model: str = EMBEDDED) -> str:

@@ -162,8 +162,13 @@ def _even(seen: Seen) -> Iterator[Part]:
 
 def _debiased(seen: Seen) -> Iterator[Part]:
     key = collapse("nc1w", 50).key
-    yield seen.part("debiased", key, lambda row: row["verdict"] != Verdict.SUPPORTED)
+    yield seen.part("debiased", key, _falls_no_more)
     yield seen.part("debiased", SLOPE.key, lambda row: row["verdict"] == Verdict.SUPPORTED)
+
+
+def _falls_no_more(row: pd.Series) -> bool | None:
+    """That something does not fall is seen if it rises; an interval that holds 0 says nothing."""
+    return False if _falls(row) else True if _rises(row) else None
 
 
 def _released(seen: Seen) -> Iterator[Part]:

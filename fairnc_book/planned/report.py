@@ -62,7 +62,7 @@ def entry(row: pd.Series | None) -> str:
     if row is None or math.isnan(row["value"]):
         return "not run"
     sides = f"{tables.number(row['first'])} → {tables.number(row['second'])}"
-    held = {True: "<br>kept", False: "<br>lost"}.get(row["kept"], "")
+    held = {True: "<br>kept", False: "<br>not shown kept"}.get(row["kept"], "")
     return f"{sides}<br><small>{change(row)}</small>{held}"
 
 
@@ -111,14 +111,13 @@ def table(
             }
             seeds = max((row["seeds"] for row in effects.values() if row is not None), default=0)
             row = {"base": model.rpartition("/")[2], "method": method, "change": comparison.label}
-            row |= {"seeds": f"{seeds:.0f}"}
-            row |= {name: entry(each) for name, each in effects.items()}
-            if judged:
+            if judged:  # first, since a wide table is cut at its right
                 row["by the rule"] = called(tests, comparison.key, model, method)
                 slope = effect(tests, comparison.key, SLOPE.key, model=model, method=method)
                 if row["by the rule"] == BLINDER and slope is not None and slope["verdict"]:
                     row["by the rule"] += f"<br><small>slope: {slope['verdict']}</small>"
-            rows.append(row)
+            row["seeds"] = f"{seeds:.0f}"
+            rows.append(row | {name: entry(each) for name, each in effects.items()})
     shown = pd.DataFrame(rows)
     shared = [name for name in ("base", "method") if name in shown and shown[name].nunique() == 1]
     return tables.plain(shown.drop(columns=shared).fillna("–"), caption=caption)
@@ -143,7 +142,7 @@ def primary_table(tests: pd.DataFrame, *, caption: str) -> Styler:
 
 
 def family_table(tests: pd.DataFrame, family: str, *, caption: str) -> Styler:
-    """One row a base, comparison and measure: the change by method, then the total with I² and its
+    """One row a base, comparison and measure: the change by method, beside the total with I² and its
     range when one method is left out, Holm's p and the verdict.
     """
     rows = []
@@ -162,15 +161,17 @@ def family_table(tests: pd.DataFrame, family: str, *, caption: str) -> Styler:
                 "base": model.rpartition("/")[2],
                 "comparison": comparison,
                 "measure": group["label"].iloc[0],
-                "by method": by_method,
+                "verdict": _verdict(total.iloc[0]),
                 "total": entry(total.iloc[0]),
                 "I² %": tables.number(total["i2"].iloc[0], digits=2),
                 "one left out": _range(total.iloc[0]),
                 "Holm p": _p(total["holm_p"].iloc[0]),
-                "verdict": _verdict(total.iloc[0]),
+                "by method": f'<span style="white-space: nowrap">{by_method}</span>',
             }
         )
-    return tables.plain(pd.DataFrame(rows), caption=caption)
+    shown = pd.DataFrame(rows)
+    one = ["base"] if len(shown) and shown["base"].nunique() == 1 else []
+    return tables.plain(shown.drop(columns=one), caption=caption)
 
 
 def _range(row: pd.Series) -> str:
@@ -189,7 +190,7 @@ def _verdict(row: pd.Series) -> str:
     """The verdict; where it is inconclusive, the smallest effect that would have been found."""
     text = f"<b>{row['verdict'] or 'not run'}</b>"
     if row["verdict"] == Verdict.INCONCLUSIVE:
-        text += f"<br><small>finds {tables.number(row['smallest'], digits=2)}</small>"
+        text += f"<br><small>smallest effect found with power .8: {tables.number(row['smallest'], digits=2)}</small>"
     return text + (f"<br><small>{row['note']}</small>" if row["note"] else "")
 
 

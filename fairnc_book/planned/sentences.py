@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
+from fairnc_book import tables
 from fairnc_book.planned.data import (
     DOSED,
     DOSES,
@@ -38,6 +40,13 @@ _NAMES = {
     "uniform": "Making gender words uniform",
     "both": "Making them uniform and aligned",
     "swap": "Swap collapse, this book's own proposal,",
+}
+
+#: Treatment → the measure that it is for, beside the slope.
+_AIMS = {
+    "uniform": collapse("unc3", 50).key,
+    "both": collapse("nc3", 50).key,
+    "swap": "swap_collapse/gap/all/swap_collapse",
 }
 
 
@@ -105,18 +114,19 @@ def answer(tests: pd.DataFrame, outcomes: Sequence[str], missing: int) -> str:
     fairer, then what each treatment does, and how the predictions did. ``outcomes``: of the
     predictions; ``missing``: planned runs that are not recorded.
     """
-    nc3 = [called(tests, name) for name in ("uniform", "both")]
-    verdicts = [_slope(tests, name) for name in ("uniform", "both")]
+    name = f"{EMBEDDED.rpartition('/')[2]}, one small masked model,"
+    nc3 = [called(tests, treatment) for treatment in ("uniform", "both")]
+    verdicts = [_slope(tests, treatment) for treatment in ("uniform", "both")]
     if FAIRER in nc3:
-        first = "Yes: a treatment that enforces neural collapse makes the model fairer."
+        first = f"Yes: on {name} a treatment that enforces neural collapse makes the model fairer."
     elif all(verdict in (Verdict.NO_EFFECT, Verdict.CONTRADICTED) for verdict in verdicts):
-        first = "No. Enforcing neural collapse does not make the model fairer."
+        first = f"No. On {name} enforcing neural collapse does not make the model fairer."
     else:
-        first = "The runs so far cannot tell whether neural collapse makes models fairer."
+        first = f"The runs so far cannot tell whether neural collapse makes {name} fairer."
     counts = ", ".join(f"{outcomes.count(word)} {word}" for word in (CAME, FAILED, OPEN))
     lines = [
         f"**{first}**\n",
-        *(_sentence(tests, name) for name in _NAMES),
+        *(_sentence(tests, treatment) for treatment in _NAMES),
         f"Of {len(outcomes)} predictions that were written down before the runs: {counts}.",
     ]
     if missing:
@@ -134,11 +144,13 @@ def _sentence(tests: pd.DataFrame, treatment: str) -> str:
     slope = effect(tests, treatment, SLOPE.key)
     if slope is None or not slope["verdict"]:
         return f"{_NAMES[treatment]} is not run."
-    aim = "swap_collapse/gap/all/swap_collapse" if treatment == "swap" else collapse("unc3", 50).key
-    moved = [row for row in (slope, effect(tests, treatment, aim)) if row is not None]
+    moved = [row for row in (slope, effect(tests, treatment, _AIMS[treatment])) if row is not None]
     changed = "; ".join(f"{row['label']} {change(row)}" for row in moved)
+    if np.isfinite(slope["left_low"]):
+        ends = " and ".join(tables.number(slope[end]) for end in ("left_low", "left_high"))
+        changed += f"; without any one of the methods, the slope between {ends}"
     lost = lost_by(tests, treatment)
-    loss = f", and loses too much of what it must keep ({', '.join(lost)})" if lost else ""
+    loss = f", and is not shown to keep what it must ({', '.join(lost)})" if lost else ""
     return f"{_NAMES[treatment]} {_DOES[Verdict(slope['verdict'])]}{loss} (change: {changed})."
 
 

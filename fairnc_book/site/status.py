@@ -175,6 +175,30 @@ def study(build: Path, runs: Path) -> str:
     )
 
 
+def sweeps(build: Path, runs: Path) -> str:
+    """What the recorded runs of each sweep took, of both editions."""
+    file = runs / "study" / "provenance.json"
+    if not file.exists():
+        return markdown([])
+    rows = pd.read_parquet(file.with_name("results.parquet"))
+    seconds = costs.runs(runs).set_index("run_id")["seconds"]
+    table = []
+    for edition, profile in (("second", "second"), ("first", "full")):
+        plan = grid.plan(yaml.safe_load((checkout.root() / f"config/{profile}.yaml").read_text()))
+        by_sweep = grid.recorded_by_sweep(plan, json.loads(file.read_text())["runs"], rows)
+        table += [
+            {
+                "edition": edition,
+                "sweep": name,
+                "cells": number,
+                "recorded": len(ids),
+                "GPU minutes": f"{seconds.reindex(ids).sum() / 60:.1f}",
+            }
+            for name, (number, ids) in by_sweep.items()
+        ]
+    return markdown(table)
+
+
 def missing(build: Path, runs: Path) -> str:
     """What `config/full.yaml` plans and no recorded run has, sweep by sweep."""
     file = runs / "study" / "provenance.json"
@@ -211,6 +235,7 @@ def saved(build: Path, runs: Path) -> str:
 PARTS = {
     "origins": origins,
     "recorded": recorded,
+    "sweeps": sweeps,
     "notebooks": notebooks,
     "software": software,
     "assets": pins,

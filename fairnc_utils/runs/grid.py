@@ -9,6 +9,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -144,6 +145,7 @@ def cells(
     Raises ``FairNCError`` on a bad plan.
     """
     by_id: dict[str, Cell] = {}
+    chosen = cache(partial(_chosen, results))
     for name in names(plan, only):
         sweep = configured(Sweep, plan.sweeps[name])
         for values in itertools.product(*sweep.grid.values()):
@@ -152,7 +154,7 @@ def cells(
                 options if sweep.run == "train" else options.get("debiasing"),
                 plan,
                 options,
-                results,
+                chosen,
             )
             cell = Cell(sweep.run, configured(RUNS[sweep.run][0], options))
             treatment.check(cell.debiasing)  # what it refuses is refused before anything is run
@@ -160,8 +162,12 @@ def cells(
     return by_id
 
 
+def _chosen(results: pd.DataFrame | None, model: str, method: str) -> float:
+    return choose_lambda(results if results is None else select(results, model=model), method)
+
+
 def _complete(
-    debiasing: dict | None, plan: Plan, options: dict, results: pd.DataFrame | None
+    debiasing: dict | None, plan: Plan, options: dict, chosen: Callable[[str, str], float]
 ) -> None:
     """Put the length and the weight that the plan leaves open into the options of a debiasing."""
     if not isinstance(debiasing, dict):  # nothing, or what validation refuses
@@ -171,8 +177,7 @@ def _complete(
         debiasing.setdefault(name, value)
     if debiasing.get("lam") == "chosen":
         model = options.get("model", TrainConfig.model_fields["model"].default)
-        rows = results if results is None else select(results, model=model)
-        debiasing["lam"] = choose_lambda(rows, method)
+        debiasing["lam"] = chosen(model, method)
 
 
 def _nested(options: Mapping) -> dict:
@@ -210,6 +215,31 @@ def missing(cells: Mapping[str, Cell], runs: Mapping[str, dict]) -> dict[str, Ce
         _same(config) for run_id, run in runs.items() if (config := recorded_options(run_id, run))
     }
     return {name: cell for name, cell in cells.items() if _same(cell.config) not in recorded}
+
+
+def recorded_by_sweep(
+    plan: Plan, runs: Mapping[str, dict], results: pd.DataFrame
+) -> dict[str, tuple[int, list[str]]]:
+    """Sweep → number of its cells, and ids of the runs that they have. Arguments as of
+    ``missing_by_sweep``; a run that several sweeps ask for is one of each.
+    """
+    by_options = {
+        _same(config): run_id
+        for run_id, run in runs.items()
+        if (config := recorded_options(run_id, run))
+    }
+    sweeps = {name: cells(plan, [name], results=results) for name in plan.sweeps}
+    return {
+        name: (
+            len(sweep),
+            [
+                by_options[key]
+                for key in (_same(cell.config) for cell in sweep.values())
+                if key in by_options
+            ],
+        )
+        for name, sweep in sweeps.items()
+    }
 
 
 def recorded_options(run_id: str, run: Mapping) -> BaseModel | None:

@@ -10,7 +10,8 @@ import pytest
 from helpers import ROOT
 
 from fairnc_book.site import costs, status
-from fairnc_utils.runs.rows import ITEM_COLUMNS, RESULT_COLUMNS, UNIT_COLUMNS, Run
+from fairnc_utils.runs import checkout, recording
+from fairnc_utils.runs.rows import ITEM_COLUMNS, RECORDED, RESULT_COLUMNS, UNIT_COLUMNS, Run
 
 
 def save_run(folder, run_id, config, curve):
@@ -95,7 +96,7 @@ def test_notebooks_are_read_from_the_benchmark_files(tmp_path):
 def test_pages_show_them_or_say_that_there_is_none(recorded, tmp_path):
     nothing = {
         part: status.PARTS[part](tmp_path / "build", tmp_path / "none")
-        for part in ("chapters", "trained", "study")
+        for part in ("chapters", "trained", "study", "sweeps")
     }
     assert set(nothing.values()) == {"There is none in this build."}
     assert "| bec | cuda:0 | 2 |" in status.PARTS["trained"](tmp_path, recorded)
@@ -105,6 +106,31 @@ def test_pages_show_them_or_say_that_there_is_none(recorded, tmp_path):
     ]
     assert hours == ["0.01", "0.00", "0.00", "0.00", "0.00"]
     assert "weights of the embedded model | 45." in status.PARTS["saved"](tmp_path, recorded)
+
+
+def test_a_sweep_costs_what_its_recorded_runs_took(tmp_path):
+    folder = checkout.root() / RECORDED
+    rows = [line.split("|")[1:-1] for line in status.PARTS["sweeps"](tmp_path, folder).splitlines()]
+    table = {(edition.strip(), sweep.strip()): numbers for edition, sweep, *numbers in rows[2:]}
+    cells, runs, minutes = (float(number) for number in table["second", "switches"])
+    assert cells == runs == 12
+    seconds = costs.runs(folder).set_index("run_id")["seconds"]
+    switches = [
+        run_id
+        for run_id, run in recording.runs().items()
+        if run["config"].get("profile") == "second"
+        and run["config"].get("method") == "bec"
+        and run["config"].get("dose") == 0.3
+        and run["config"]["regularizer"]
+        in (
+            {"preset": "repaired", "kind": "align"},
+            {"preset": "repaired", "memory": "batch"},
+            {"preset": "repaired", "memory": "cumulative"},
+            "corrected",
+        )
+    ]
+    assert len(switches) == 12
+    assert minutes == pytest.approx(seconds[switches].sum() / 60, abs=0.06)
 
 
 def test_every_part_that_pages_include_is_written(tmp_path):

@@ -209,11 +209,14 @@ def test_predictions_follow_from_the_tests(effects):
     assert set(predicted["outcome"]) <= {CAME, FAILED, OPEN}
     key = collapse("nc1w", 50).key
     debiased = effects["family"].eq("B") & effects["method"].eq("total")
-    supported = effects["verdict"].mask(debiased & effects["key"].eq(key), "supported")
-    assert planned.predictions(effects.assign(verdict=supported))["outcome"][4] == FAILED
+    ends = effects[["ci_low", "ci_high"]]
+    falls = ends.mask(debiased & effects["key"].eq(key), -1.0)
+    assert planned.predictions(effects.assign(**falls))["outcome"][4] == FAILED
     holds = effects["verdict"].mask(debiased & effects["key"].eq(SLOPE.key), "supported")
-    holds = holds.mask(debiased & effects["key"].eq(key), "inconclusive")
-    assert planned.predictions(effects.assign(verdict=holds))["outcome"][4] == CAME
+    rises = ends.mask(debiased & effects["key"].eq(key), 1.0)
+    assert planned.predictions(effects.assign(verdict=holds, **rises))["outcome"][4] == CAME
+    unseen = planned.predictions(effects.assign(verdict=holds))["outcome"][4]
+    assert unseen == OPEN  # an interval with 0 in it shows no absence
     nothing = effects.assign(p=np.nan)
     assert set(planned.predictions(nothing)["outcome"]) == {OPEN}
 
