@@ -25,7 +25,7 @@ DRIVER = shutil.which("chromedriver")
 NARROW = 390  # px: a phone
 
 
-PAGE, BOOK = 1.5e6, 25e6  # bytes: a page with its figures' data, the whole book
+PAGE, BOOK = 1.5e6, 30e6  # bytes: a page with its figures' data, the whole book
 
 #: Attributes by which a page loads something without being asked; <a href> is not among them.
 LOADED = {

@@ -60,7 +60,7 @@ def run(project: Path, *arguments: str) -> subprocess.CompletedProcess:
         capture_output=True,
         text=True,
         check=False,
-        timeout=800,
+        timeout=1500,
     )
 
 

@@ -113,7 +113,7 @@ def test_every_figure_has_a_still_picture(pages):
 @needs_chromium
 def test_pages_open_without_a_network_and_without_barriers(pages, axe):
     with browser() as driver:
-        driver.set_script_timeout(60)
+        driver.set_script_timeout(180)
         problems = {page: browser_problems(driver, path, axe=axe) for page, path in pages.items()}
     assert {page: of_page for page, of_page in problems.items() if of_page} == {}
 
