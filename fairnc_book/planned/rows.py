@@ -23,7 +23,17 @@ _FILED = {
 }
 
 #: Metric of the rows → the column of a test that is its value.
-_METRICS = ("value", "first", "second", "p", "holm_p", "i2", "smallest")
+_METRICS = (
+    "value",
+    "first",
+    "second",
+    "p",
+    "holm_p",
+    "i2",
+    "left_low",
+    "left_high",
+    "smallest",
+)
 
 #: Outcome of a prediction as a number.
 _OUTCOMES = {CAME: 1.0, FAILED: -1.0, OPEN: 0.0}
