@@ -15,8 +15,8 @@ from fairnc_book.planned.data import (
     KEPT,
     NAMES,
     NAMES_SWAPPED,
-    PARTS_OF_SWAP,
     SLOPE,
+    SWAP_COLLAPSE,
     Outcome,
 )
 from fairnc_book.planned.report import BLINDER, FAIRER, Change, called
@@ -157,11 +157,10 @@ def explained(tests: pd.DataFrame, *, method: str, model: str = EMBEDDED) -> str
 
 def _apart(tests: pd.DataFrame, method: str, model: str) -> str:
     """Arms that lower swap collapse and not the slope: it alone does not do it there."""
-    measure = next(each for each in PARTS_OF_SWAP if each.key.endswith("/swap_collapse"))
     apart = [
         change[0].treatment
         for change in planned.arms(method=method)
-        if _side(_row(tests, change, measure, model)) < 0
+        if _side(_row(tests, change, SWAP_COLLAPSE, model)) < 0
         and (slope := _row(tests, change, SLOPE, model)) is not None
         and _side(slope) >= 0
     ]

@@ -195,7 +195,7 @@ LEAN = Outcome(
     MEASURES["occupation_slope/bls/gender/lean"], "lean at parity", improves=True, margin=0.1
 )
 _UNC3 = tuple(collapse("unc3", count, -1) for count in THRESHOLDS)
-_SWAP = tuple(
+SWAP_COLLAPSE, NEUTRAL_PART = (
     Outcome(MEASURES[f"swap_collapse/gap/all/{name}"], label, -1)
     for name, label in (
         ("swap_collapse", "swap collapse, pairs with evidence"),
@@ -259,7 +259,7 @@ TRANSFER = tuple(
     for each in SECONDARY
     if each.measure.benchmark in ("bec_pro", "winobias_zero_shot", "bias_nli")
 )
-PARTS_OF_SWAP = (SLOPE, *_PAIR_PARTS, *_SWAP)
+PARTS_OF_SWAP = (SLOPE, *_PAIR_PARTS, SWAP_COLLAPSE, NEUTRAL_PART)
 DEFINITIONAL = Outcome(MEASURES["definitional/nouns/all/definitional"], "definitional gender")
 
 _UNIFORM, _BOTH, _SWAPPED = (DOSED[name, MAIN_DOSE] for name in TREATMENTS)
@@ -268,7 +268,7 @@ FAMILIES = (
     Family(
         "A",
         "Do the treatments do what they say?",
-        {_UNIFORM: _UNC3, _BOTH: _UNC3, _SWAPPED: _SWAP},
+        {_UNIFORM: _UNC3, _BOTH: _UNC3, _SWAPPED: (SWAP_COLLAPSE, NEUTRAL_PART)},
     ),
     Family(
         "B",

@@ -98,7 +98,11 @@ def evaluate(
 
 def _failed(studies: Sequence[Study], tests: Iterable[_Test]) -> set[str]:
     """Instruments that a planted bias does not move on the base where it was planted."""
-    asked = {test.outcome.key: test.outcome for test in tests if test.outcome.of_occupations}
+    asked = {
+        test.outcome.key: test.outcome
+        for test in tests
+        if test.family.judged and test.outcome.of_occupations
+    }
     return {
         key
         for key, outcome in asked.items()
@@ -300,10 +304,10 @@ def not_run(
     runs = recording.runs() if runs is None else runs
     results = select(recorded(), profile=EDITION, run_id=list(runs))
     plan = grid.plan(yaml.safe_load((checkout.root() / config).read_text()))
+    only = [name for name in plan.sweeps if sweeps is None or name in sweeps]
     return {
         name: (number, [str(cell).partition(" ")[2] for cell in lacking])
-        for name, (number, lacking) in grid.missing_by_sweep(plan, runs, results).items()
-        if sweeps is None or name in sweeps
+        for name, (number, lacking) in grid.missing_by_sweep(plan, runs, results, only).items()
     }
 
 

@@ -13,6 +13,7 @@ from fairnc_book.planned.data import (
     EVEN,
     KEPT,
     NAMES,
+    NEUTRAL_PART,
     OVER_BASES,
     PAPER,
     SECONDARY,
@@ -144,7 +145,7 @@ def _swap(seen: Seen) -> Iterator[Part]:
         )
     for bound in KEPT[:2]:
         yield seen.part("swap", bound.key, lambda row: bool(row["kept"]))
-    yield seen.part("swap", "swap_collapse/gap/all/neutral_part", _falls)
+    yield seen.part("swap", NEUTRAL_PART.key, _falls)
     yield seen.part("swap", NAMES.key, lambda row: bool(row["value"] < -2))
 
 
@@ -168,7 +169,9 @@ def _debiased(seen: Seen) -> Iterator[Part]:
 
 def _falls_no_more(row: pd.Series) -> bool | None:
     """That something does not fall is seen if it rises; an interval that holds 0 says nothing."""
-    return False if _falls(row) else True if _rises(row) else None
+    if _rises(row):
+        return True
+    return False if _falls(row) else None
 
 
 def _released(seen: Seen) -> Iterator[Part]:

@@ -118,9 +118,14 @@ def table(
                     row["by the rule"] += f"<br><small>slope: {slope['verdict']}</small>"
             row["seeds"] = f"{seeds:.0f}"
             rows.append(row | {name: entry(each) for name, each in effects.items()})
+    return tables.plain(_told_apart(rows).fillna("–"), caption=caption)
+
+
+def _told_apart(rows: list[dict]) -> pd.DataFrame:
+    """The rows without a column that says the same base, or method, of each."""
     shown = pd.DataFrame(rows)
     shared = [name for name in ("base", "method") if name in shown and shown[name].nunique() == 1]
-    return tables.plain(shown.drop(columns=shared).fillna("–"), caption=caption)
+    return shown.drop(columns=shared)
 
 
 def _level(base: stats.Estimate | None) -> str:
@@ -169,9 +174,7 @@ def family_table(tests: pd.DataFrame, family: str, *, caption: str) -> Styler:
                 "by method": f'<span style="white-space: nowrap">{by_method}</span>',
             }
         )
-    shown = pd.DataFrame(rows)
-    one = ["base"] if len(shown) and shown["base"].nunique() == 1 else []
-    return tables.plain(shown.drop(columns=one), caption=caption)
+    return tables.plain(_told_apart(rows), caption=caption)
 
 
 def _range(row: pd.Series) -> str:

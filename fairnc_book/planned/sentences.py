@@ -13,6 +13,7 @@ from fairnc_book.planned.data import (
     FAMILIES,
     KEPT,
     SLOPE,
+    SWAP_COLLAPSE,
     TOTAL,
     TREATMENTS,
     collapse,
@@ -46,7 +47,7 @@ _NAMES = {
 _AIMS = {
     "uniform": collapse("unc3", 50).key,
     "both": collapse("nc3", 50).key,
-    "swap": "swap_collapse/gap/all/swap_collapse",
+    "swap": SWAP_COLLAPSE.key,
 }
 
 

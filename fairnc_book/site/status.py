@@ -175,53 +175,51 @@ def study(build: Path, runs: Path) -> str:
     )
 
 
-def sweeps(build: Path, runs: Path) -> str:
-    """What the recorded runs of each sweep took, of both editions."""
+def _sweeps(runs: Path, profile: str) -> dict[str, list[tuple[grid.Cell, str | None]]]:
+    """Sweep of a profile's study → its cells, each with the recorded run that it has, or None;
+    nothing without a recorded study.
+    """
     file = runs / "study" / "provenance.json"
     if not file.exists():
-        return markdown([])
+        return {}
+    plan = grid.plan(yaml.safe_load((checkout.root() / f"config/{profile}.yaml").read_text()))
     rows = pd.read_parquet(file.with_name("results.parquet"))
+    return grid.runs_by_sweep(plan, json.loads(file.read_text())["runs"], rows)
+
+
+def sweeps(build: Path, runs: Path) -> str:
+    """What the recorded runs of each sweep took, of both editions."""
     seconds = costs.runs(runs).set_index("run_id")["seconds"]
     table = []
     for edition, profile in (("second", "second"), ("first", "full")):
-        plan = grid.plan(yaml.safe_load((checkout.root() / f"config/{profile}.yaml").read_text()))
-        by_sweep = grid.recorded_by_sweep(plan, json.loads(file.read_text())["runs"], rows)
-        table += [
-            {
-                "edition": edition,
-                "sweep": name,
-                "cells": number,
-                "recorded": len(ids),
-                "GPU minutes": f"{seconds.reindex(ids).sum() / 60:.1f}",
-            }
-            for name, (number, ids) in by_sweep.items()
-        ]
+        for name, pairs in _sweeps(runs, profile).items():
+            ids = [run_id for _, run_id in pairs if run_id]
+            table.append(
+                {
+                    "edition": edition,
+                    "sweep": name,
+                    "cells": len(pairs),
+                    "recorded": len(ids),
+                    "GPU minutes": f"{seconds.reindex(ids).sum() / 60:.1f}",
+                }
+            )
     return markdown(table)
 
 
 def missing(build: Path, runs: Path) -> str:
     """What `config/full.yaml` plans and no recorded run has, sweep by sweep."""
-    file = runs / "study" / "provenance.json"
-    if not file.exists():
-        return markdown([])
-    plan = grid.plan(yaml.safe_load((checkout.root() / "config" / "full.yaml").read_text()))
-    rows = pd.read_parquet(file.with_name("results.parquet"))
-    sweeps = grid.missing_by_sweep(plan, json.loads(file.read_text())["runs"], rows)
-    return markdown(
-        [
+    table = []
+    for name, pairs in _sweeps(runs, "full").items():
+        left = Counter(cell.label for cell, run_id in pairs if run_id is None)
+        table.append(
             {
                 "sweep": name,
-                "cells": number,
-                "recorded": number - len(cells),
-                "not run": ", ".join(
-                    f"{what} ({times})"
-                    for what, times in Counter(cell.label for cell in cells).items()
-                )
-                or "–",
+                "cells": len(pairs),
+                "recorded": len(pairs) - left.total(),
+                "not run": ", ".join(f"{what} ({times})" for what, times in left.items()) or "–",
             }
-            for name, (number, cells) in sweeps.items()
-        ]
-    )
+        )
+    return markdown(table)
 
 
 def saved(build: Path, runs: Path) -> str:

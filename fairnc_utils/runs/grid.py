@@ -196,49 +196,53 @@ def _nested(options: Mapping) -> dict:
 
 
 def missing_by_sweep(
-    plan: Plan, runs: Mapping[str, dict], results: pd.DataFrame
+    plan: Plan,
+    runs: Mapping[str, dict],
+    results: pd.DataFrame,
+    only: Sequence[str] | None = None,
 ) -> dict[str, tuple[int, list[Cell]]]:
     """Sweep → number of its cells, and those that no run has.
 
     ``runs``: provenance by run id, as ``recording.gather`` writes it; ``results``: its rows, which
-    choose λ.
+    choose λ; ``only``: names of sweeps.
     """
-    sweeps = {name: cells(plan, [name], results=results) for name in plan.sweeps}
     return {
-        name: (len(sweep), list(missing(sweep, runs).values())) for name, sweep in sweeps.items()
+        name: (len(pairs), [cell for cell, run_id in pairs if run_id is None])
+        for name, pairs in runs_by_sweep(plan, runs, results, only).items()
+    }
+
+
+def runs_by_sweep(
+    plan: Plan,
+    runs: Mapping[str, dict],
+    results: pd.DataFrame,
+    only: Sequence[str] | None = None,
+) -> dict[str, list[tuple[Cell, str | None]]]:
+    """Sweep → its cells, each with the id of the run that it has, or None. Arguments as of
+    ``missing_by_sweep``; a run that several sweeps ask for is one of each.
+    """
+    by_options = _by_options(runs)
+    return {
+        name: [
+            (cell, by_options.get(_same(cell.config)))
+            for cell in cells(plan, [name], results=results).values()
+        ]
+        for name in names(plan, only)
     }
 
 
 def missing(cells: Mapping[str, Cell], runs: Mapping[str, dict]) -> dict[str, Cell]:
     """The cells that no run of a provenance has, whatever device it was made on."""
-    recorded = {
-        _same(config) for run_id, run in runs.items() if (config := recorded_options(run_id, run))
-    }
-    return {name: cell for name, cell in cells.items() if _same(cell.config) not in recorded}
+    by_options = _by_options(runs)
+    return {name: cell for name, cell in cells.items() if _same(cell.config) not in by_options}
 
 
-def recorded_by_sweep(
-    plan: Plan, runs: Mapping[str, dict], results: pd.DataFrame
-) -> dict[str, tuple[int, list[str]]]:
-    """Sweep → number of its cells, and ids of the runs that they have. Arguments as of
-    ``missing_by_sweep``; a run that several sweeps ask for is one of each.
-    """
-    by_options = {
+def _by_options(runs: Mapping[str, dict]) -> dict[str, str]:
+    """Digest of options, as ``_same`` makes it → the run that has them."""
+    return {
         _same(config): run_id
         for run_id, run in runs.items()
         if (config := recorded_options(run_id, run))
-    }
-    sweeps = {name: cells(plan, [name], results=results) for name in plan.sweeps}
-    return {
-        name: (
-            len(sweep),
-            [
-                by_options[key]
-                for key in (_same(cell.config) for cell in sweep.values())
-                if key in by_options
-            ],
-        )
-        for name, sweep in sweeps.items()
     }
 
 
