@@ -68,7 +68,7 @@ def _listed(names: Iterable[str], *, otherwise: str = "") -> str:
 
 def price(tests: pd.DataFrame, *, method: str, model: str = EMBEDDED) -> str:
     """Which treatments lower the slope of a method at any dose, which raise it, and what that costs
-    in agreement.
+    of what must be kept and of what only names tell.
     """
     changes = [(comparison, method) for comparison in DOSED.values()]
     slopes = {change: _row(tests, change, SLOPE, model) for change in changes}
@@ -87,7 +87,7 @@ def price(tests: pd.DataFrame, *, method: str, model: str = EMBEDDED) -> str:
         return lead
     dosed = {change: f"{change[0].treatment} {change[0].dose:g}" for change in moved[-1]}
     costs = []
-    for outcome in (KEPT[0], NAMES):
+    for outcome in (*KEPT, NAMES):
         worse = [
             name
             for change, name in dosed.items()

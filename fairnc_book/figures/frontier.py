@@ -24,7 +24,7 @@ from fairnc_book.planned.data import (
 from fairnc_book.planned.decide import effect
 
 #: Outcomes across, each with the side on which it is better.
-ACROSS = ((KEPT[0], "← better"), (NAMES, "better →"))
+ACROSS = ((KEPT[0], "← better"), (KEPT[1], "better →"), (NAMES, "better →"))
 
 _GREY = PALETTE[-1]
 
@@ -51,13 +51,13 @@ def frontier(tests: pd.DataFrame, *, method: str) -> go.Figure:
         for column, (outcome, better) in enumerate(ACROSS, start=1):
             where = {"row": row, "col": column}
             lines = _points(run, outcome, base, method)
-            for series in _series(lines, outcome, method):
+            for series in _series(lines, outcome, method, named=column == 1):
                 figure.add_scatter(**series, showlegend=row == column == 1, **where)
             figure.add_hline(y=0, line=DASHED, **where)
             if outcome.allowed is not None:
                 line = DASHED | {"color": PALETTE[1]}
                 figure.add_vline(x=outcome.worse * outcome.allowed, line=line, **where)
-            title = f"change of {outcome.label} ({better})"
+            title = f"change of {outcome.label}<br>({better})"
             figure.update_xaxes(title=title if row == len(bases) else None, **where)
             texts += [f"{base}, {_text(point, outcome)}" for point in chain(*lines.values())]
     figure.update_xaxes(title_font_size=12)
@@ -70,7 +70,8 @@ def frontier(tests: pd.DataFrame, *, method: str) -> go.Figure:
         alt=f"Changes of the slope and of what must be kept from {method} alone. {'; '.join(texts)}.",
         caption=f"Bias against what must be kept. Each point is a treatment minus {method} alone, the black square, at the "
         "same seeds, with 95% intervals over seeds and units; open points have one seed and no interval. Lines join the "
-        "doses, larger points are larger doses. Below the square is less bias. Orange: how far the log loss may rise.",
+        "doses, larger points are larger doses. Below the square is less bias. Orange: how far what must be kept may "
+        "change for the worse.",
     )
     return figure.update_layout(margin={"t": 90})
 
@@ -102,13 +103,22 @@ def _text(point: Point, outcome: Outcome) -> str:
     )
 
 
-def _series(lines: dict[str, list[Point]], outcome: Outcome, method: str) -> list[dict]:
-    """Scatter traces of one panel: a line a treatment, the arms, the comparator on top."""
+def _series(
+    lines: dict[str, list[Point]], outcome: Outcome, method: str, *, named: bool
+) -> list[dict]:
+    """Scatter traces of one panel: a line a treatment, the arms (``named``: each with its name), the
+    comparator on top.
+    """
     series = []
     for color, name in zip(PALETTE, TREATMENTS, strict=False):
         line = _trace(lines[name], outcome, color, filled="circle", start=True)
         series.append(line | {"name": name})
-    label = {"name": "arms of swap collapse (hover)", "mode": "markers"}
+    label = {"name": "arms of swap collapse", "mode": "markers"}
+    if named:
+        names = [comparison.treatment for comparison, *_ in lines["arms"]]
+        font = {"size": 10, "color": _GREY}
+        label |= {"mode": "markers+text", "text": names, "textposition": "middle right"}
+        label |= {"textfont": font}
     series.append(_trace(lines["arms"], outcome, _GREY, filled="diamond", start=False) | label)
     alone = {"x": [0], "y": [0], "mode": "markers", "name": f"{method} alone", "hoverinfo": "name"}
     series.append(alone | {"marker": {"color": "#000000", "symbol": "square", "size": 11}})

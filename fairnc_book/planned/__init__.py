@@ -6,6 +6,7 @@ table of tests, which all chapters, tables and figures on the second edition rea
 
 from fairnc_book.planned.data import (
     ARMS,
+    BESIDE_DOSES,
     CAUSAL,
     CAUSAL_FAMILIES,
     DESCRIBED,
@@ -14,6 +15,7 @@ from fairnc_book.planned.data import (
     FAMILIES,
     FRONTIER,
     MAIN_DOSE,
+    PLAN_COMMIT,
     PRICED,
     RARE,
     SLOPE,
@@ -44,6 +46,7 @@ from fairnc_book.planned.sentences import (
     changes,
     dose_finding,
     finding,
+    fixed,
     labels,
     lacking,
     lost_by,
@@ -52,6 +55,7 @@ from fairnc_book.planned.study import Study, recorded_studies, studies
 
 __all__ = [
     "ARMS",
+    "BESIDE_DOSES",
     "CAUSAL",
     "CAUSAL_FAMILIES",
     "DESCRIBED",
@@ -60,6 +64,7 @@ __all__ = [
     "FAMILIES",
     "FRONTIER",
     "MAIN_DOSE",
+    "PLAN_COMMIT",
     "PRICED",
     "RARE",
     "SLOPE",
@@ -81,6 +86,7 @@ __all__ = [
     "evaluate",
     "family_table",
     "finding",
+    "fixed",
     "instruments_table",
     "kept_table",
     "labels",

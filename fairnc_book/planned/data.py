@@ -13,6 +13,9 @@ from fairnc_utils.regularizer_label import RegularizerLabel
 #: Profile of the runs.
 EDITION = "second"
 
+#: The commit that fixed the plan and the code that decides; every run came after it.
+PLAN_COMMIT = "be0549302670222988d5d26d913ba5140045f4cd"
+
 #: The base whose weights come with the book, and those beside it that take other roles.
 EMBEDDED, CAUSAL = "models/minilm-mlm", "smollm2"
 
@@ -90,8 +93,15 @@ def _dosed(treatment: str, dose: float) -> Comparison:
     return Comparison(key, text, label, methods=methods, treatment=treatment, dose=dose)
 
 
-#: Treatment and dose → comparison with the same method without it.
+#: Treatment and dose → comparison with the same method without it, in every method that has it.
 DOSED = {(name, dose): _dosed(name, dose) for name in TREATMENTS for dose in DOSES}
+#: The same, at each dose in the methods that have all doses: what may be set side by side.
+BESIDE_DOSES = {
+    (name, dose): replace(each, key=f"{each.key}, {' and '.join(AT_DOSES)}", methods=AT_DOSES)
+    if each.methods is None
+    else each
+    for (name, dose), each in DOSED.items()
+}
 RELEASED = Comparison(
     "released", "as released − none", "as_released", methods=("bec", "mabel", "adept")
 )
@@ -298,13 +308,16 @@ def _described(
 
 
 BY_DOSE = _described(
-    "doses", "What does each dose do?", DOSED.values(), (SLOPE, LEAN, DEFINITIONAL)
+    "doses",
+    "What does each dose do?",
+    (*DOSED.values(), *BESIDE_DOSES.values()),
+    (SLOPE, LEAN, DEFINITIONAL),
 )
 KEPT_BY_DOSE = _described("kept", "What must be kept?", (*DOSED.values(), *ARMS), (*KEPT, NAMES))
 COLLAPSE_BY_DOSE = _described(
     "collapse",
     "How collapsed are gender words?",
-    (*(DOSED[name, dose] for name in ("uniform", "both") for dose in DOSES), *SWITCHES),
+    (*(BESIDE_DOSES[name, dose] for name in ("uniform", "both") for dose in DOSES), *SWITCHES),
     tuple(collapse(name, count) for name in ("unc3", "nc3") for count in THRESHOLDS),
 )
 SWITCHED = _described("switches", "Which part of NC3 does it?", (_UNIFORM, *SWITCHES), (SLOPE,))

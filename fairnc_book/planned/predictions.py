@@ -1,7 +1,8 @@
-"""The predictions that ``book/about/plan.md`` wrote down, beside what came."""
+"""The predictions that ``book/about/plan.md`` wrote down, in its words, beside what came."""
 
 import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -25,24 +26,38 @@ from fairnc_book.planned.data import (
 )
 from fairnc_book.planned.decide import effect
 from fairnc_book.verdicts import Verdict
+from fairnc_utils import stats
+from fairnc_utils.errors import FairNCError
+from fairnc_utils.runs import checkout
 from fairnc_utils.runs.rows import select
 
 #: What became of a prediction.
 CAME, FAILED, OPEN = "came true", "did not", "not decided yet"
 
-#: Number in the plan → the prediction, in its words.
-TEXTS = {
-    1: "*uniform* lowers held-out UNC3 at all three thresholds by at least half and has no effect on the slope at the two "
-    "smaller doses.",
-    2: "*both* raises NC3, and raises the slope at the two larger doses; selectivity does not rise.",
-    3: "*swap* lowers the slope by more than a quarter in every method with a masked language modelling loss, with kept "
-    "agreement; its neutral part falls; accuracy where only names tell falls.",
-    4: "The even part alone lowers the slope most and fails the bound on agreement.",
-    5: "Debiased − mlm: NC1w does not fall more than in *mlm*; the slope falls.",
-    6: "As released changes none of the paper's metrics by more than its smallest detectable effect.",
-    7: "On most bases StereoSet, CrowS-Pairs and the zero-shot WinoBias gaps have nothing to remove.",
-    8: "Where bases differ, larger ones have the larger slope; the signs of the first three hold on all of them.",
-}
+PLAN = "book/about/plan.md"
+
+#: Width and depth in the name of a base that was trained from random weights.
+_SIZE = re.compile(r"scratch-(\d+)x(\d+)")
+
+
+def statements(page: str | None = None) -> dict[int, str]:
+    """Number → prediction, word by word as the section *Predictions* of the plan has it.
+
+    ``page``: its Markdown; None: the project's. Raises ``FairNCError`` unless each prediction that is
+    tested here stands there, and no other.
+    """
+    page = (checkout.root() / PLAN).read_text(encoding="utf-8") if page is None else page
+    _, _, section = page.partition("\n## Predictions\n")
+    listed = re.split(r"^(\d+)\. ", section.partition("\n## ")[0], flags=re.MULTILINE)[1:]
+    said = {
+        int(number): " ".join(text.split())
+        for number, text in zip(listed[::2], listed[1::2], strict=True)
+    }
+    if set(said) != set(_PARTS):
+        raise FairNCError(
+            f"{PLAN} numbers its predictions {sorted(said)}; those that are tested are {sorted(_PARTS)}"
+        )
+    return said
 
 
 @dataclass(frozen=True)
@@ -55,54 +70,82 @@ class Part:
     holds: bool | None
     complete: bool = True
 
+    @property
+    def outcome(self) -> str:
+        """What became of it."""
+        if not self.complete or self.holds is None:
+            return OPEN
+        return CAME if self.holds else FAILED
+
+    def __str__(self) -> str:
+        so_far = {True: "true so far", False: "not so, so far", None: OPEN}
+        return self.outcome if self.complete else so_far[self.holds]
+
 
 class Seen:
-    """The tests of the embedded model, looked up by comparison and outcome."""
+    """The tests of the embedded model, looked up by comparison and outcome; ``bases``: model → slope
+    of the base before any training, None where it is not measured.
+    """
 
-    def __init__(self, tests: pd.DataFrame):
-        self.all = tests
+    def __init__(self, tests: pd.DataFrame, bases: Mapping[str, stats.Estimate | None]):
+        self.all, self.bases = tests, bases
 
     def of(self, comparison: str, key: str, method: str = TOTAL) -> pd.Series | None:
         """One test; None where it has no interval."""
         row = effect(self.all, comparison, key, method=method)
         return None if row is None or math.isnan(row["p"]) else row
 
-    def part(self, comparison: str, key: str, holds: Callable, method: str = TOTAL) -> Part:
-        """A statement on one test: ``holds`` of its row; None where that is None."""
+    def part(
+        self,
+        comparison: str,
+        key: str,
+        holds: Callable,
+        method: str = TOTAL,
+        *,
+        beside: Callable = lambda row: "",
+    ) -> Part:
+        """A statement on one test: ``holds`` of its row; None where that is None. ``beside``: of the
+        row, what the change is to be held against.
+        """
         row = self.of(comparison, key, method)
         if row is None:
             return Part(f"{comparison}: not run", None, complete=False)
         whose = "" if method == TOTAL else f" in {method}"
-        change = tables.interval(row)
-        return Part(f"{comparison}, {row['label']}{whose}: {change}", holds(row), not row["note"])
+        return Part(
+            f"{comparison}, {row['label']}{whose}: {_sides(row)}{beside(row)}",
+            holds(row),
+            not row["note"],
+        )
 
 
-def predictions(tests: pd.DataFrame) -> pd.DataFrame:
-    """One row a prediction: ``number``, ``prediction``, ``came`` (what the runs say, in words and
-    changes with intervals), ``outcome``: came true, did not, or not decided yet.
+def predictions(
+    tests: pd.DataFrame, bases: Mapping[str, stats.Estimate | None] | None = None
+) -> pd.DataFrame:
+    """One row a prediction: ``number``, ``prediction`` in the plan's words, ``parts`` (a ``Part`` for
+    each of its statements), ``outcome``: came true, did not, or not decided yet. ``bases``: model →
+    slope of the base before any training.
 
     It came true if every part of it holds and every run that it is about is there; it did not if a
     part fails whose runs are all there.
     """
-    seen = Seen(tests)
-    rows = []
-    for number, text in TEXTS.items():
+    seen, rows = Seen(tests, bases or {}), []
+    for number, text in statements().items():
         parts = list(_PARTS[number](seen))
         rows.append(
-            {
-                "number": number,
-                "prediction": text,
-                "came": "; ".join(part.came for part in parts),
-                "outcome": _outcome(parts),
-            }
+            {"number": number, "prediction": text, "parts": parts, "outcome": _outcome(parts)}
         )
     return pd.DataFrame(rows)
 
 
 def _outcome(parts: list[Part]) -> str:
-    if any(part.holds is False and part.complete for part in parts):
-        return FAILED
-    return CAME if all(part.holds and part.complete for part in parts) else OPEN
+    outcomes = {part.outcome for part in parts}
+    return next(word for word in (FAILED, OPEN, CAME) if word in outcomes)
+
+
+def _sides(row: pd.Series) -> str:
+    """Comparator → treated, and the change with its interval."""
+    ends = " → ".join(tables.number(row[side]) for side in ("first", "second"))
+    return f"{ends}, change {tables.interval(row)}"
 
 
 def _falls(row: pd.Series) -> bool:
@@ -134,17 +177,48 @@ def _both(seen: Seen) -> Iterator[Part]:
     for dose in ("both", "both 1"):
         yield seen.part(dose, SLOPE.key, _rises)
         yield seen.part(dose, DEFINITIONAL.key, _rises)
+        yield _at_least_as_much(seen, dose)
     selectivity = "selectivity/bls/gender/selectivity"
     yield seen.part("both", selectivity, lambda row: not _rises(row))
+
+
+def _at_least_as_much(seen: Seen, dose: str) -> Part:
+    """Whether definitional gender rises by as large a share of its comparator as the slope does."""
+    rows = [seen.of(dose, key) for key in (DEFINITIONAL.key, SLOPE.key)]
+    if any(row is None for row in rows):
+        return Part(f"{dose}: not run", None, complete=False)
+    shares = [100 * row["value"] / row["first"] for row in rows]
+    said = " against ".join(f"{tables.number(share)}%" for share in shares)
+    complete = not any(row["note"] for row in rows)
+    return Part(
+        f"{dose}, definitional gender against slope: {said} of the comparator",
+        shares[0] >= shares[1],
+        complete,
+    )
+
+
+def _quarter(row: pd.Series) -> bool:
+    return bool(row["ci_high"] < -row["first"] / 4)
 
 
 def _swap(seen: Seen) -> Iterator[Part]:
     for method in WITH_MLM:
         yield seen.part(
-            "swap", SLOPE.key, lambda row: bool(row["ci_high"] < -row["first"] / 4), method
+            "swap",
+            SLOPE.key,
+            _quarter,
+            method,
+            beside=lambda row: f" (a quarter: {tables.number(-row['first'] / 4)})",
         )
     for bound in KEPT[:2]:
-        yield seen.part("swap", bound.key, lambda row: bool(row["kept"]))
+        yield seen.part(
+            "swap",
+            bound.key,
+            lambda row: bool(row["kept"]),
+            beside=lambda row, bound=bound: f" (bound {bound.worse * bound.allowed:g})".replace(
+                "-", "−"
+            ),
+        )
     yield seen.part("swap", NEUTRAL_PART.key, _falls)
     yield seen.part("swap", NAMES.key, lambda row: bool(row["value"] < -2))
 
@@ -154,7 +228,12 @@ def _even(seen: Seen) -> Iterator[Part]:
     complete = all(row is not None for row in others)
     least = min((row["value"] for row in others if row is not None), default=None)
     part = seen.part(
-        EVEN.key, SLOPE.key, lambda row: None if least is None else row["value"] < least
+        EVEN.key,
+        SLOPE.key,
+        lambda row: None if least is None else bool(row["value"] < least),
+        beside=lambda row: (
+            "" if least is None else f" (least of the others: {tables.number(least)})"
+        ),
     )
     yield Part(part.came, part.holds, part.complete and complete)
     for bound in KEPT[:1]:
@@ -177,17 +256,25 @@ def _falls_no_more(row: pd.Series) -> bool | None:
 def _released(seen: Seen) -> Iterator[Part]:
     for outcome in PAPER:
         yield seen.part(
-            "released", outcome.key, lambda row: bool(abs(row["value"]) <= row["smallest"])
+            "released",
+            outcome.key,
+            lambda row: bool(abs(row["value"]) <= row["smallest"]),
+            beside=lambda row: (
+                f" (smallest effect found with power .8: {tables.number(row['smallest'])})"
+            ),
         )
 
 
 def _nothing(seen: Seen) -> Iterator[Part]:
     wanted = ("stereoset_intra", "winobias_zero_shot", "crows_official")
-    keys = [each.key for each in (*SECONDARY, *PAPER) if each.measure.benchmark in wanted]
+    asked = [each for each in (*SECONDARY, *PAPER) if each.measure.benchmark in wanted]
+    keys = [
+        each.key for each in asked if not each.measure.metric.better
+    ]  # ICAT has no bias to remove
     rows = select(seen.all, method=TOTAL)
     rows = rows[rows["verdict"].ne("") & rows["model"].ne(OVER_BASES)]
     bases = rows["model"].nunique()
-    for key in (key for key in keys if not key.endswith(("/SS", "/ICAT"))):
+    for key in keys:
         of_key = rows[rows["key"] == key].drop_duplicates("model")
         nothing = int((of_key["verdict"] == Verdict.NOTHING).sum())
         label = of_key["label"].iloc[0] if len(of_key) else key
@@ -199,11 +286,44 @@ def _nothing(seen: Seen) -> Iterator[Part]:
 
 
 def _bases(seen: Seen) -> Iterator[Part]:
-    slopes = select(seen.all, comparison="swap", key=SLOPE.key, family="D", method=TOTAL)
-    slopes = slopes[slopes["p"].notna() & slopes["model"].ne(OVER_BASES)]
-    said = ", ".join(f"{row['model']} {tables.interval(row)}" for _, row in slopes.iterrows())
-    agree = bool((slopes["ci_high"] < 0).all()) if len(slopes) > 1 else None
-    yield Part(f"change of the slope with swap: {said or 'not run'}", agree, complete=False)
+    yield _larger(seen)
+    unc3, nc3 = (collapse(name, 50).key for name in ("unc3", "nc3"))
+    for comparison, key, holds, way in (
+        ("uniform", unc3, _falls, "falls"),
+        ("both", nc3, _rises, "rises"),
+        ("both", SLOPE.key, _rises, "rises"),
+        ("swap", SLOPE.key, _falls, "falls"),
+    ):
+        rows = select(seen.all, comparison=comparison, key=key, method=TOTAL)
+        rows = rows[rows["p"].notna() & rows["model"].ne(OVER_BASES)].drop_duplicates("model")
+        agree = sum(holds(row) for _, row in rows.iterrows())
+        label = rows["label"].iloc[0] if len(rows) else key
+        yield Part(
+            f"{comparison}, {label} {way}: on {agree} of {len(rows)} bases",
+            agree == len(rows),
+            complete=len(rows) > 1,
+        )
+
+
+def _larger(seen: Seen) -> Part:
+    """Whether, of the bases from random weights, the larger ones have the larger slope, as means over
+    the seeds of a size.
+    """
+    by_size: dict[tuple[int, ...], list[float]] = {}
+    for model, base in seen.bases.items():
+        if base is not None and (size := _SIZE.search(model)):
+            by_size.setdefault(tuple(map(int, size.groups())), []).append(base.value)
+    sizes = sorted(by_size, key=lambda size: size[0] * size[1] ** 2)
+    slopes = [sum(by_size[size]) / len(by_size[size]) for size in sizes]
+    said = ", ".join(
+        f"{size[0]} × {size[1]} {tables.number(slope)}"
+        for size, slope in zip(sizes, slopes, strict=True)
+    )
+    return Part(
+        f"slope of bases from random weights: {said or 'not run'}",
+        slopes == sorted(slopes),
+        complete=len(sizes) > 2,
+    )
 
 
 _PARTS = {

@@ -257,13 +257,13 @@ def _moved(moves: bool | None, outcome: Outcome) -> str:
 
 
 def predictions_table(predicted: pd.DataFrame, *, caption: str) -> Styler:
-    """The predictions, what came, and what became of each."""
+    """The predictions in the plan's words, each statement beside what came, and what became of each."""
     rows = [
         {
             "": f"{row['number']}",
-            "prediction": row["prediction"].replace("*", ""),
-            "what came": row["came"].replace("; ", "<br>"),
-            "outcome": f"<b>{row['outcome']}</b>",
+            "prediction, as written": row["prediction"].replace("*", ""),
+            "what came": "<br>".join(f"{part.came}: <b>{part}</b>" for part in row["parts"]),
+            "in all": f"<b>{row['outcome']}</b>",
         }
         for row in predicted.to_dict("records")
     ]

@@ -7,13 +7,19 @@ import pandas as pd
 
 from fairnc_book import tables
 from fairnc_book.planned.data import (
+    ARMS,
+    AT_DOSES,
+    BESIDE_DOSES,
     DOSED,
     DOSES,
     EMBEDDED,
     FAMILIES,
     KEPT,
+    PLAN_COMMIT,
+    RELEASED,
     SLOPE,
     SWAP_COLLAPSE,
+    SWITCHES,
     TOTAL,
     TREATMENTS,
     collapse,
@@ -21,6 +27,7 @@ from fairnc_book.planned.data import (
 from fairnc_book.planned.decide import effect
 from fairnc_book.planned.predictions import CAME, FAILED, OPEN
 from fairnc_book.planned.report import FAIRER, called, change
+from fairnc_book.planned.study import Study
 from fairnc_book.verdicts import Verdict
 from fairnc_utils.runs.rows import select
 
@@ -62,7 +69,8 @@ def changes(tests: pd.DataFrame, family: str) -> pd.DataFrame:
 def labels() -> dict[str, str]:
     """Comparison → treatment and dose, in the order in which they are shown."""
     return {
-        comparison.key: f"{treatment}, {dose:g}" for (treatment, dose), comparison in DOSED.items()
+        comparison.key: f"{treatment}, {dose:g}"
+        for (treatment, dose), comparison in BESIDE_DOSES.items()
     }
 
 
@@ -70,14 +78,14 @@ def dose_finding(tests: pd.DataFrame) -> str:
     """A sentence on each treatment, in Markdown: how its slope moves as the dose grows."""
     said = []
     for treatment in TREATMENTS:
-        keys = [DOSED[treatment, dose].key for dose in DOSES]
+        keys = [BESIDE_DOSES[treatment, dose].key for dose in DOSES]
         rows = select(tests, family="doses", key=SLOPE.key, model=EMBEDDED, method=TOTAL)
         rows = rows[rows["comparison"].isin(keys) & rows["ci_low"].notna()]
         raised, lowered = int((rows["ci_low"] > 0).sum()), int((rows["ci_high"] < 0).sum())
         said.append(
             f"*{treatment}* raises the slope at {raised} and lowers it at {lowered} of {len(rows)}"
         )
-    return f"**Finding.** By intervals without 0: {'; '.join(said)} doses."
+    return f"**Finding.** In {' and '.join(AT_DOSES)}, by intervals without 0: {'; '.join(said)} doses."
 
 
 def finding(tests: pd.DataFrame, family: str) -> str:
@@ -91,23 +99,51 @@ def finding(tests: pd.DataFrame, family: str) -> str:
     return f"**Finding.** {question} Totals, {len(totals)} in all: {', '.join(said)}."
 
 
+def fixed(studies: Sequence[Study]) -> str:
+    """Which commit fixed the plan, and which ones made the runs that are read, in Markdown."""
+    runs = pd.concat([study.numbers.results for study in studies]).drop_duplicates("run_id")
+    made = runs["git_commit"].dropna().str[:12].value_counts()
+    by_commit = ", ".join(f"`{commit}` ({number})" for commit, number in made.items())
+    said = (
+        f"The {made.sum()} runs read here were made after it, at {by_commit}." if len(made) else ""
+    )
+    return f"The plan and the code that decides were fixed in commit `{PLAN_COMMIT[:12]}`. {said}"
+
+
 def lacking(sweeps: Mapping[str, tuple[int, Sequence[str]]]) -> str:
-    """What was not run, sweep by sweep, as a list in Markdown, the seeds of a cell together; a
-    sentence if nothing is lacking.
+    """What was not run, sweep by sweep, as a list in Markdown, in the words of the plan; the bases and
+    the seeds of a cell together; a sentence if nothing is lacking.
     """
     lines = []
     for name, (number, cells) in sweeps.items():
-        seeds: dict[str, list[str]] = {}
+        seeds: dict[tuple[str, str], list[str]] = {}
         for cell in cells:
-            way, _, seed = cell.partition(", seed ")
-            seeds.setdefault(way, []).append(seed)
-        said = [
-            f"`{way}`, seeds {', '.join(of_way)}" if any(of_way) else way
-            for way, of_way in seeds.items()
-        ]
+            trained, _, rest = cell.partition(" on ")
+            model, _, seed = rest.partition(", seed ")
+            seeds.setdefault((_in_words(trained), model.rpartition("/")[2]), []).append(seed)
+        bases: dict[tuple[str, str], list[str]] = {}
+        for (trained, model), of_cell in seeds.items():
+            bases.setdefault((trained, ", ".join(of_cell)), []).append(model)
+        said = "; ".join(
+            f"{trained} ({', '.join(models)}; seed{'s' * (',' in of_cell)} {of_cell})"
+            for (trained, of_cell), models in bases.items()
+        )
         count = f"{len(cells)} of {number} runs"
-        lines += [f"- **{name}** ({count}): {'; '.join(said)}"] if cells else []
+        lines += [f"- **{name.replace('_', ' ')}** ({count}): {said}"] if cells else []
     return "\n".join(lines) or "Every run of the plan is recorded."
+
+
+#: Regularizer of a row → what the plan calls it.
+_IN_PLAN = {
+    comparison.second: f"{comparison.treatment or comparison.label}, dose {comparison.dose:g}"
+    for comparison in (*DOSED.values(), *ARMS, *SWITCHES)
+} | {RELEASED.second: "as released"}
+
+
+def _in_words(trained: str) -> str:
+    """What a cell trains and with what, in the words of the plan."""
+    start, _, label = trained.partition(" λ = ")[0].rpartition(" ")
+    return f"{start} with {_IN_PLAN[label]}" if label in _IN_PLAN else trained
 
 
 def answer(tests: pd.DataFrame, outcomes: Sequence[str], missing: int) -> str:

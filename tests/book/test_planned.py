@@ -2,9 +2,12 @@
 its tests, and what was not run is said.
 """
 
+import subprocess
+
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.workflow import ROOT
 
 from fairnc_book import planned
 from fairnc_book.abstract import abstract
@@ -200,6 +203,34 @@ def test_over_bases_is_the_mean_of_the_bases_with_students_t(studies):
     assert list(select(both, model="models/other")["method"]) == ["cda", "total"]
 
 
+# ---------------------------------------------------------------- the plan before the runs
+
+
+def git(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_every_run_came_after_the_commit_that_fixed_the_plan(studies):
+    if git("cat-file", "-e", planned.PLAN_COMMIT).returncode:
+        pytest.skip("a checkout without the history")
+    files = git("ls-tree", "-r", "--name-only", planned.PLAN_COMMIT).stdout.splitlines()
+    assert {"book/about/plan.md", "fairnc_book/verdicts.py"} <= set(files)
+    commits = studies[0].numbers.results["git_commit"].dropna().unique()
+    for commit in commits:
+        after = git("merge-base", "--is-ancestor", planned.PLAN_COMMIT, commit)
+        assert after.returncode == 0, commit
+        assert f"`{commit[:12]}`" in planned.fixed(studies)
+
+
+def test_the_rules_of_the_plan_are_those_that_were_fixed():
+    before = git("show", f"{planned.PLAN_COMMIT}:book/about/plan.md")
+    if before.returncode:
+        pytest.skip("a checkout without the history")
+    now = (ROOT / "book/about/plan.md").read_text()
+    rules = "\n## Changed afterwards\n"
+    assert now.partition(rules)[0] == before.stdout.partition(rules)[0]
+
+
 # ---------------------------------------------------------------- predictions, missing runs, answer
 
 
@@ -245,7 +276,9 @@ def test_a_missing_cell_is_listed():
     assert len(more) == 1
     assert more[0].startswith("adept ")
     assert more[0].endswith(f"seed {seed}")
-    assert f"`{more[0].partition(', seed')[0]}`" in planned.lacking(after)
+    said, before_it = planned.lacking(after), planned.lacking(before)
+    assert said.count(f"{seed}") == before_it.count(f"{seed}") + 1
+    assert "=" not in said  # in the plan's words, not in those of rows
     assert planned.lacking({"a": (3, [])}) == "Every run of the plan is recorded."
 
 
