@@ -72,21 +72,26 @@ def _changes(
         effect = stats.crossed_bootstrap(single.changes) if single.changes else None
         reported = _reported(published, prediction, method, contrast)
         yield {"method": method} | _test(effect, prediction, prediction.predicted, single, reported)
-    effect, total = _total([by_method[method] for method in DEBIASING])
+    effect, total = _total({method: by_method[method] for method in DEBIASING})
     yield {"method": TOTAL} | _test(effect, prediction, prediction.predicted, total)
 
 
-def _total(singles: list[Change]) -> tuple[stats.Effect | None, Change]:
+def _total(singles: dict[str, Change]) -> tuple[stats.Effect | None, Change]:
     """The mean over methods with two seeds or more."""
-    several = [single for single in singles if single.changes and len(single.changes.observed) > 1]
+    run = {
+        method: single
+        for method, single in singles.items()
+        if single.changes and len(single.changes.observed) > 1
+    }
+    several = list(run.values())
     if not several:
         return None, Change(None, "not run: no method has two seeds or more")
     effect = stats.crossed_bootstrap(*(single.changes for single in several))
     first, second = (
         float(np.mean([getattr(single, end) for single in several])) for end in ("first", "second")
     )
-    left = len(singles) - len(several)
-    note = f"without {left} of {len(singles)} methods" if left else ""
+    left = [method for method in singles if method not in run]
+    note = f"without {', '.join(left)}" if left else ""
     return effect, Change(several[0].changes, note, first, second)
 
 

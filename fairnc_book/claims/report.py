@@ -15,9 +15,9 @@ from fairnc_utils.runs.rows import select
 
 #: Verdict → how a sentence about a claim begins.
 SENTENCES = {
-    "supported": "The study **supports** that",
-    "contradicted": "The study **contradicts** that",
-    "inconclusive": "The study **leaves open** whether",
+    "supported": "The first edition **supports** that",
+    "contradicted": "The first edition **contradicts** that",
+    "inconclusive": "The first edition **leaves open** whether",
 }
 
 #: What an abstract says where nothing was recorded.
@@ -56,7 +56,7 @@ def _small(text: str) -> str:
 
 def summary(tests: pd.DataFrame, *, caption: str) -> Styler:
     """One row a claim and contrast: its verdict, how its measures came out, and the effects that
-    the abstract quotes.
+    decide it; where none does, those that the abstract quotes.
     """
     rows = []
     for claim in CLAIMS:
@@ -69,15 +69,24 @@ def summary(tests: pd.DataFrame, *, caption: str) -> Styler:
                     "claim": f"<b>{claim.title}</b>{_small(CONTRAST_LABELS[contrast])}",
                     "verdict": badge(overall(tests, claim, contrast))
                     + _small(_counts(totals, claim)),
-                    "effects, for example": "<br>".join(
+                    "effects": "<br>".join(
                         f"{claim.prediction(key).name}: {_effect(totals.loc[key])}"
-                        for key in claim.headline
+                        for key in _quoted(claim, totals["decided"])
                     ),
                 }
             )
     return tables.plain(pd.DataFrame(rows), caption=caption).set_properties(
         **{"text-align": "left"}
     )
+
+
+def _quoted(claim: Claim, decided: pd.Series) -> list[str]:
+    """Keys of the totals that are decided, one way or the other; of the headline where none is.
+    ``decided``: by key.
+    """
+    return list(decided.index[decided.isin([1, -1])]) or [
+        key for key in claim.headline if key in decided.index
+    ]
 
 
 def _counts(totals: pd.DataFrame, claim: Claim) -> str:
@@ -94,7 +103,7 @@ def _counts(totals: pd.DataFrame, claim: Claim) -> str:
 
 def details(tests: pd.DataFrame, claim: Claim, contrast: str, *, caption: str) -> Styler:
     """One row a measure: both sides, effect with both intervals, p, what the test could find,
-    verdict; for the total.
+    verdict; for the total, and which methods are significant in opposite directions.
     """
     totals = select(tests, claim=claim.key, contrast=contrast, method=TOTAL)
     rows = []
@@ -115,10 +124,21 @@ def details(tests: pd.DataFrame, claim: Claim, contrast: str, *, caption: str) -
                 "p": _p(row["p"]) + _small(f"Holm {_p(row['holm_p'])}"),
                 "finds with power .8": tables.number(row["smallest"], digits=2),
                 "verdict": ("descriptive" if prediction.descriptive else badge(row["decided"]))
-                + _small(before or row["note"] or ""),
+                + _small(before or row["note"] or "")
+                + _small(_apart(tests, claim, contrast, row["key"])),
             }
         )
     return tables.plain(pd.DataFrame(rows), caption=caption)
+
+
+def _apart(tests: pd.DataFrame, claim: Claim, contrast: str, key: str) -> str:
+    """Methods whose effects are significant in opposite directions, which a total of both hides."""
+    rows = select(tests, claim=claim.key, contrast=contrast, key=key)
+    rows = rows[rows["method"].isin(DEBIASING)]
+    for_it, against = (rows.loc[rows["decided"] == sign, "method"].tolist() for sign in (1, -1))
+    if not (for_it and against):
+        return ""
+    return f"opposite: {', '.join(for_it)} for it, {', '.join(against)} against"
 
 
 def power_table(tests: pd.DataFrame, *, caption: str) -> Styler | None:
@@ -175,7 +195,8 @@ def _scope(tests: pd.DataFrame) -> str:
 
 def _sentence(claim: Claim, verdict: str, tests: pd.DataFrame) -> str:
     effects = tests[tests["metric"] == "effect"].set_index("key")
-    keys = [key for key in claim.headline if key in effects.index]
+    decided = tests[(tests["metric"] == "decided") & (tests["key"] != WHOLE)].set_index("key")
+    keys = [key for key in _quoted(claim, decided["value"]) if key in effects.index]
     quoted = "; ".join(f"{claim.prediction(key).name} {_effect(effects.loc[key])}" for key in keys)
     what = "correlation with UNC3" if claim.contrasts == ("runs",) else "change"
     return f"{SENTENCES[verdict]} {claim.clause} ({what}: {quoted})."
@@ -193,7 +214,12 @@ def section(tests: pd.DataFrame, key: str, contrast: str) -> list[go.Figure | St
     over = (
         "correlations over all runs" if contrast == "runs" else "means over the debiasing methods"
     )
-    table = details(tests, claim, contrast, caption=f"{title}: {over}.")
+    note = (
+        "From → to is the measure itself. The effect is the change of what the measure's name says"
+    )
+    if any(measure.margin for measure in claim.predictions):
+        note += "; p is against the margin, not against 0"
+    table = details(tests, claim, contrast, caption=f"{title}: {over}. {note}.")
     if rows["value"].isna().all():
         return [table]
     figure = figures.forest(

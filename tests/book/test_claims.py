@@ -302,7 +302,7 @@ def test_total_is_the_mean_of_the_debiasing_methods(evaluated):
     single = rows[rows["method"].isin(DEBIASING)]["value"]
     assert rows[rows["method"] == TOTAL]["value"].item() == pytest.approx(single.mean())
     released = of(evaluated, "intrinsic", "as_released", "stereoset_intra:gender:log_ratio")
-    assert released["note"] == "without 2 of 6 methods"
+    assert released["note"] == "without cda, dropout"
 
 
 def test_recomputed_statistics_agree_with_the_rows():
@@ -517,14 +517,16 @@ def test_verdicts_become_result_rows_and_the_abstract_reads_them(evaluated):
         == of(evaluated, "intrinsic", "corrected", "occupation_slope:gender:slope")["ci_high"]
     )
     text = claims.abstract(run.results)
-    assert "The study **contradicts** that NC3 regularization collapses gender words" in text
+    assert (
+        "The first edition **contradicts** that NC3 regularization collapses gender words" in text
+    )
     assert claims.report._effect(effect) in text
     assert 5 <= text.count("\n- ") <= 9
     altered = run.results.assign(
         value=run.results["value"].where(run.results["axis"] != "claim", 0.0)
     )
     assert (
-        "The study **leaves open** whether NC3 regularization collapses gender words"
+        "The first edition **leaves open** whether NC3 regularization collapses gender words"
         in claims.abstract(altered)
     )
 
