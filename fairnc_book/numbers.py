@@ -58,13 +58,15 @@ class Metric:
     """What a metric is called, at which value it is ``ideal``, and which change is ``better``:
     ``UP``, ``DOWN`` or, if it can be missed on both sides, 0.
 
-    ``instead``: what readers are told of a metric whose ideal is no fixed number.
+    ``instead``: what readers are told of a metric whose ideal is no fixed number; ``unit``: of a value,
+    where the label does not say it.
     """
 
     label: str
     ideal: float | None = None
     better: int = 0
     instead: str = "–"
+    unit: str = ""
 
     @property
     def two_sided(self) -> bool:
@@ -122,21 +124,21 @@ METRICS = {
     "stereotype_pct": Metric("stereotype %", 50),
     "stereo_pct": Metric("stereo %", 50),
     "antistereo_pct": Metric("antistereo %", 50),
-    "log_ratio": Metric("mean log ratio", 0),
+    "log_ratio": Metric("mean log ratio", 0, unit="nats"),
     "likelihood_diff": Metric("mean |difference|", 0, DOWN),
     "association_female": Metric("association, women", 0),
     "association_male": Metric("association, men", 0),
-    "abs_association_female": Metric("mean |association|, women", 0, DOWN),
-    "abs_association_male": Metric("mean |association|, men", 0, DOWN),
-    "gap": Metric("association, women − men", 0),
+    "abs_association_female": Metric("mean |association|, women", 0, DOWN, unit="nats"),
+    "abs_association_male": Metric("mean |association|, men", 0, DOWN, unit="nats"),
+    "gap": Metric("association, women − men", 0, unit="nats"),
     "wilcoxon_p": Metric("Wilcoxon p"),
     "wilcoxon_r": Metric("Wilcoxon r", 0),
     "w_per_root_n": Metric("W / √N (released “effect size”)"),
     "left_out": Metric("items left out"),
     "trustworthiness": Metric("trustworthiness", 1, UP),
-    "slope": Metric("occupation slope", 0),
+    "slope": Metric("occupation slope", 0, unit="nats"),
     "r": Metric("occupation r", 0),
-    "lean": Metric("lean at parity", 0),
+    "lean": Metric("lean at parity", 0, unit="nats"),
     "effect_size": Metric("effect size d", 0),
     "abs_effect_size": Metric("mean |d|", 0, DOWN),
     "p_words": Metric("p, words permuted"),
@@ -167,15 +169,15 @@ METRICS = {
     "accuracy_masculine": Metric("accuracy %, masculine", 100, UP),
     "accuracy_neutral": Metric("accuracy %, neutral", 100, UP),
     "preference": Metric("preference for pro, %", 50),
-    "definitional": Metric("definitional gender", instead="kept", better=UP),
+    "definitional": Metric("definitional gender", instead="kept", better=UP, unit="nats"),
     "selectivity": Metric("selectivity", 0),
-    "log_loss": Metric("log loss of she or he", 0, DOWN),
+    "log_loss": Metric("log loss of she or he", 0, DOWN, unit="nats"),
     "right_log_odds": Metric("log-odds of the right pronoun", instead="kept", better=UP),
     "swap_collapse": Metric("swap collapse S", 0, DOWN),
     "neutral_part": Metric("swap collapse, neutral part", 0, DOWN),
-    "even_rms": Metric("even part, RMS", 0, DOWN),
-    "odd_mean": Metric("odd part, mean", instead="kept", better=UP),
-    "log_perplexity": Metric("log masked perplexity", 0, DOWN),
+    "even_rms": Metric("even part, RMS", 0, DOWN, unit="nats"),
+    "odd_mean": Metric("odd part, mean", instead="kept", better=UP, unit="nats"),
+    "log_perplexity": Metric("log masked perplexity", 0, DOWN, unit="nats"),
     "classes": Metric("words that take part in a step"),
     "preference_slope": Metric("preference slope, points", 0),
     "preference_r": Metric("preference r", 0),

@@ -157,8 +157,14 @@ class Outcome:
 
     @property
     def head(self) -> str:
-        """Head of its column: the label, and what is allowed."""
-        return self.label + ("" if self.allowed is None else f" (bound {self.allowed:g})")
+        """Head of its column: the label with the unit, the ideal, and by how much it may get worse."""
+        metric, parts = self.measure.metric, []
+        if metric.target != "–":
+            parts.append(f"ideal {metric.target}")
+        if self.allowed is not None:
+            parts.append(f"may {'rise' if self.worse > 0 else 'fall'} by {self.allowed:g}")
+        unit = f", {metric.unit}" if metric.unit else ""
+        return self.label + unit + (f" ({'; '.join(parts)})" if parts else "")
 
     @property
     def worse(self) -> int:
