@@ -457,6 +457,22 @@ class Contrast:
         return self.second["value"].to_numpy(float) / first if (first != 0).all() else first[:0]
 
 
+@dataclass(frozen=True)
+class _Scores:
+    """Unit scores of one run: column → (U,); ``present``: which units of the benchmark these are."""
+
+    run_id: str
+    columns: dict[str, np.ndarray]
+    present: bytes
+
+    @classmethod
+    def of(cls, run_id: str, table: pd.DataFrame) -> "_Scores":
+        """Of a table with the benchmark's units in rows."""
+        there = table.notna()
+        columns = {name: table[name][there[name]].to_numpy(float) for name in table}
+        return cls(run_id, columns, there.to_numpy().tobytes())
+
+
 class Numbers:
     """The numbers of one model in one edition.
 
@@ -478,6 +494,8 @@ class Numbers:
         self.results = select(results, model=model, profile=edition)
         self._tables: dict[tuple, pd.DataFrame] = {}
         self._unit_tables: dict[tuple[str, str, str], pd.DataFrame] = {}
+        self._of_runs: dict[tuple[str, str, str], dict[str, _Scores | None]] = {}
+        self._resamples: dict[tuple, stats.Changes] = {}
         if weights is not None:
             self.weights = dict(weights)
 
@@ -598,7 +616,7 @@ class Numbers:
                 plain.observed, plain.observed + one.resampled - one.observed, one.units
             )
         by_unit = self._redrawn(
-            measure, contrast.first, contrast.second, fold=fold, resamples=resamples
+            measure, contrast.first, contrast.second, folded=folded, resamples=resamples
         )
         if by_unit is None or folded:
             return by_unit or plain
@@ -613,33 +631,52 @@ class Numbers:
         models' own mean.
         """
         plain = stats.Changes(runs["value"].to_numpy(float))
-        by_unit = self._redrawn(measure, runs, fold=np.asarray, resamples=resamples)
+        by_unit = self._redrawn(measure, runs, resamples=resamples)
         if by_unit is None:
             return plain
         shift = plain.observed - by_unit.observed
         return stats.Changes(plain.observed, by_unit.resampled + shift, by_unit.units)
 
     def _redrawn(
-        self, measure: Measure, *sides: pd.DataFrame, fold: Callable, resamples: int
+        self, measure: Measure, *sides: pd.DataFrame, folded: bool = False, resamples: int
     ) -> stats.Changes | None:
         """The change between two sides, or one side's values, with the benchmark's units redrawn;
-        None where they are not kept.
+        None where they are not kept. ``folded``: of the distance from the ideal.
         """
         benchmark = BENCHMARKS.get(measure.benchmark)
-        scores = self.units(measure, *sides) if benchmark else None
+        scores = self._scores(measure, *sides) if benchmark else None
         if not scores or measure.name not in benchmark.statistics:
             return None
-        columns, statistic = benchmark.statistics[measure.name]
-        if not set(columns) <= set(scores[0]):
+        if not set(benchmark.statistics[measure.name][0]) <= set(scores[0].columns):
             return None
-        *first, second = [[side[column] for column in columns] for side in scores]
-        return stats.seed_changes(
-            first[0] if first else None,
-            second,
-            lambda *drawn, axis: fold(statistic(*drawn, axis=axis)),
-            strata=scores[0][benchmark.strata][0] if benchmark.strata else None,
-            resamples=resamples,
-        )
+        by_run = [self._resampled(measure, score, folded, resamples) for score in scores]
+        observed = np.concatenate([each.observed for each in by_run])
+        resampled = np.concatenate([each.resampled for each in by_run], axis=1)
+        if len(sides) > 1:
+            split = len(sides[0])
+            observed = observed[split:] - observed[:split]
+            resampled = resampled[:, split:] - resampled[:, :split]
+        return stats.Changes(observed, resampled, by_run[0].units)
+
+    def _resampled(
+        self, measure: Measure, scores: _Scores, folded: bool, resamples: int
+    ) -> stats.Changes:
+        """A measure of one run, with its units redrawn: the same places for every run with these
+        units, so that differences between runs are paired. It is computed once.
+        """
+        key = (measure.name, *measure.where.items(), scores.run_id, folded, resamples)
+        if key not in self._resamples:
+            benchmark = BENCHMARKS[measure.benchmark]
+            columns, statistic = benchmark.statistics[measure.name]
+            fold = measure.metric.folded if folded else np.asarray
+            self._resamples[key] = stats.seed_changes(
+                None,
+                [scores.columns[column][None] for column in columns],
+                lambda *drawn, axis: fold(statistic(*drawn, axis=axis)),
+                strata=scores.columns[benchmark.strata] if benchmark.strata else None,
+                resamples=resamples,
+            )
+        return self._resamples[key]
 
     def units(self, measure: Measure, *sides: pd.DataFrame) -> list[dict[str, np.ndarray]] | None:
         """Column → unit scores (S, U) of each side's runs, the same units in the same order; None
@@ -647,19 +684,36 @@ class Numbers:
 
         Axis ``all`` pools the others. Raises ``FairNCError`` where runs have unlike units.
         """
+        scores = self._scores(measure, *sides)
+        if scores is None:
+            return None
+        ends = np.cumsum([0, *map(len, sides)])
+        return [
+            {
+                name: np.stack([score.columns[name] for score in scores[start:end]])
+                for name in scores[0].columns
+            }
+            for start, end in pairwise(ends)
+        ]
+
+    def _scores(self, measure: Measure, *sides: pd.DataFrame) -> list[_Scores] | None:
+        """Unit scores of the runs of all sides, one after the other, as ``units`` has them."""
         key = (measure.benchmark, sides[0]["split"].iloc[0], measure.group)
         wide, runs = self._unit_table(key), [run_id for rows in sides for run_id in rows["run_id"]]
-        if not set(runs) <= set(wide.columns.get_level_values("run_id")):
+        if key not in self._of_runs:
+            self._of_runs[key] = dict.fromkeys(wide.columns.unique("run_id"))
+        of_runs = self._of_runs[key]
+        if not set(runs) <= set(of_runs):
             return None
-        columns = wide.columns.unique("column")
-        values = {name: wide[name][runs].dropna(how="all").to_numpy(float).T for name in columns}
-        if any(np.isnan(column).any() for column in values.values()):
+        for run_id in runs:
+            if of_runs[run_id] is None:
+                of_runs[run_id] = _Scores.of(run_id, wide.xs(run_id, axis=1, level="run_id"))
+        scores = [of_runs[run_id] for run_id in runs]
+        if len({score.present for score in scores}) > 1:
             raise FairNCError(
                 f"{'/'.join(key)}: runs {', '.join(runs)} have unlike units; record them with the same items"
             )
-        ends = np.cumsum([0, *map(len, sides)])
-        places = [slice(start, end) for start, end in pairwise(ends)]
-        return [{name: column[place] for name, column in values.items()} for place in places]
+        return scores
 
     @cached_property
     def _unit_parts(self) -> dict[tuple[str, str, str], pd.DataFrame]:

@@ -111,6 +111,8 @@ LISTS = {
     "corrected": "gender words",
     "corrected,words=random": "random words",
     "corrected,words=matched": "words as frequent",
+    "corrected,words=profession": "professions",
+    "corrected,words=vocabulary": "the whole vocabulary",
 }
 
 

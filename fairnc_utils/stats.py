@@ -5,6 +5,7 @@ several tests, power.
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy  # its parts are imported when they are first used
@@ -261,9 +262,18 @@ def seed_changes(
     observed = np.broadcast_to(change(np.arange(units)[None]), (1, seeds))[0]
     return Changes(
         observed,
-        np.concatenate([*map(change, _redrawn(units, strata, resamples, seed, size=400_000))]),
+        np.concatenate([*map(change, _places(units, _hashable(strata), resamples, seed))]),
         units,
     )
+
+
+@lru_cache(maxsize=2)  # many runs are redrawn at the same places, one after the other
+def _places(units: int, strata: tuple | None, resamples: int, seed: int) -> tuple[np.ndarray, ...]:
+    return tuple(_redrawn(units, strata, resamples, seed, size=400_000))
+
+
+def _hashable(strata: Sequence | None) -> tuple | None:
+    return None if strata is None else tuple(np.asarray(strata).tolist())
 
 
 def crossed_bootstrap(*changes: Changes, seed: int = 0) -> Effect:

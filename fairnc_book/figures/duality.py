@@ -52,7 +52,8 @@ def turning(items: pd.DataFrame, results: pd.DataFrame) -> go.Figure:
         alt=f"Log-odds of she against he for {way.eq('model').sum()} occupations. With the rows turned, NC3 stays at "
         f"{tables.number(numbers['nc3'].iloc[0])} and the slope goes from {tables.number(greatest)} to {tables.number(least)}.",
         caption="The classifier's rows of *she* and *he*, turned around their class means: no cosine changes, so NC3, UNC3 and "
-        "the regularizer stay what they are. Move the slider and watch the slope and the lean.",
+        "the regularizer stay what they are. Move the slider and watch the slope and the lean: 0° is the turn of the greatest "
+        "slope, 180° that of the least. The model as it is, in grey, lies at none of these turns.",
     )
 
 
@@ -101,8 +102,8 @@ def slope_range(results: pd.DataFrame) -> go.Figure:
         name="fig-slope-range",
         alt=f"The range of slopes narrows as the cosine rises and ends at {tables.number(last)} where it is 1; this model's "
         f"slope is {tables.number(model['slope'])}.",
-        caption="Which slopes rows of the same length can have at a given cosine. The more aligned, the narrower; what is left "
-        "at a cosine of 1 is the slope of the class means themselves.",
+        caption="Which slopes rows of the same length, the mean of the two, can have at a given cosine. The more aligned, the "
+        "narrower; what is left at a cosine of 1 is the slope of the class means themselves.",
     )
 
 

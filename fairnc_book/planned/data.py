@@ -167,6 +167,11 @@ class Outcome:
         return self.label + unit + (f" ({'; '.join(parts)})" if parts else "")
 
     @property
+    def may_overshoot(self) -> bool:
+        """Whether it is a bias that a treatment can turn to the other side of its ideal."""
+        return self.improves and not self.measure.metric.better
+
+    @property
     def worse(self) -> int:
         """The sign of a change for the worse; 0: either may be."""
         return -self.measure.metric.better

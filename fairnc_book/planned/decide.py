@@ -137,7 +137,7 @@ def _tests(
     total.first, total.second = (
         float(np.mean([getattr(test, end) for test in several])) for end in ("first", "second")
     )
-    total.treated = _level(*several)
+    total.treated = _level(*several) if outcome.may_overshoot else None
     if left := [test.method for test in singles if not test.tested]:
         total.note = f"without {', '.join(left)}"
     return [*singles, total]
@@ -156,8 +156,10 @@ def _single(study: Study, test: _Test, resamples: int) -> _Test:
         test.note = f"not run: {pair.missing or second}"
         return test
     test.changes = study.numbers.changes(pair, resamples=resamples)
-    test.levels = study.numbers.levels(test.outcome.measure, pair.second, resamples=resamples)
-    test.effect, test.treated = stats.crossed_bootstrap(test.changes), _level(test)
+    test.effect = stats.crossed_bootstrap(test.changes)
+    if test.outcome.may_overshoot:
+        test.levels = study.numbers.levels(test.outcome.measure, pair.second, resamples=resamples)
+        test.treated = _level(test)
     test.first, test.second = (float(side["value"].mean()) for side in (pair.first, pair.second))
     if not test.tested:
         test.note = "one seed: no interval over seeds"
@@ -193,7 +195,7 @@ def _over_bases(tests: Iterable[_Test]) -> list[_Test]:
                 float(np.mean([test.first for test in totals])),
                 levels.value,
                 totals,
-                levels,
+                levels if like.outcome.may_overshoot else None,
             )
         )
     return means
@@ -266,7 +268,7 @@ def _verdict(test: _Test, singles: list[_Test], study: Study | None, failed: boo
         predicted=outcome.predicted or towards,
         margin=_margin(test),
         base=base,
-        treated=test.treated if outcome.improves and not better else None,
+        treated=test.treated,
         ideal=ideal or 0.0,
         failed=failed,
     )

@@ -2,7 +2,7 @@
 occupation slope.
 """
 
-from math import pi
+from math import pi, sin
 
 import pandas as pd
 import torch
@@ -17,8 +17,9 @@ from fairnc_utils.runs.rows import Run, make
 from fairnc_utils.runs.store import stored
 from fairnc_utils.swap import PRONOUNS
 
-#: Cosines between row and class mean at which the range of slopes is given.
-COSINES = tuple(round(0.05 * step, 2) for step in range(21))
+#: Cosines between row and class mean at which the range of slopes is given: even steps of the angle, as it narrows fastest
+#: towards 1.
+COSINES = tuple(round(sin(pi / 40 * step), 4) for step in range(21))
 
 
 @stored
