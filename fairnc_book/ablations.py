@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fairnc_book import tables
-from fairnc_book.numbers import CELL, MEASURES, METRICS, UNTRAINED, Cell, Numbers
+from fairnc_book.numbers import MEASURES, METRICS, SETTING, UNTRAINED, Numbers, Setting
 from fairnc_utils import corpora, stats
 from fairnc_utils.regularizer_label import RegularizerLabel
 from fairnc_utils.runs.rows import Run, make, metric_rows, select
@@ -82,7 +82,7 @@ def by_run(numbers: Numbers) -> pd.DataFrame:
     """One row a run: method, regularizer, λ, seed, and a column for each metric of ``SHOWN`` (NaN:
     not measured).
     """
-    keys = [*CELL[1:], "seed"]
+    keys = [*SETTING[1:], "seed"]
     columns = [
         numbers.table(measure).set_index(keys)["value"].sort_index().rename(metric)
         for metric, measure in SHOWN.items()
@@ -94,12 +94,12 @@ def ablate(numbers: Numbers, *, method: str = "bec", profile: str = "adhoc", see
     """Rows that sum up the recorded runs of a model: means over seeds, paired differences,
     correlations.
 
-    ``variant`` says which: ``mean`` of a cell over its seeds; ``minus <reference>`` of one variant
+    ``variant`` says which: ``mean`` of a setting over its seeds; ``minus <reference>`` of one variant
     of NC3, paired by seed (``CONTRASTS`` on ``method``, at the λ of ``compared_at``; ``EVERYWHERE``
     on all, at the chosen λ); both with the t interval over seeds and the number of seeds as ``n``;
     ``spearman`` and ``pearson`` of UNC3 with a run's distance from fair (``FAIRNESS``), over all
     runs (method ``all``), about each method's mean (``within``) and for each method, with bootstrap
-    intervals over ``n`` cells. ``chosen_lambda`` is a metric of each method. A difference that no
+    intervals over ``n`` settings. ``chosen_lambda`` is a metric of each method. A difference that no
     run tells has the value NaN and ``n`` 0.
     """
     runs = by_run(numbers)
@@ -130,10 +130,10 @@ def compared_at(
 
 
 def not_run(rows: pd.DataFrame) -> list[str]:
-    """What was not run: cells that a difference asks for and no recorded run tells."""
+    """What was not run: settings that a difference asks for and no recorded run tells."""
     empty = rows[rows["variant"].str.startswith("minus") & (rows["n"] == 0)]
-    cells = (Cell(*pair) for pair in zip(empty["method"], empty["regularizer"], strict=True))
-    return list(dict.fromkeys(map(str, cells)))
+    settings = (Setting(*pair) for pair in zip(empty["method"], empty["regularizer"], strict=True))
+    return list(dict.fromkeys(map(str, settings)))
 
 
 def sentence(rows: pd.DataFrame, metrics: Sequence[str], **columns) -> str:
@@ -191,7 +191,7 @@ def layers(results: pd.DataFrame, *, words: Sequence[str] = ("gender",)) -> pd.D
     rows = rows[rows["layer"] != "last"].sort_values("created", kind="stable")
     rows = rows.drop_duplicates(["method", "regularizer", "words", "metric", "layer"], keep="last")
     names = [
-        row["method"] if row["regularizer"] == "none" else str(Cell(*row))
+        row["method"] if row["regularizer"] == "none" else str(Setting(*row))
         for _, row in rows[["method", "regularizer", "lam"]].iterrows()
     ]
     return rows.assign(run=names)
@@ -207,11 +207,11 @@ def _over_seeds(values: pd.Series | np.ndarray, metric: str) -> dict:
 
 
 def _means(runs: pd.DataFrame) -> Iterator[dict]:
-    for (method, regularizer, lam), cell in runs.groupby(list(CELL[1:]), sort=False):
+    for (method, regularizer, lam), setting in runs.groupby(list(SETTING[1:]), sort=False):
         columns = {"variant": "mean", "method": method, "regularizer": regularizer, "lam": lam}
         for metric in SHOWN:
-            if cell[metric].notna().any():
-                yield columns | _over_seeds(cell[metric], metric)
+            if setting[metric].notna().any():
+                yield columns | _over_seeds(setting[metric], metric)
 
 
 def _differences(
@@ -220,22 +220,22 @@ def _differences(
     """Each variant of one method's NC3 minus its reference, seed by seed."""
     for reference, variants in contrasts.items():
         weight = compared_at(runs, method, variants, otherwise=numbers.weights.get(method, np.nan))
-        base = _cell(method, {"words": "none"}.get(reference, reference), weight)
-        for cell in (_cell(method, label, weight) for label in variants):
+        base = _setting(method, {"words": "none"}.get(reference, reference), weight)
+        for setting in (_setting(method, label, weight) for label in variants):
             columns = {
                 "variant": f"minus {reference}",
                 "method": method,
-                "regularizer": cell.regularizer,
+                "regularizer": setting.regularizer,
             }
             for metric, measure in SHOWN.items():
-                difference = numbers.contrast(measure, base, cell).difference
-                lam = numbers.runs(measure, cell)["lam"].max()
+                difference = numbers.contrast(measure, base, setting).difference
+                lam = numbers.runs(measure, setting)["lam"].max()
                 yield columns | {"lam": lam} | _over_seeds(difference, metric)
 
 
-def _cell(method: str, label: str, weight: float) -> Cell:
-    """A cell of a contrast: at its weight, which there is none of without NC3."""
-    return Cell(method, label, None if label == "none" else weight)
+def _setting(method: str, label: str, weight: float) -> Setting:
+    """A setting of a contrast: at its weight, which there is none of without NC3."""
+    return Setting(method, label, None if label == "none" else weight)
 
 
 def _correlations(numbers: Numbers, seed: int) -> Iterator[dict]:

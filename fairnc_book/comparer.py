@@ -12,7 +12,7 @@ from fairnc_book.numbers import (
     NUMBER,
     UNTRAINED,
     WAY,
-    Cell,
+    Setting,
     estimates,
     newest,
     significant,
@@ -92,7 +92,7 @@ def label(run: Mapping) -> str:
         return "before training"
     if run["regularizer"] == "none":
         return f"{run['method']}, no NC3"
-    return str(Cell(run["method"], run["regularizer"], run["lam"]))
+    return str(Setting(run["method"], run["regularizer"], run["lam"]))
 
 
 def apart_table(rows: pd.DataFrame) -> Styler:

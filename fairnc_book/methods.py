@@ -6,7 +6,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from fairnc_book import tables
-from fairnc_book.numbers import MEASURES, METHODS, UNTRAINED, Cell, Numbers, estimate
+from fairnc_book.numbers import MEASURES, METHODS, UNTRAINED, Numbers, Setting, estimate
 from fairnc_utils import debias, stats
 from fairnc_utils.catalog import METHODS as ENTRIES
 
@@ -23,9 +23,9 @@ def overview(numbers: Numbers, recorded: Mapping[str, Mapping]) -> pd.DataFrame:
     """
     rows = []
     for name in METHODS:
-        method, runs = debias.get(name), numbers.runs(PERPLEXITY, Cell(name))
+        method, runs = debias.get(name), numbers.runs(PERPLEXITY, Setting(name))
         config = recorded.get(runs["run_id"].iloc[-1], {}).get("config", {}) if len(runs) else {}
-        ratio = numbers.contrast(PERPLEXITY, UNTRAINED, Cell(name)).ratio
+        ratio = numbers.contrast(PERPLEXITY, UNTRAINED, Setting(name)).ratio
         outcomes = {"after": estimate(runs) if len(runs) else None}
         outcomes["ratio"] = stats.over_seeds(ratio) if len(ratio) else None
         rows.append(

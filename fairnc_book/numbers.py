@@ -2,8 +2,8 @@
 say of it.
 
 A *metric* has a name and an ideal. A *measure* is a metric of one benchmark on one split, group or
-word list: it knows where its result rows are. A *cell* is a way of training. ``Numbers`` finds the
-runs of a cell on a measure and sets two cells against each other, seed by seed and unit by unit.
+word list: it knows where its result rows are. A *setting* is a way of training. ``Numbers`` finds the
+runs of a setting on a measure and sets two settings against each other, seed by seed and unit by unit.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -32,9 +32,9 @@ METHODS = (*CONTROLS, *DEBIASING)
 EDITION = "full"
 
 #: Columns that tell one way of training from another; one run from another; one number of a run from another.
-CELL = ("model", "method", "regularizer", "lam")
-RUN = (*CELL, "seed")
-WAY = ("origin", *CELL)  # as the interactive pages offer it: live and recorded runs apart
+SETTING = ("model", "method", "regularizer", "lam")
+RUN = (*SETTING, "seed")
+WAY = ("origin", *SETTING)  # as the interactive pages offer it: live and recorded runs apart
 NUMBER = (
     "benchmark",
     "split",
@@ -407,11 +407,11 @@ def at_least(measure: Measure, count: int) -> Measure:
     )
 
 
-# ---------------------------------------------------------------- runs of a cell
+# ---------------------------------------------------------------- runs of a setting
 
 
 @dataclass(frozen=True)
-class Cell:
+class Setting:
     """A way of training: method, label of its regularizer, and λ; None: the only one that it was
     trained with.
     """
@@ -425,7 +425,7 @@ class Cell:
         return f"{self.method}, NC3 {self.regularizer}{weight}"
 
 
-UNTRAINED = Cell("base")
+UNTRAINED = Setting("base")
 
 #: Metrics of collapse as functions of the NC3 cosine of each word; the global mean stays as it is.
 _OF_COSINES = {"nc3": np.mean, "unc3": partial(np.std, ddof=1)}
@@ -433,17 +433,17 @@ _OF_COSINES = {"nc3": np.mean, "unc3": partial(np.std, ddof=1)}
 
 @dataclass(frozen=True)
 class Contrast:
-    """Second minus first cell on one measure: rows of their runs by seed, the same seeds on both
+    """Second minus first setting on one measure: rows of their runs by seed, the same seeds on both
     sides.
 
     An untrained first model has one row, which stands beside each of the second. ``missing``: the
-    cell without a run, if one has none.
+    setting without a run, if one has none.
     """
 
     measure: Measure
     first: pd.DataFrame
     second: pd.DataFrame
-    missing: Cell | None = None
+    missing: Setting | None = None
 
     @property
     def difference(self) -> np.ndarray:
@@ -525,15 +525,17 @@ class Numbers:
     def _parts(self) -> dict[tuple[str, str], pd.DataFrame]:
         return dict(tuple(self.results.groupby(["benchmark", "metric"], sort=False)))
 
-    def cell(self, method: str, regularizer: str) -> Cell:
-        """The cell that stands for a method with that regularizer: corrected at the chosen λ, as
+    def setting(self, method: str, regularizer: str) -> Setting:
+        """The setting that stands for a method with that regularizer: corrected at the chosen λ, as
         released at the script's.
         """
         weights = {"corrected": self.weights, "as_released": RELEASED_WEIGHTS}.get(regularizer)
-        return Cell(method, regularizer, None if weights is None else weights.get(method, np.nan))
+        return Setting(
+            method, regularizer, None if weights is None else weights.get(method, np.nan)
+        )
 
     def table(self, measure: Measure) -> pd.DataFrame:
-        """The result rows of a measure, one a run (``RUN``): the newest where a cell and seed ran
+        """The result rows of a measure, one a run (``RUN``): the newest where a setting and seed ran
         twice.
 
         An untrained model that nothing was tuned on is one run, however often it was measured.
@@ -542,49 +544,53 @@ class Numbers:
         if where not in self._tables:
             part = self._parts.get((measure.benchmark, measure.name), self.results.iloc[:0])
             rows = newest(measure.rows(part), RUN)
-            again = rows.duplicated(list(CELL), keep="last") & (rows["method"] == UNTRAINED.method)
+            again = rows.duplicated(list(SETTING), keep="last") & (
+                rows["method"] == UNTRAINED.method
+            )
             self._tables[where] = rows if measure.fine_tuned else rows[~again]
         return self._tables[where]
 
     def runs(
         self,
         measure: Measure,
-        cell: Cell,
+        setting: Setting,
         *,
         seeds: Iterable[int] | None = None,
         less: Measure | None = None,
     ) -> pd.DataFrame:
-        """The runs of a cell by seed: their result rows of a measure; no rows if it was not run.
+        """The runs of a setting by seed: their result rows of a measure; no rows if it was not run.
 
         ``seeds``: these alone; ``less``: a measure whose value is taken off each run's, where a run
-        has both. Raises ``FairNCError`` where the cell leaves open which of several λ is meant.
+        has both. Raises ``FairNCError`` where the setting leaves open which of several λ is meant.
         """
         table = self.table(measure)
-        table = table[(table["method"] == cell.method) & (table["regularizer"] == cell.regularizer)]
-        if cell.lam is not None:
-            table = table[table["lam"] == cell.lam]
+        table = table[
+            (table["method"] == setting.method) & (table["regularizer"] == setting.regularizer)
+        ]
+        if setting.lam is not None:
+            table = table[table["lam"] == setting.lam]
         elif table["lam"].nunique() > 1:
             weights = ", ".join(f"{lam:g}" for lam in sorted(table["lam"].unique()))
-            raise FairNCError(f"{cell} was run with λ = {weights}: choose one of them")
+            raise FairNCError(f"{setting} was run with λ = {weights}: choose one of them")
         table = table.set_index("seed", drop=False).sort_index()
         if seeds is not None:
             table = table[table.index.isin(list(seeds))]
         if less is None:
             return table
-        control = self.runs(less, cell)["value"]
+        control = self.runs(less, setting)["value"]
         both = table.loc[table.index.intersection(control.index)]
         return both.assign(value=both["value"] - control)
 
     def contrast(
-        self, measure: Measure, first: Cell, second: Cell, *, less: Measure | None = None
+        self, measure: Measure, first: Setting, second: Setting, *, less: Measure | None = None
     ) -> Contrast:
-        """Second minus first cell on a measure, at the seeds that both have; ``less`` as in
+        """Second minus first setting on a measure, at the seeds that both have; ``less`` as in
         ``runs``.
         """
-        sides = [self.runs(measure, cell, less=less) for cell in (first, second)]
-        for cell, runs in zip((first, second), sides, strict=True):
+        sides = [self.runs(measure, setting, less=less) for setting in (first, second)]
+        for setting, runs in zip((first, second), sides, strict=True):
             if runs.empty:
-                return Contrast(measure, *(side.iloc[:0] for side in sides), missing=cell)
+                return Contrast(measure, *(side.iloc[:0] for side in sides), missing=setting)
         if first.method != UNTRAINED.method or measure.fine_tuned:
             seeds = sides[0].index.intersection(sides[1].index)
             sides = [runs.loc[seeds] for runs in sides]
@@ -761,7 +767,7 @@ class Numbers:
         seed: int = 0,
     ) -> dict[str, stats.Effect]:
         """Scope → correlation over runs of one measure with ``of`` the other, by bootstrap over
-        cells.
+        settings.
 
         Scopes: ``all`` runs; ``within``: about each method's mean; each method. The untrained model
         is in ``all`` alone.
@@ -775,7 +781,7 @@ class Numbers:
             scope: stats.clustered_correlation(
                 part["x"],
                 part["y"],
-                part[list(CELL[1:])].astype(str).agg("|".join, axis=1),
+                part[list(SETTING[1:])].astype(str).agg("|".join, axis=1),
                 ranked=ranked,
                 resamples=resamples,
                 seed=seed,

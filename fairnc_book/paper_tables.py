@@ -16,9 +16,9 @@ from fairnc_book.numbers import (
     METHODS,
     TABLES,
     UNTRAINED,
-    Cell,
     Measure,
     Numbers,
+    Setting,
     estimate,
 )
 from fairnc_utils import corpora, stats, tasks
@@ -97,7 +97,7 @@ def summarize(sources: Sources) -> list[dict]:
         for model in MODELS:
             if model in quotes:
                 rows += quotes[model].drop(columns="source").assign(**NOT_OURS).to_dict("records")
-            rows += _recorded_rows(sources.recorded, measure, sources.recorded.cell(*model))
+            rows += _recorded_rows(sources.recorded, measure, sources.recorded.setting(*model))
     return rows
 
 
@@ -105,17 +105,17 @@ def _by_model(rows: pd.DataFrame) -> dict[Model, pd.DataFrame]:
     return dict(tuple(rows.groupby(["method", "regularizer"], sort=False)))
 
 
-def _recorded_rows(recorded: Numbers, measure: Measure, cell: Cell) -> list[dict]:
-    """The mean over a cell's runs, the change from the base and the quotient; none of what was not
+def _recorded_rows(recorded: Numbers, measure: Measure, setting: Setting) -> list[dict]:
+    """The mean over a setting's runs, the change from the base and the quotient; none of what was not
     run.
     """
-    runs = recorded.runs(measure, cell)
+    runs = recorded.runs(measure, setting)
     if runs.empty:
         return []
     rows = [_row(runs, estimate(runs), several=len(runs) > 1)]
-    if cell == UNTRAINED:
+    if setting == UNTRAINED:
         return rows
-    contrast = recorded.contrast(measure, UNTRAINED, cell)
+    contrast = recorded.contrast(measure, UNTRAINED, setting)
     for variant, changes in (("difference", contrast.difference), ("ratio", contrast.ratio)):
         if len(changes):
             row = _row(runs, stats.over_seeds(changes), several=True)

@@ -13,10 +13,10 @@ from fairnc_book.numbers import (
     METHODS,
     METRICS,
     UNTRAINED,
-    Cell,
     Contrast,
     Measure,
     Numbers,
+    Setting,
     estimate,
 )
 from fairnc_utils import corpora, stats
@@ -68,11 +68,11 @@ class Answer:
         """As rows name it: ``minus base``, ``ratio to none``."""
         return f"{'ratio to' if self.ratio else 'minus'} {self.reference}"
 
-    def contrasts(self, numbers: Numbers, measure: Measure) -> Iterator[tuple[Cell, Contrast]]:
-        """The contrast of every method, with the cell that is compared."""
+    def contrasts(self, numbers: Numbers, measure: Measure) -> Iterator[tuple[Setting, Contrast]]:
+        """The contrast of every method, with the setting that is compared."""
         for method in METHODS:
-            first = UNTRAINED if self.reference == UNTRAINED.method else Cell(method)
-            second = numbers.cell(method, self.regularizer)
+            first = UNTRAINED if self.reference == UNTRAINED.method else Setting(method)
+            second = numbers.setting(method, self.regularizer)
             yield second, numbers.contrast(measure, first, second)
 
 
@@ -131,7 +131,7 @@ def answer(
     what is shown: ``mean`` of the untrained model, ``minus`` or ``ratio to`` a reference (see
     ``Answer``), ``spearman`` of a run's distance from fair with UNC3 or NC1w (question 1, the
     metric) within methods, ``minus words`` of NC3 on several lists (question 6, on ``method``).
-    Intervals are t intervals over seeds, of correlations bootstrap intervals over cells.
+    Intervals are t intervals over seeds, of correlations bootstrap intervals over settings.
     """
     rows = [
         *_correlations(numbers, resamples),
@@ -176,7 +176,7 @@ def _of_decoder(numbers: Numbers) -> Iterator[dict]:
     if len(runs := numbers.runs(SLOPE, UNTRAINED)):
         yield model | _row(3, SLOPE, "mean", estimate(runs), method=UNTRAINED.method)
     for method in sorted(set(numbers.results["method"]) - {UNTRAINED.method}):
-        difference = numbers.contrast(SLOPE, UNTRAINED, Cell(method)).difference
+        difference = numbers.contrast(SLOPE, UNTRAINED, Setting(method)).difference
         if len(difference):
             outcome = stats.over_seeds(difference)
             yield model | _row(3, SLOPE, "minus base", outcome, method=method, regularizer="none")
@@ -185,9 +185,9 @@ def _of_decoder(numbers: Numbers) -> Iterator[dict]:
 def _lists(numbers: Numbers, method: str) -> Iterator[dict]:
     weight = ablations.compared_at(ablations.by_run(numbers), method, LISTS, otherwise=np.nan)
     for label in LISTS:
-        cell = Cell(method, label, weight)
+        setting = Setting(method, label, weight)
         for measure in (UNC3, SLOPE):
-            difference = numbers.contrast(measure, Cell(method), cell).difference
+            difference = numbers.contrast(measure, Setting(method), setting).difference
             if len(difference):
                 columns = {"method": method, "regularizer": label, "lam": weight}
                 yield _row(6, measure, "minus words", stats.over_seeds(difference), **columns)
@@ -195,13 +195,13 @@ def _lists(numbers: Numbers, method: str) -> Iterator[dict]:
 
 def _changes(numbers: Numbers, each: Answer) -> Iterator[dict]:
     for measure in each.measures:
-        for cell, contrast in each.contrasts(numbers, measure):
+        for setting, contrast in each.contrasts(numbers, measure):
             values = contrast.ratio if each.ratio else contrast.difference
             if len(values):
                 columns = {
-                    "method": cell.method,
-                    "regularizer": cell.regularizer,
-                    "lam": cell.lam or 0.0,
+                    "method": setting.method,
+                    "regularizer": setting.regularizer,
+                    "lam": setting.lam or 0.0,
                 }
                 outcome = stats.over_seeds(values)
                 yield _row(each.question, measure, each.variant, outcome, **columns)

@@ -38,7 +38,7 @@ def evaluate(
     ``units``; ``p``, ``holm_p``; ``smallest``: the effect that the test would find with power .8;
     ``published``: the published effect, on another model, and ``power`` to find it; ``verdict``: by
     the interval; ``decided``: where the adjusted p is below .05 as well (both 1 supported, −1
-    contradicted, 0 inconclusive, NaN descriptive or missing); ``note``. Cells that were not run
+    contradicted, 0 inconclusive, NaN descriptive or missing); ``note``. Settings that were not run
     have a note and no numbers. ``total``: mean over the debiasing methods that were run. Holm's
     family: the totals of a claim and contrast; apart from them its single methods. ``resamples``:
     of seeds and units, for each interval.
@@ -111,7 +111,7 @@ def _correlations(numbers: Numbers, prediction: Prediction, resamples: int) -> I
         if effect is None or effect.seeds <= 2:  # runs
             effect, reason = None, f"not run: {measure.benchmark} with UNC3"
         else:
-            reason = "" if np.isfinite(effect.error) else "fewer than five cells, or all alike"
+            reason = "" if np.isfinite(effect.error) else "fewer than five settings, or all alike"
         yield {"method": method} | _test(
             effect, prediction, -prediction.predicted, Change(None, reason)
         )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fairnc_book.claims.data import CONTRASTS, Prediction
-from fairnc_book.numbers import UNTRAINED, Cell, Numbers
+from fairnc_book.numbers import UNTRAINED, Numbers, Setting
 from fairnc_utils import stats
 
 
@@ -23,11 +23,11 @@ def change(
     numbers: Numbers, prediction: Prediction, method: str, contrast: str, *, resamples: int
 ) -> Change:
     """Second minus first model of a contrast: their metric, or its distance from the ideal."""
-    cells = [
-        UNTRAINED if regularizer is None else numbers.cell(method, regularizer)
+    settings = [
+        UNTRAINED if regularizer is None else numbers.setting(method, regularizer)
         for regularizer in CONTRASTS[contrast]
     ]
-    pair = numbers.contrast(prediction.measure, *cells, less=prediction.against)
+    pair = numbers.contrast(prediction.measure, *settings, less=prediction.against)
     benchmark = prediction.measure.benchmark
     if pair.missing:
         return Change(None, _why_not_run(numbers, benchmark, pair.missing))
@@ -37,13 +37,17 @@ def change(
     return Change(changes, "", *(float(side["value"].mean()) for side in (pair.first, pair.second)))
 
 
-def _why_not_run(numbers: Numbers, benchmark: str, cell: Cell) -> str:
-    if cell.regularizer == "corrected" and cell.method not in numbers.weights:
+def _why_not_run(numbers: Numbers, benchmark: str, setting: Setting) -> str:
+    if setting.regularizer == "corrected" and setting.method not in numbers.weights:
         return "not run: no λ could be chosen"
-    what = "the model before training" if cell == UNTRAINED else Cell(cell.method, cell.regularizer)
+    what = (
+        "the model before training"
+        if setting == UNTRAINED
+        else Setting(setting.method, setting.regularizer)
+    )
     released = (
         " (a released script exists for some methods only)"
-        if cell.regularizer == "as_released"
+        if setting.regularizer == "as_released"
         else ""
     )
     return f"not run: {benchmark} of {what}{released}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fairnc_book.numbers import MEASURES, Cell, Measure, at_least
+from fairnc_book.numbers import MEASURES, Measure, Setting, at_least
 from fairnc_utils.regularizer_label import RegularizerLabel
 
 #: Profile of the runs.
@@ -79,10 +79,12 @@ class Comparison:
             return ()
         return tuple(method for method in planned if method in self.methods)
 
-    def cells(self, method: str) -> tuple[Cell, Cell]:
-        """Comparator and treated cell of a method."""
-        second = Cell(method, self.second)
-        return (Cell(CONTROL[method]) if self.first is None else Cell(method, self.first)), second
+    def settings(self, method: str) -> tuple[Setting, Setting]:
+        """Comparator and treated setting of a method."""
+        second = Setting(method, self.second)
+        return (
+            Setting(CONTROL[method]) if self.first is None else Setting(method, self.first)
+        ), second
 
 
 def _dosed(treatment: str, dose: float) -> Comparison:

@@ -150,7 +150,7 @@ def _level(*tests: _Test) -> stats.Estimate:
 
 
 def _single(study: Study, test: _Test, resamples: int) -> _Test:
-    first, second = test.comparison.cells(test.method)
+    first, second = test.comparison.settings(test.method)
     pair = study.numbers.contrast(test.outcome.measure, first, second)
     if pair.missing or pair.second.empty:
         test.note = f"not run: {pair.missing or second}"

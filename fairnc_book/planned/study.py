@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fairnc_book.numbers import UNTRAINED, Cell, Numbers, estimate
+from fairnc_book.numbers import UNTRAINED, Numbers, Setting, estimate
 from fairnc_book.planned.data import CAUSAL, EDITION, EMBEDDED, LONG_CONTROL, RARE, Outcome
 from fairnc_utils import stats
 from fairnc_utils.benchmarks import occupations
@@ -39,7 +39,9 @@ class Study:
 
     def moves(self, outcome: Outcome) -> bool | None:
         """Whether runs with a planted bias and with its reverse come apart; None: not run."""
-        pair = self.numbers.contrast(outcome.measure, Cell("planted_reversed"), Cell("planted"))
+        pair = self.numbers.contrast(
+            outcome.measure, Setting("planted_reversed"), Setting("planted")
+        )
         if pair.missing or pair.second.empty:
             return None
         effect = stats.crossed_bootstrap(self.numbers.changes(pair))

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 
 from fairnc_book import figures, frontier, planned
-from fairnc_book.numbers import Cell, Numbers
+from fairnc_book.numbers import Numbers, Setting
 from fairnc_book.planned.data import (
     ARMS,
     DOSED,
@@ -35,7 +35,7 @@ NAMES = sorted(set(occupations.load("bls")["occupation"]))
 SHARES = np.linspace(-0.5, 0.5, len(NAMES))
 TEXTS = [f"text {i}" for i in range(40)]
 
-#: Cell → slope, log loss, accuracy, perplexity, accuracy where only names tell, seeds.
+#: Setting → slope, log loss, accuracy, perplexity, accuracy where only names tell, seeds.
 CELLS = {
     ("base", "none"): (2.0, 0.50, 78.0, 21.0, 76.0, 1),
     ("cda", "none"): (0.8, 0.45, 80.0, 20.0, 76.0, 4),
@@ -49,7 +49,9 @@ CELLS = {
 
 
 def cell(method, treatment):
-    return COMPARISONS[treatment].cells(method)[1] if treatment in COMPARISONS else Cell(method)
+    return (
+        COMPARISONS[treatment].settings(method)[1] if treatment in COMPARISONS else Setting(method)
+    )
 
 
 def made_up(cells=CELLS, *, model=MODEL):

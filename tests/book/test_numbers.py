@@ -16,8 +16,8 @@ from fairnc_book.numbers import (
     MEASURES,
     METRICS,
     UNTRAINED,
-    Cell,
     Numbers,
+    Setting,
     estimate,
     estimates,
 )
@@ -87,7 +87,7 @@ def test_of_several_splits_the_first_that_was_run_counts():
 def test_of_one_seed_the_newest_run_counts_wherever_it_stands():
     new, old = row(SLOPE, 2.0, created="2026-02-01"), row(SLOPE, 1.0)
     for order in ((new, old), (old, new)):
-        runs = numbers(*order, row(SLOPE, 5.0, seed=1)).runs(SLOPE, Cell("bec"))
+        runs = numbers(*order, row(SLOPE, 5.0, seed=1)).runs(SLOPE, Setting("bec"))
         assert runs["value"].to_dict() == {0: 2.0, 1: 5.0}
 
 
@@ -100,13 +100,13 @@ def test_a_cell_is_found_by_its_label_and_weight_and_an_open_one_is_refused():
         ),
         row(SLOPE, 9.0, regularizer="corrected,words=random", lam=3.0),
     )
-    assert set(study.runs(SLOPE, Cell("bec", "corrected", 3.0))["value"]) == {3.0}
-    assert study.runs(SLOPE, Cell("bec", "corrected", 3.0), seeds=[2, 7]).index.tolist() == [2]
-    assert study.runs(SLOPE, Cell("bec", "corrected,words=random"))["value"].tolist() == [9.0]
-    assert study.runs(SLOPE, Cell("bec", "corrected", 10.0)).empty
-    assert study.runs(SLOPE, study.cell("bec", "corrected")).empty  # no λ is chosen
+    assert set(study.runs(SLOPE, Setting("bec", "corrected", 3.0))["value"]) == {3.0}
+    assert study.runs(SLOPE, Setting("bec", "corrected", 3.0), seeds=[2, 7]).index.tolist() == [2]
+    assert study.runs(SLOPE, Setting("bec", "corrected,words=random"))["value"].tolist() == [9.0]
+    assert study.runs(SLOPE, Setting("bec", "corrected", 10.0)).empty
+    assert study.runs(SLOPE, study.setting("bec", "corrected")).empty  # no λ is chosen
     with pytest.raises(FairNCError, match="bec, NC3 corrected was run with λ = 1, 3: choose one"):
-        study.runs(SLOPE, Cell("bec", "corrected"))
+        study.runs(SLOPE, Setting("bec", "corrected"))
 
 
 def test_editions_and_models_stay_apart():
@@ -115,8 +115,8 @@ def test_editions_and_models_stay_apart():
         row(SLOPE, 2.0, profile="second", created="2026-02-01"),
         row(SLOPE, 3.0, model="other", created="2026-03-01"),
     )
-    assert numbers(*rows).runs(SLOPE, Cell("bec"))["value"].tolist() == [1.0]
-    assert numbers(*rows, edition="second").runs(SLOPE, Cell("bec"))["value"].tolist() == [2.0]
+    assert numbers(*rows).runs(SLOPE, Setting("bec"))["value"].tolist() == [1.0]
+    assert numbers(*rows, edition="second").runs(SLOPE, Setting("bec"))["value"].tolist() == [2.0]
 
 
 def test_a_variant_of_a_regularizer_is_a_cell_at_its_only_weight():
@@ -125,14 +125,14 @@ def test_a_variant_of_a_regularizer_is_a_cell_at_its_only_weight():
     """
     label = "corrected,kind=both,dose=0.3"
     study = numbers(*(row(SLOPE, seed, regularizer=label, lam=7.1, seed=seed) for seed in (0, 1)))
-    runs = study.runs(SLOPE, study.cell("bec", label))
+    runs = study.runs(SLOPE, study.setting("bec", label))
     assert (runs.index.tolist(), set(runs["lam"])) == ([0, 1], {7.1})
 
 
 def test_measures_that_differ_in_a_cutoff_alone_are_kept_apart():
     strict = dataclasses.replace(UNC3, where={**UNC3.where, "min_count": 50})
     study = numbers(row(UNC3, 0.04), row(strict, 0.02))
-    assert [study.runs(measure, Cell("bec"))["value"].item() for measure in (UNC3, strict)] == [
+    assert [study.runs(measure, Setting("bec"))["value"].item() for measure in (UNC3, strict)] == [
         0.04,
         0.02,
     ]
@@ -149,12 +149,12 @@ def test_cells_are_paired_by_seed():
             for seed in (2, 1, 7)
         ),
     )
-    contrast = study.contrast(SLOPE, Cell("bec"), Cell("bec", "as_released"))
+    contrast = study.contrast(SLOPE, Setting("bec"), Setting("bec", "as_released"))
     assert contrast.first.index.tolist() == contrast.second.index.tolist() == [1, 2]
     assert contrast.difference.tolist() == [1.5, 2.5]
     assert contrast.ratio.tolist() == [3.5 / 2, 5.5 / 3]
-    missing = study.contrast(SLOPE, Cell("mlm"), Cell("bec"))
-    assert missing.missing == Cell("mlm")
+    missing = study.contrast(SLOPE, Setting("mlm"), Setting("bec"))
+    assert missing.missing == Setting("mlm")
     assert len(missing.difference) == 0
 
 
@@ -168,14 +168,14 @@ def test_the_untrained_model_is_one_run_unless_something_was_tuned_on_it():
         )
     )
     assert len(study.runs(SLOPE, UNTRAINED)) == 1
-    assert study.contrast(SLOPE, UNTRAINED, Cell("bec")).difference.tolist() == [-9.0, 1.0]
-    assert study.contrast(ACCURACY, UNTRAINED, Cell("bec")).difference.tolist() == [1.0, 1.0]
+    assert study.contrast(SLOPE, UNTRAINED, Setting("bec")).difference.tolist() == [-9.0, 1.0]
+    assert study.contrast(ACCURACY, UNTRAINED, Setting("bec")).difference.tolist() == [1.0, 1.0]
 
 
 def test_control_words_are_taken_off_where_a_run_has_both():
     control = MEASURES["collapse/test/random/unc3"]
     study = numbers(row(UNC3, 0.05), row(UNC3, 0.06, seed=1), row(control, 0.02, seed=1))
-    assert study.runs(UNC3, Cell("bec"), less=control)["value"].to_dict() == {
+    assert study.runs(UNC3, Setting("bec"), less=control)["value"].to_dict() == {
         1: pytest.approx(0.04)
     }
 
@@ -225,7 +225,7 @@ def test_changes_are_signed_or_of_the_distance_from_the_ideal():
         [unit for method, slope in slopes.items() for unit in unit_rows(method, 0, slope)]
     )
     for study in (numbers(*rows), numbers(*rows, units=units)):
-        contrast = study.contrast(SLOPE, UNTRAINED, Cell("bec"))
+        contrast = study.contrast(SLOPE, UNTRAINED, Setting("bec"))
         assert study.changes(contrast, resamples=50).observed == pytest.approx([-2.0])
         assert study.changes(contrast, folded=True, resamples=50).observed == pytest.approx([0.0])
     assert study.changes(contrast, resamples=50).resampled.shape == (50, 1)

@@ -87,12 +87,20 @@ def test_finished_book_has_nothing_to_do_even_after_touching_everything(book):
     assert planned(book) == {}
 
 
+def text_of(chapter: str) -> str:
+    return (ROOT / "notebooks" / f"{chapter}.ipynb").read_text()
+
+
 @pytest.mark.slow
 def test_a_change_reruns_what_it_affects_and_nothing_else(book):
     summarize = {"summarize": len(SUMMARIES)}
     after = {"collect": 1, "abstract": 1, "status": 1, "book": 1, "all": 1}
     with edited(book / "notebooks" / f"{CHAPTERS[0]}.ipynb", "# ", "# Changed: "):
         assert planned(book) == {"execute": 1, **summarize, "draw": 1 + len(SUMMARIES), **after}
+    asking = [name for name in CHAPTERS if "config/second.yaml\\\"" in text_of(name)]
+    with edited(book / "config/second.yaml", "# ", "# Changed: "):
+        drawn = {"draw": len(asking) + len(SUMMARIES)}
+        assert planned(book) == {"execute": len(asking), **summarize, **drawn, **after}
     everything = {"execute": len(CHAPTERS), **summarize, "draw": len(CHAPTERS + SUMMARIES), **after}
     with edited(book / "config/tiny.yaml", "device: cpu", "device: auto"):
         assert planned(book) == {"parameters": len(CHAPTERS + SUMMARIES), **everything}

