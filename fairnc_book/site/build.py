@@ -25,7 +25,7 @@ def main() -> int:
         noconfig=True,
         path_config=options.config,
         confoverrides={
-            "external_toc_path": (options.source / "_toc.yml").as_posix(),
+            "external_toc_path": (options.source / "_toc.yml").resolve().as_posix(),
             "latex_individualpages": False,
             "nitpicky": True,
         },

@@ -157,8 +157,20 @@ def add_ways(app, pagename, templatename, context, doctree) -> None:
         context["header_buttons"].insert(0, group | {"buttons": ways_to_open(pagename)})
 
 
+#: Extensions of Jupyter Book that do not say whether several processes may read pages: one numbers sections when all are
+#: read, one is about LaTeX.
+SILENT = ("sphinx_multitoc_numbering", "sphinx_jupyterbook_latex")
+
+
+def read_side_by_side(app, env, docnames) -> None:
+    """Say it for those that are silent, without which Sphinx reads one page after the other."""
+    for name in set(SILENT) & set(app.extensions):
+        app.extensions[name].parallel_read_safe = True
+
+
 def setup(app) -> dict:
     """Register with Sphinx."""
+    app.connect("env-before-read-docs", read_side_by_side)
     app.connect("config-inited", name_repository)
     app.connect("html-page-context", add_ways, priority=900)  # after the theme's own buttons
     app.connect("build-finished", finish)
