@@ -14,7 +14,6 @@ from fairnc_book.planned.data import (
     ARMS,
     DOSED,
     KEPT,
-    NAMES,
     OVER_BASES,
     SLOPE,
     TREATMENTS,
@@ -24,9 +23,12 @@ from fairnc_book.planned.data import (
 from fairnc_book.planned.decide import effect
 
 #: Outcomes across, each with the side on which it is better.
-ACROSS = ((KEPT[0], "← better"), (KEPT[1], "better →"), (NAMES, "better →"))
+ACROSS = ((KEPT[0], "← better"), (KEPT[1], "better →"))
 
 _GREY = PALETTE[-1]
+
+#: Arm of swap collapse → its letter beside the point.
+LETTERS = dict(zip((arm.treatment for arm in ARMS), "abcdefghij", strict=False))
 
 
 #: A point: what is compared, its change of the outcome across, and that of the slope.
@@ -51,7 +53,7 @@ def frontier(tests: pd.DataFrame, *, method: str) -> go.Figure:
         for column, (outcome, better) in enumerate(ACROSS, start=1):
             where = {"row": row, "col": column}
             lines = _points(run, outcome, base, method)
-            for series in _series(lines, outcome, method, named=column == 1):
+            for series in _series(lines, outcome, method):
                 figure.add_scatter(**series, showlegend=row == column == 1, **where)
             figure.add_hline(y=0, line=DASHED, **where)
             if outcome.allowed is not None:
@@ -71,7 +73,7 @@ def frontier(tests: pd.DataFrame, *, method: str) -> go.Figure:
         caption=f"Bias against what must be kept. Each point is a treatment minus {method} alone, the black square, at the "
         "same seeds, with 95% intervals over seeds and units; open points have one seed and no interval. Lines join the "
         "doses, larger points are larger doses. Below the square is less bias. Orange: how far what must be kept may "
-        "change for the worse.",
+        f"change for the worse. Arms: {', '.join(f'{letter} {arm}' for arm, letter in LETTERS.items())}.",
     )
     return figure.update_layout(margin={"t": 90})
 
@@ -103,22 +105,20 @@ def _text(point: Point, outcome: Outcome) -> str:
     )
 
 
-def _series(
-    lines: dict[str, list[Point]], outcome: Outcome, method: str, *, named: bool
-) -> list[dict]:
-    """Scatter traces of one panel: a line a treatment, the arms (``named``: each with its name), the
-    comparator on top.
+def _series(lines: dict[str, list[Point]], outcome: Outcome, method: str) -> list[dict]:
+    """Scatter traces of one panel: a line a treatment, the arms with their letters, the comparator on
+    top.
     """
     series = []
     for color, name in zip(PALETTE, TREATMENTS, strict=False):
         line = _trace(lines[name], outcome, color, filled="circle", start=True)
         series.append(line | {"name": name})
-    label = {"name": "arms of swap collapse", "mode": "markers"}
-    if named:
-        names = [comparison.treatment for comparison, *_ in lines["arms"]]
-        font = {"size": 10, "color": _GREY}
-        label |= {"mode": "markers+text", "text": names, "textposition": "middle right"}
-        label |= {"textfont": font}
+    label = {
+        "name": "arms of swap collapse",
+        "mode": "markers+text",
+        "text": [LETTERS[comparison.treatment] for comparison, *_ in lines["arms"]],
+        "textposition": "middle right",
+    }
     series.append(_trace(lines["arms"], outcome, _GREY, filled="diamond", start=False) | label)
     alone = {"x": [0], "y": [0], "mode": "markers", "name": f"{method} alone", "hoverinfo": "name"}
     series.append(alone | {"marker": {"color": "#000000", "symbol": "square", "size": 11}})

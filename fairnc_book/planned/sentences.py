@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
-from fairnc_book import tables
 from fairnc_book.planned.data import (
     ARMS,
     AT_DOSES,
@@ -18,15 +16,13 @@ from fairnc_book.planned.data import (
     PLAN_COMMIT,
     RELEASED,
     SLOPE,
-    SWAP_COLLAPSE,
     SWITCHES,
     TOTAL,
     TREATMENTS,
-    collapse,
 )
 from fairnc_book.planned.decide import effect
 from fairnc_book.planned.predictions import CAME, FAILED, OPEN
-from fairnc_book.planned.report import FAIRER, called, change
+from fairnc_book.planned.report import FAIRER, called
 from fairnc_book.planned.study import Study
 from fairnc_book.verdicts import Verdict
 from fairnc_utils.runs.rows import select
@@ -48,13 +44,6 @@ _NAMES = {
     "uniform": "Making gender words uniform",
     "both": "Making them uniform and aligned",
     "swap": "Swap collapse, this book's own proposal,",
-}
-
-#: Treatment → the measure that it is for, beside the slope.
-_AIMS = {
-    "uniform": collapse("unc3", 50).key,
-    "both": collapse("nc3", 50).key,
-    "swap": SWAP_COLLAPSE.key,
 }
 
 
@@ -162,7 +151,7 @@ def answer(tests: pd.DataFrame, outcomes: Sequence[str], missing: int) -> str:
         first = f"The runs so far cannot tell whether neural collapse makes {name} fairer."
     counts = ", ".join(f"{outcomes.count(word)} {word}" for word in (CAME, FAILED, OPEN))
     lines = [
-        f"**{first}**\n",
+        f"**{first}** {_JUDGED}\n",
         *(_sentence(tests, treatment) for treatment in _NAMES),
         f"Of {len(outcomes)} predictions that were written down before the runs: {counts}.",
     ]
@@ -176,19 +165,29 @@ def _slope(tests: pd.DataFrame, treatment: str) -> str:
     return "" if row is None else row["verdict"]
 
 
+#: What the answer is about, in plain words.
+_JUDGED = (
+    "What is judged is how much its choice of *she* or *he* follows the share of women in an occupation: the "
+    "*slope*, ideally 0."
+)
+
+
 def _sentence(tests: pd.DataFrame, treatment: str) -> str:
-    """What a treatment does to the slope, and to what it is for and must keep."""
+    """What a treatment does to the slope, and whether it keeps what it must, with few numbers."""
     slope = effect(tests, treatment, SLOPE.key)
     if slope is None or not slope["verdict"]:
         return f"{_NAMES[treatment]} is not run."
-    moved = [row for row in (slope, effect(tests, treatment, _AIMS[treatment])) if row is not None]
-    changed = "; ".join(f"{row['label']} {change(row)}" for row in moved)
-    if np.isfinite(slope["left_low"]):
-        ends = " and ".join(tables.number(slope[end]) for end in ("left_low", "left_high"))
-        changed += f"; without any one of the methods, the slope between {ends}"
+    numbers = f"{_two(slope['first'])} → {_two(slope['second'])}"
+    numbers += f", change [{_two(slope['ci_low'])}, {_two(slope['ci_high'])}]"
     lost = lost_by(tests, treatment)
-    loss = f", and is not shown to keep what it must ({', '.join(lost)})" if lost else ""
-    return f"{_NAMES[treatment]} {_DOES[Verdict(slope['verdict'])]}{loss} (change: {changed})."
+    kept = ", ".join(label.removesuffix(" %") for label in lost)
+    loss = f" But it is not shown to keep what it must: {kept}." if lost else ""
+    return f"{_NAMES[treatment]} {_DOES[Verdict(slope['verdict'])]} (slope {numbers}).{loss}"
+
+
+def _two(value: float) -> str:
+    """A number to two decimals, with a true minus and no minus zero."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def lost_by(

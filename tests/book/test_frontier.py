@@ -257,7 +257,7 @@ def test_tables_and_figures_show_what_was_run_and_what_was_not(tests):
     study = planned.Study(MODEL, Numbers(*made_up(), model=MODEL, edition="second", weights={}))
     levels = planned.arms_table(tests, untrained=study, caption="c").data
     assert levels["change"].iloc[0] == "untrained model"
-    assert [each for each in PARTS_OF_SWAP if each.label not in levels] == []
+    assert [each for each in PARTS_OF_SWAP if each.head not in levels] == []
     figure = figures.frontier(tests, method="cda")
     lines = {trace.name: trace for trace in figure.data if trace.xaxis == "x"}
     assert lines["swap"].y[1] == pytest.approx(row(tests, "slope", "swap")["value"])

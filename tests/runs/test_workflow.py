@@ -97,7 +97,7 @@ def test_a_change_reruns_what_it_affects_and_nothing_else(book):
     after = {"collect": 1, "abstract": 1, "status": 1, "book": 1, "all": 1}
     with edited(book / "notebooks" / f"{CHAPTERS[0]}.ipynb", "# ", "# Changed: "):
         assert planned(book) == {"execute": 1, **summarize, "draw": 1 + len(SUMMARIES), **after}
-    asking = [name for name in CHAPTERS if "config/second.yaml\\\"" in text_of(name)]
+    asking = [name for name in CHAPTERS if 'config/second.yaml\\"' in text_of(name)]
     with edited(book / "config/second.yaml", "# ", "# Changed: "):
         drawn = {"draw": len(asking) + len(SUMMARIES)}
         assert planned(book) == {"execute": len(asking), **summarize, **drawn, **after}
