@@ -226,8 +226,9 @@ def recorded() -> Grid:
 class Answer:
     """One number of the chapter with its intervals: over seeds and professions, over either alone.
 
-    ``question``: what it belongs to; ``word``: what is said of it; NaN and no word where the runs are
-    missing.
+    ``question``: what it belongs to; ``compared``: the slope that a change is a change from;
+    ``within``: whether its 90% interval lies within the margin; ``word``: what is said of it. NaN where
+    runs are missing.
     """
 
     question: str
@@ -247,6 +248,7 @@ class Answer:
     units: int = 0
     p: float = np.nan
     holm_p: float = np.nan
+    compared: float = np.nan
     within: bool = False
     word: str = ""
 
@@ -362,6 +364,7 @@ def _plain(grid: Grid, cell: Cell) -> Iterator[Answer]:
 #: Control → its cell, what its slope is compared with, and the sign that the value must have; 0: none.
 CONTROLS: dict[str, tuple[Cell, Cell | None, int]] = {
     "inverted texts turn the sign": (Cell(BASE, -1.0), None, -1),
+    "the same without pre-training": (Cell(RANDOM, -1.0), None, -1),
     "amplified texts enlarge the slope": (Cell(BASE, 2.0), Cell(BASE), 1),
     "no pre-training, balanced texts": (Cell(RANDOM, 0.0), None, 0),
     "swapping to no effect": (Cell(BASE, 0.0, "placebo"), Cell(BASE), 0),
@@ -512,8 +515,9 @@ def _upstream(grid: Grid, resamples: int) -> Iterator[Answer]:
         if changes is None:
             rows.append(_lacking("upstream", cell, "cf_slope"))
             continue
-        margin = MARGIN * abs(_slope_as_is(grid, against.condition))
-        rows.append(_answer("upstream", cell, "cf_slope", changes, margin=margin))
+        compared = _slope_as_is(grid, against.condition)
+        row = _answer("upstream", cell, "cf_slope", changes, margin=MARGIN * abs(compared))
+        rows.append(replace(row, compared=compared))
     for row in _holm(rows):
         yield row if row.word else replace(row, word=str(_upstream_word(row)))
 
@@ -682,20 +686,26 @@ def _side(row: pd.Series) -> int:
 def verdict(answers: pd.DataFrame) -> Word:
     """Who is right on slight changes of co-occurrence, by the rule of the plan."""
     base = one(answers, "dose")
-    inverted = one(answers, "dose", alpha=-1.0)
     of_base = one(answers, "elasticity", metric="elasticity")
     slight = one(answers, "slight change", alpha=SLIGHT)
     change = one(answers, "without pre-training", condition=RANDOM, metric="elasticity")
-    needed = (base, inverted, of_base, slight, change)
-    if any(np.isnan(row["ci_low"]) for row in needed):
+    if any(np.isnan(row["ci_low"]) for row in (base, of_base, slight, change)):
         return Word.NOT_RUN
-    if not _side(base) or _side(inverted) != -_side(base):
+    # were the edit ineffective in a pre-trained model, it could turn the sign only without one
+    if not _side(base) or not any(_turned(answers, condition) for condition in (BASE, RANDOM)):
         return Word.FAILED
     if _side(of_base) > 0 and _significant(slight) == -_side(base) and not of_base["within"]:
         return Word.BAKSI
     if of_base["within"] and _significant(change) > 0:
         return Word.STEED
     return Word.NEITHER
+
+
+def _turned(answers: pd.DataFrame, condition: str) -> bool:
+    """Whether inverted texts put the slope on the other side of 0."""
+    ends = (one(answers, "dose", condition=condition, alpha=alpha) for alpha in (-1.0, AS_IS))
+    inverted, as_is = map(_side, ends)
+    return inverted == -as_is != 0
 
 
 def _significant(row: pd.Series) -> int:
@@ -752,7 +762,7 @@ def dose_finding(answers: pd.DataFrame) -> str:
     if len(reference) and as_is["value"]:
         ratio = as_is["value"] / reference["value"].iloc[0]
         share = f" As is, it makes {tables.number(ratio)} times as much of gender as Bayes' rule would without the text."
-    turned = _side(lowest) == -_side(as_is) != 0
+    turned = _turned(answers, BASE)
     return (
         f"Inverted texts {'turn' if turned else 'do not turn'} the sign of the effect: slope "
         f"{tables.interval(lowest)} at α = −1, {tables.interval(balanced)} balanced, {tables.interval(as_is)} as is.{share}"
