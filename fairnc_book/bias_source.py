@@ -821,6 +821,46 @@ def collapse_finding(answers: pd.DataFrame) -> str:
     return f"{parts[0][0].upper()}{parts[0][1:]}; {parts[1]}."
 
 
+# ------------------------------------------------------------------------------- live runs and costs
+
+
+def live_finding(runs: Mapping[float, Run]) -> str:
+    """Whether the sign turns between live runs at several doses; ``runs``: dose → run."""
+    slopes = {
+        alpha: tables.one(run.results, benchmark=_BENCHMARK, metric="cf_slope", axis="gender")
+        for alpha, run in sorted(runs.items())
+    }
+    sides = {_side(row) for row in slopes.values()}
+    signs = {int(np.sign(row["value"])) for row in slopes.values()}
+    turned = "turns with the texts" if {-1, 1} <= sides else "does not turn"
+    if {-1, 1} <= signs and not {-1, 1} <= sides:
+        turned = "turns, though an interval holds 0"
+    said = "; ".join(f"α = {tables.number(a)}: {tables.interval(row)}" for a, row in slopes.items())
+    return f"The sign of the slope {turned}. Slope in points a unit of log-odds, {said}."
+
+
+#: Texts of Bias in Bios that are trained on, in three epochs; cells of the hub version, five doses and
+#: three seeds; and what a text costs there against here: weights of the encoders, lengths of the texts.
+HUB_TEXTS, HUB_CELLS = 257_478, 15
+_WEIGHTS, _TOKENS = 85.1e6 / 10.6e6, 90 / 35
+
+
+def cost(grid: Grid, *, texts: int = 8000) -> str:
+    """What the recorded runs took, and what the version with the hub's model and data would."""
+    minutes, seeds = grid.training_minutes, len(grid.run_ids)
+    if not seeds:
+        return _ABSENT
+    usual = [cell for cell in grid.cells if cell.epochs is None]
+    share = sum(len(grid.cells[cell]) for cell in usual) / seeds
+    hours = minutes * share / max(1, sum(len(grid.cells[cell]) for cell in usual)) / 60
+    hub = hours * HUB_CELLS * HUB_TEXTS / texts * _WEIGHTS * _TOKENS
+    return (
+        f"The steps of {seeds} recorded runs took {minutes:.0f} minutes of training on their device. The version with "
+        f"roberta-base and Bias in Bios, {HUB_CELLS} cells on all {HUB_TEXTS:,} texts, would take about {hub:.0f} hours there, "
+        "in proportion to the weights of the encoder and the tokens read; an estimate, nothing that was run."
+    )
+
+
 # ------------------------------------------------------------------------------------------ tables
 
 

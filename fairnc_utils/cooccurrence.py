@@ -69,12 +69,12 @@ class Cooccurrence:
         """
         require(items)
         if self.how == "scrub":
-            return _with(items, {"text": list(map(scrubbed, items["text"]))})
-        genders = np.array(items["gender"])
+            return _with(items, {"text": list(map(scrubbed, items["text"][:]))})
+        professions, genders = items["profession"][:], np.array(items["gender"][:])
         if self.how == "resample":
-            return items.select(self._redrawn(items["profession"], genders, seed))
-        text, places = list(items["text"]), self._swapped(items["profession"], genders, seed)
-        for place in places:
+            return items.select(self._redrawn(professions, genders, seed))
+        text = items["text"][:]
+        for place in list(self._swapped(professions, genders, seed)):
             text[place], genders[place] = swapped(text[place]), other(genders[place])
         return _with(items, {"text": text, "gender": genders.tolist()})
 
@@ -174,7 +174,7 @@ def scrubbed(text: str) -> str:
 
 def counts(items: datasets.Dataset) -> dict[str, tuple[int, int]]:
     """Profession → numbers of men's and of women's texts, professions in alphabetical order."""
-    numbers = Counter(zip(items["profession"], items["gender"], strict=True))
+    numbers = Counter(zip(items["profession"][:], items["gender"][:], strict=True))
     names = sorted({profession for profession, _ in numbers})
     return {name: (numbers[name, GENDERS[0]], numbers[name, GENDERS[1]]) for name in names}
 
