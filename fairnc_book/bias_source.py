@@ -5,7 +5,7 @@ together with this file. ``recorded`` reads the runs, ``evaluate`` makes one tab
 which the chapter's figures, tables and sentences read.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -19,7 +19,6 @@ from fairnc_book.planned.data import EMBEDDED, regularizer
 from fairnc_book.verdicts import equivalent
 from fairnc_utils import stats
 from fairnc_utils.benchmarks import BENCHMARKS
-from fairnc_utils.benchmarks.bug_counterfactual import cf_slope, effect
 from fairnc_utils.benchmarks.occupations import BUG_SPLIT
 from fairnc_utils.runs import recording
 from fairnc_utils.runs.rows import Run, make, recorded_units, select
@@ -123,6 +122,23 @@ class Word(StrEnum):
     STEED = "Steed"
     NEITHER = "neither"
     PASSED = "passed"
+
+
+def cf_slope(*columns: np.ndarray, axis: int) -> np.ndarray:
+    """Slope of the effects on ℓ, from ``_EFFECT`` and ℓ, as the benchmark has it."""
+    return _statistic("cf_slope")[1](*columns, axis=axis)
+
+
+def _statistic(metric: str) -> tuple[tuple[str, ...], Callable]:
+    # the benchmark is imported here: who reads numbers needs nothing that trains
+    return BENCHMARKS[_BENCHMARK].statistics[metric]
+
+
+def effect(male: np.ndarray, female: np.ndarray, n: np.ndarray, m: np.ndarray) -> np.ndarray:
+    """Effects in points, from ``_EFFECT``, as the benchmark has them."""
+    from fairnc_utils.benchmarks import bug_counterfactual
+
+    return bug_counterfactual.effect(male, female, n, m)
 
 
 # -------------------------------------------------------------------------------------------- runs
@@ -319,7 +335,7 @@ def _changes(
     cells = [cell] if against is None else [against, cell]
     if not (seeds := grid.seeds(*cells)) or not grid.has(split):
         return None
-    names, statistic = BENCHMARKS[_BENCHMARK].statistics[metric]
+    names, statistic = _statistic(metric)
     sides = [grid.columns(each, names, seeds, split=split) for each in cells]
     return stats.seed_changes(
         sides[0] if against else None, sides[-1], statistic, resamples=resamples
