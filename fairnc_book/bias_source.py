@@ -188,14 +188,19 @@ class Grid:
         *,
         benchmark: str = _BENCHMARK,
         split: str = "test",
+        units: pd.Index | None = None,
     ) -> list[np.ndarray]:
-        """Unit scores (S, U) of each name, the seeds in their order; units that all runs of the split
-        have.
+        """Unit scores (S, U) of each name, the seeds in their order; ``units``: these, None: those that
+        all runs of the split have.
         """
         wide = self._parts[benchmark, split]
         runs = [self.cells[cell][seed] for seed in seeds]
-        whole = wide.dropna()
+        whole = wide.loc[self.units(split, benchmark) if units is None else units]
         return [whole[name][runs].to_numpy(float).T for name in names]
+
+    def units(self, split: str = "test", benchmark: str = _BENCHMARK) -> pd.Index:
+        """Units that all runs of a split have, in order."""
+        return self._parts[benchmark, split].dropna().index
 
     @property
     def training_minutes(self) -> float:
@@ -586,10 +591,11 @@ def _explaining(
     if not grid.has(BUG_SPLIT, "occupation_slope") or not grid.has("test"):
         return None
     effects, data, model = [], [], []
+    units = grid.units().intersection(grid.units(BUG_SPLIT, "occupation_slope"))
     for cell in (Cell(each.key, alpha) for each in CONDITIONS for alpha in alphas):
         if seeds := grid.seeds(cell):
-            *parts, odds = grid.columns(cell, (*_EFFECT, _ODDS), seeds)
-            place = {"benchmark": "occupation_slope", "split": BUG_SPLIT}
+            *parts, odds = grid.columns(cell, (*_EFFECT, _ODDS), seeds, units=units)
+            place = {"benchmark": "occupation_slope", "split": BUG_SPLIT, "units": units}
             effects.append(effect(*parts))
             data.append(cell.alpha * odds)
             model += grid.columns(cell, ["log_odds"], seeds, **place)

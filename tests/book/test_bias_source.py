@@ -25,6 +25,8 @@ from fairnc_utils import stats
 from fairnc_utils.benchmarks import BENCHMARKS
 from fairnc_utils.benchmarks.occupations import BUG_SPLIT
 from fairnc_utils.runs import grid as study
+from fairnc_utils.runs import recording
+from fairnc_utils.runs import study as study_command
 from fairnc_utils.runs.rows import RESULT_COLUMNS, UNIT_COLUMNS
 
 PROFESSIONS = [f"profession {number:02}" for number in range(27)]
@@ -394,3 +396,76 @@ def test_seeds_are_none_of_the_pilots_and_the_plan_says_them():
     assert "**10 to 14**" in page
     for word in (Word.BAKSI, Word.STEED, Word.NEITHER, Word.HARDLY, Word.MATTERS, Word.OPEN):
         assert f"**{word}**" in page
+
+
+# ------------------------------------------------------------------------- from the study to a page
+
+#: What makes a cell of the plan a matter of seconds.
+SHORT = {
+    "model": "random",
+    "steps": 2,
+    "batch_size": 4,
+    "texts": 1600,
+    "items": 400,
+    "evaluation_texts": 20,
+    "precision": "fp32",
+}
+
+
+@pytest.mark.slow
+def test_the_plans_sweeps_run_and_what_they_record_is_answered(tmp_path):
+    """Cells of the plan on a tiny model: run by the study's command, recorded, read, answered."""
+    plan = yaml.safe_load((ROOT / "config/where.yaml").read_text())
+    sweeps = {
+        name: plan["study"]["sweeps"][name]
+        for name in ("doses", "edits", "scrubbed", "upstream", "collapse")
+    }
+    for name, sweep in sweeps.items():
+        sweep["options"] |= SHORT
+        sweep["grid"]["seed"] = [10, 11]
+        if name == "doses":
+            sweep["grid"]["cooccurrence"] = [
+                change
+                for change in sweep["grid"]["cooccurrence"]
+                if change["alpha"] in (-1, 0.75, 0.9, 1, 1.5)
+            ]
+        if name == "edits":  # resampling needs more texts
+            sweep["grid"]["cooccurrence"] = [{"how": "placebo", "alpha": 0}]
+        if name == "upstream":
+            sweep["grid"]["debiasing"] = [{"method": "noise_0.1"}, {"method": "hard_debias"}]
+        if name == "collapse":
+            sweep["grid"] |= {"epochs": [1], "seed": [10]}
+    small = study.plan({"study": {"sweeps": sweeps}})
+    runs = tmp_path / "runs"
+    assert (
+        study_command.run_sweeps(
+            small, list(sweeps), (1, 1), study_command.Finished({}, runs), device="cpu"
+        )
+        == 0
+    )
+    provenance = recording.gather(runs, target=tmp_path / "study")["runs"]
+    results, units = (
+        pd.read_parquet(tmp_path / "study" / f"{name}.parquet") for name in ("results", "units")
+    )
+    grid = Grid(results.assign(model=bias_source.EMBEDDED), units, provenance)
+    assert len(grid.run_ids) == 2 * (5 + 1 + 1 + 2) + 2
+    table = bias_source.evaluate(grid, resamples=50)
+    assert (grid.seeds(Cell(BASE, -1.0)), grid.seeds(Cell("noise_0.1"))) == ([10, 11], [10, 11])
+    for alpha in (-1.0, 0.75, 0.9, 1.0, 1.5):
+        assert np.isfinite(bias_source.one(table, "dose", alpha=alpha)["ci_low"])
+    slopes = [
+        bias_source.one(table, "dose", alpha=alpha, metric="bayes_slope")["value"]
+        for alpha in (-1.0, 1.0)
+    ]
+    assert slopes[0] < 0 < slopes[1]
+    scrubbed = table[table["question"] == "control: no gender in any text"].iloc[0]
+    assert scrubbed["word"] == Word.PASSED
+    words = table[table["question"] == "upstream"].set_index("condition")["word"]
+    assert words["hard_debias"] != Word.NOT_RUN == words["mabel"]
+    assert np.isfinite(bias_source.one(table, "explained: as is", metric="unique_r2_data")["value"])
+    collapsed = bias_source.by_run(grid)
+    assert (collapsed["gender_nc"] <= collapsed["nc1"]).all()
+    assert collapsed["cf_rms"].notna().all()
+    assert bias_source.verdict(table) is Word.NOT_RUN  # nothing without pre-training was run
+    assert grid.training_minutes > 0
+    assert "recorded runs took" in bias_source.cost(grid)
