@@ -802,8 +802,8 @@ def upstream_finding(answers: pd.DataFrame) -> str:
     run = len(rows) - len(names.get(Word.NOT_RUN, ()))
     listed = "; ".join(f"{word}: {', '.join(those)}" for word, those in names.items())
     return (
-        f"{len(names.get(Word.HARDLY, ()))} of {run} changes of the model hardly matter to the "
-        f"classifier's slope, by less than a fifth of it. {listed[0].upper()}{listed[1:]}."
+        f"{len(names.get(Word.HARDLY, ()))} of {run} changes of the model hardly matter: they move the "
+        f"classifier's slope by less than a fifth of it. {listed[0].upper()}{listed[1:]}."
     )
 
 
