@@ -447,6 +447,7 @@ def test_the_plans_sweeps_run_and_what_they_record_is_answered(tmp_path):
     results, units = (
         pd.read_parquet(tmp_path / "study" / f"{name}.parquet") for name in ("results", "units")
     )
+    assert "bug_profession" not in set(units["benchmark"])  # a text each: not kept
     grid = Grid(results.assign(model=bias_source.EMBEDDED), units, provenance)
     assert len(grid.run_ids) == 2 * (5 + 1 + 1 + 2) + 2
     table = bias_source.evaluate(grid, resamples=50)
