@@ -155,6 +155,16 @@ METRICS = {
     "TPR-GAP": Metric("TPR gap, men − women, points", 0),
     "TPR-RMS": Metric("TPR gap, RMS over professions", 0, DOWN),
     "probability_gap": Metric("probability gap, points", 0),
+    "cf_slope": Metric("counterfactual slope, points", 0),
+    "cf_rms": Metric("counterfactual effect, RMS, points", 0, DOWN),
+    "flip_rate": Metric("flips %", 0, DOWN),
+    "bayes_slope": Metric("slope of Bayes' rule, points"),
+    "log_odds_slope": Metric("slope of the log-odds after the change"),
+    "changed_pct": Metric("texts changed %"),
+    "gender_eta2": Metric("η², gender's share of the spread", 0, DOWN),
+    "gender_eta2_chance": Metric("η² by chance"),
+    "gender_nc": Metric("gender's part of NC1", 0, DOWN),
+    "elasticity": Metric("elasticity", instead="0 to 1"),
     "f1_feminine": Metric("F1 %, feminine", 100, UP),
     "f1_masculine": Metric("F1 %, masculine", 100, UP),
     "f1_ratio": Metric("F1 feminine / masculine", 1),
@@ -384,6 +394,8 @@ _UNTABLED = (
     ("winobias_zero_shot", "test", "type1", "WinoBias type1, no resolver", _ZERO_SHOT),
     ("winobias_zero_shot", "test", "type2", "WinoBias type2, no resolver", _ZERO_SHOT),
     ("perplexity", "test", "gap", "GAP test", "log_perplexity"),
+    ("bug_counterfactual", "test", "gender", "BUG (stand-in)", "cf_slope cf_rms flip_rate"),
+    ("bios_counterfactual", "test", "gender", "Bias in Bios", "cf_slope cf_rms flip_rate"),
 )
 
 #: Table of the book → its numbers, in the order in which they are offered.

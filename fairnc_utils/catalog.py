@@ -200,6 +200,20 @@ BENCHMARKS: Registry[Any] = Registry(
             ("bug_profession",),
             "BUG",
         ),
+        "bug_counterfactual": _benchmark(
+            "bug_counterfactual:BUG_COUNTERFACTUAL",
+            "what swapping the gender of a text does to the probability of its profession",
+            ("bug_profession",),
+            "BUG",
+            "GAP",
+        ),
+        "bios_counterfactual": _benchmark(
+            "bug_counterfactual:BIOS_COUNTERFACTUAL",
+            "the same on online biographies",
+            ("bias_in_bios",),
+            "LabHC/bias_in_bios",
+            "GAP",
+        ),
     },
     group="fairnc.benchmarks",
     type="fairnc_utils.benchmarks.base:Benchmark",
@@ -307,6 +321,26 @@ METHODS: Registry[Any] = Registry(
     },
     group="fairnc.methods",
     type="fairnc_utils.debias.base:Method",
+)
+
+
+def _edit(place: str, line: str) -> Entry:
+    return Entry(line, MASKED, (), f"fairnc_utils.debias.edits:{place}")
+
+
+#: What stands in a method's place where nothing is trained.
+EDITS: Registry[Any] = Registry(
+    "edit",
+    {
+        "random_init": _edit(
+            "RANDOM_INIT", "no training: weights as before any pre-training, drawn by the seed"
+        ),
+        "noise_0.1": _edit("NOISE_01", "no training: a little noise on every weight"),
+        "noise_0.2": _edit("NOISE_02", "the same, twice as much"),
+        "hard_debias": _edit(
+            "HARD_DEBIAS", "no training: the gender direction taken out of other words' embeddings"
+        ),
+    },
 )
 
 

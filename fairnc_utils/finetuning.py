@@ -6,7 +6,7 @@ it.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 
@@ -21,6 +21,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from fairnc_utils import batching, corpora, stats, training
 from fairnc_utils._onednn import use_onednn
+from fairnc_utils.cooccurrence import Cooccurrence
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.tasks.base import Input, Task
@@ -47,7 +48,6 @@ class Classifier:
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    @torch.no_grad()
     def outputs(self, inputs: Sequence[Input], *, tokens: int = 4096) -> np.ndarray:
         """What the head gives for each input → (N, C) float64: scores of C classes, or one number.
 
@@ -55,28 +55,64 @@ class Classifier:
         depend on them.
         """
         logits, order = [], []
+        for index, of_batch in self._passes(inputs, tokens):
+            logits.append(of_batch)
+            order.append(index)
+        return _in_order(logits, order)
+
+    def features(self, inputs: Sequence[Input], *, tokens: int = 4096) -> np.ndarray:
+        """What the last linear layer multiplies for each input → (N, D) float64."""
+        features, order, seen = [], [], []
+        hook = self.last_layer.register_forward_pre_hook(
+            lambda module, arguments: seen.append(arguments[0].detach())
+        )
+        try:
+            for index, _ in self._passes(inputs, tokens):
+                features.append(seen.pop())
+                order.append(index)
+        finally:
+            hook.remove()
+        return _in_order(features, order)
+
+    @property
+    def last_layer(self) -> nn.Linear:
+        """The linear layer whose rows are the classes. Raises ``FairNCError`` if there is none."""
+        outputs = self.model.config.num_labels
+        layers = [
+            module
+            for module in self.model.modules()
+            if isinstance(module, nn.Linear) and module.out_features == outputs
+        ]
+        if not layers:
+            raise FairNCError(f"{self.name}: its head has no linear layer of {outputs} classes")
+        return layers[-1]
+
+    @torch.no_grad()
+    def _passes(self, inputs: Sequence[Input], tokens: int) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Places of the inputs of each batch, and the head's outputs for them."""
         ids = [row["input_ids"] for row in inputs]
-        if (longest := max(map(len, ids), default=0)) > self.max_length:
+        if not ids:
+            raise FairNCError(f"{self.name}: there is no input to classify")
+        if (longest := max(map(len, ids))) > self.max_length:
             raise FairNCError(
                 f"an input has {longest} tokens; {self.name} reads {self.max_length} at most: cut it"
             )
         for batch in batching.bucketed(ids, pad_id=self.tokenizer.pad_token_id, tokens=tokens):
             tensors = collate([inputs[i] for i in batch.index], self.model, self.tokenizer)
-            logits.append(
-                self.model(
-                    **{name: tensor.to(self.device) for name, tensor in tensors.items()}
-                ).logits
-            )
-            order.append(batch.index)
-        if not logits:
-            raise FairNCError(f"{self.name}: there is no input to classify")
-        result = np.empty((len(ids), logits[0].shape[1]))
-        result[np.concatenate(order)] = torch.cat(logits).double().cpu().numpy()
-        return result
+            moved = {name: tensor.to(self.device) for name, tensor in tensors.items()}
+            yield batch.index, self.model(**moved).logits
 
     def probabilities(self, inputs: Sequence[Input], *, tokens: int = 4096) -> np.ndarray:
         """Class probabilities of each input → (N, C) float64; rows sum to 1."""
         return softmax(self.outputs(inputs, tokens=tokens), axis=1)
+
+
+def _in_order(parts: Sequence[Tensor], order: Sequence[np.ndarray]) -> np.ndarray:
+    """The rows of batches, each at its place: (N, …) float64."""
+    rows = torch.cat(list(parts)).double().cpu().numpy()
+    result = np.empty_like(rows)
+    result[np.concatenate(order)] = rows
+    return result
 
 
 class MentionPair(nn.Module):
@@ -212,6 +248,23 @@ def _loss(model: nn.Module, regression: bool, batch: dict[str, Tensor]) -> Tenso
     return nn.functional.cross_entropy(logits.float(), batch["labels"])
 
 
+#: Which checkpoint of a training is kept.
+KEPT = ("best", "last")
+
+#: What may be left untrained.
+FROZEN = ("none", "encoder")
+
+
+def training_items(
+    task: Task, texts: int | None, cooccurrence: Cooccurrence | None, *, seed: int = 0
+) -> datasets.Dataset:
+    """What ``fit`` trains on: ``texts`` items of the task, drawn by ``seed``, with their
+    co-occurrence of gender and class changed by the same seed, None: as they are.
+    """
+    items = sample(task.items("train"), texts, seed=seed)
+    return cooccurrence.apply(items, seed=seed) if cooccurrence else items
+
+
 def fit(
     lm: LanguageModel,
     task: Task,
@@ -224,6 +277,9 @@ def fit(
     texts: int | None = None,
     evaluation_texts: int | None = None,
     evaluate_every: int | None = None,
+    cooccurrence: Cooccurrence | None = None,
+    kept: str = "best",
+    frozen: str = "none",
     **options,
 ) -> Classifier:
     """Fine-tune a copy of a masked model on a task; the model itself stays as it is.
@@ -231,17 +287,26 @@ def fit(
     ``steps``: how long, else ``epochs``, else the recipe's; ``batch_size``, ``lr``: else the
     recipe's; ``texts``: training items, drawn by ``seed``, None for all; ``evaluation_texts``:
     validation items that choose the checkpoint, the same for every seed; ``evaluate_every``: steps
-    between evaluations, an epoch by default; ``seed``: head, order, dropout; ``options``: those of
-    ``training.fit``. Raises ``FairNCError`` as ``attach`` and ``training.fit`` do.
+    between evaluations, an epoch by default; ``cooccurrence``: a change of the training items, see
+    ``training_items``; ``kept``: the checkpoint that is best on the validation items, or the
+    ``last`` one, where it is asked what a longer training does; ``frozen``: ``encoder`` trains the
+    head alone; ``seed``: items, head, order,
+    dropout; ``options``: those of ``training.fit``. Raises ``FairNCError`` as ``attach``,
+    ``training.fit`` and ``Cooccurrence.apply`` do.
     """
+    if kept not in KEPT:
+        raise FairNCError(f"option kept = {kept!r}: choose {', '.join(KEPT)}")
+    if frozen not in FROZEN:
+        raise FairNCError(f"option frozen = {frozen!r}: choose {', '.join(FROZEN)}")
     recipe, size = task.recipe, batch_size or task.recipe.batch_size
     with torch.random.fork_rng([lm.device] if lm.device.type == "cuda" else []):
         torch.manual_seed(seed)
         model = attach(lm, task)
+        model.base_model.requires_grad_(frozen != "encoder")
         classifier = Classifier(
             lm.name, model, lm.tokenizer, task.kind, min(recipe.max_length, lm.max_length)
         )
-        items = sample(task.items("train"), texts, seed=seed)
+        items = training_items(task, texts, cooccurrence, seed=seed)
         inputs = task.inputs(lm.tokenizer, items, classifier.max_length)
         rows = [row | {"labels": label} for row, label in zip(inputs, items["label"], strict=True)]
         best = _Best(classifier, task, sample(task.items("validation"), evaluation_texts))
@@ -266,7 +331,8 @@ def fit(
             captured=lm.device.type == "cuda",
             **options,
         )
-    best.restore()
+    if kept == "best":
+        best.restore()
     return replace(classifier, curve=curve, text=corpora.fingerprint([str(row) for row in rows]))
 
 

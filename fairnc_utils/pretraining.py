@@ -4,7 +4,7 @@ minutes on a GPU.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +13,7 @@ import transformers
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM
 
-from fairnc_utils import assets, batching, corpora, model_folder, models, training
+from fairnc_utils import assets, batching, corpora, model_folder, models, swap, training
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.perplexity import masked_perplexity
 
@@ -68,18 +68,47 @@ def start_model(
     return model, tokenizer
 
 
-def texts() -> tuple[list[str], list[str]]:
+#: Corpora that the embedded model was made from.
+CORPORA = ("bug", "panda", "bold")
+
+
+def texts(*, alpha: float = 1.0, sources: Sequence[str] = CORPORA) -> tuple[list[str], list[str]]:
     """Training and held-out texts: BUG, PANDA's originals and BOLD, each text once; one in 64, by
     its hash, is held out.
 
-    None of StereoSet, CrowS-Pairs, BEC-Pro, GAP, WinoBias and Winogender is among them.
+    ``alpha``: how much of what goes with a gender in the training texts is left, from 1 (as is) over
+    0 (each text is of either gender by lot) to −1 (every text is gender-swapped): a share (1 − α) / 2
+    of them is swapped, which ones their hash decides. Held-out texts stay as they are. ``sources``:
+    some of ``CORPORA``. None of StereoSet, CrowS-Pairs, BEC-Pro, GAP, WinoBias and Winogender is among
+    them. Raises ``FairNCError`` for another α or corpus.
     """
-    every = dict.fromkeys(
-        text for name in ("bug", "panda", "bold") for text in corpora.load(name)["text"]
-    )
-    held = [text for text in every if hashlib.sha256(text.encode()).digest()[0] < 4]
-    out = set(held)
-    return [text for text in every if text not in out], held
+    if not -1 <= alpha <= 1:
+        raise FairNCError(f"alpha = {alpha:g}: choose from −1, every text swapped, to 1, none")
+    if not sources or (unknown := [name for name in sources if name not in CORPORA]):
+        wrong = unknown[0] if sources else ""
+        raise FairNCError(f"text {wrong!r} is none of pre-training: choose {', '.join(CORPORA)}")
+    every = dict.fromkeys(text for name in sources for text in corpora.load(name)["text"])
+    digests = {text: hashlib.sha256(text.encode()).digest() for text in every}
+    held = [text for text in every if digests[text][0] < 4]
+    names = _first_names() if alpha < 1 else ()
+    learn = [
+        swap.gender(text, names=names) if _fraction(digest) < (1 - alpha) / 2 else text
+        for text, digest in digests.items()
+        if digest[0] >= 4
+    ]
+    return learn, held
+
+
+def _first_names() -> swap.Names:
+    # debiasing comes with it, which nobody needs who measures perplexity
+    from fairnc_utils.debias import swap_pairs
+
+    return swap_pairs.first_names()
+
+
+def _fraction(digest: bytes) -> float:
+    """A number from 0 to 1 that a text's hash draws, by other bytes than those that hold it out."""
+    return int.from_bytes(digest[1:5], "big") / 2**32
 
 
 def pretrain(
@@ -171,6 +200,7 @@ def save(
         card = {"recipe": recipe, "metrics": metrics, "provenance": provenance(lm)}
         (built / "metrics.json").write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
         described = {"name": folder.name, "folder": folder, "start": STARTS[recipe["scratch"]]}
+        described["text"] = _described(recipe.get("sources", CORPORA), recipe.get("alpha", 1.0))
         (built / "README.md").write_text(MODEL_CARD.format(**described, **recipe, **metrics))
     return metrics
 
@@ -213,6 +243,20 @@ STARTS = {
     True: "BERT's random initialization",
 }
 
+#: Corpus → what the model card calls it.
+NAMED = {
+    "bug": "BUG (MIT)",
+    "panda": "the originals of PANDA (MIT)",
+    "bold": "BOLD's Wikipedia passages (CC BY-SA 4.0)",
+}
+
+
+def _described(sources: Sequence[str], alpha: float) -> str:
+    *head, last = [NAMED[name] for name in sources]
+    named = f"{', '.join(head)} and {last}" if head else last
+    return named if alpha == 1 else f"{named}, {(1 - alpha) / 2:.0%} of it gender-swapped"
+
+
 MODEL_CARD = """\
 ---
 language: en
@@ -232,7 +276,7 @@ Measure which biases it carries before you build on it: a model that shows none 
 
 ## Training
 
-Start: {start}. Text: BUG (MIT), the originals of PANDA (MIT) and BOLD's Wikipedia passages (CC BY-SA 4.0), each text once,
+Start: {start}. Text: {text}, each text once,
 one in 64 held out by its hash; packed to {width} tokens. None of StereoSet, CrowS-Pairs, BEC-Pro, GAP, WinoBias and
 Winogender is in it.
 

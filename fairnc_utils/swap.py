@@ -129,6 +129,9 @@ _TABLE = _both_ways(PAIRS) | ONE_WAY | {"him": "her", "hers": "his"}
 #: Where a pronoun was taken out.
 BLANK = "[MASK]"
 
+#: What stands for a word that tells the gender where all are taken out, as in Bias in Bios.
+SCRUBBED = "_"
+
 #: The two that are taken out.
 PRONOUNS = ("she", "he")
 
@@ -191,6 +194,19 @@ def gender(text: str, *, names: Names = ()) -> str:
         pieces += [text[end : match.start()], _partner(text, matches, place, partners)]
         end = match.end()
     return "".join([*pieces, text[end:]])
+
+
+def scrubbed(text: str, *, names: Names = ()) -> str:
+    """The text with ``SCRUBBED`` for each word that has a partner, or is one, wherever it stands.
+
+    A text and its swapped copy come out equal: nothing is left of what the swap knows of gender.
+    """
+    gendered = {*_TABLE, *_TABLE.values()}
+    listed = {name for pair in names for name in pair}
+    return _WORD.sub(
+        lambda match: SCRUBBED if match[0] in listed or match[0].lower() in gendered else match[0],
+        text,
+    )
 
 
 def _partner(text: str, matches: list[re.Match], place: int, names: dict[str, str]) -> str:

@@ -4,6 +4,7 @@ figure.
 
 from fairnc_book.figures.ablations import by_layer, dots, lambda_sweep, unc3_fairness
 from fairnc_book.figures.base import PALETTE, TEMPLATE, finish
+from fairnc_book.figures.bias_source import class_collapse, dose_response, upstream
 from fairnc_book.figures.claims import forest
 from fairnc_book.figures.collapse import (
     collapse_explorer,
@@ -22,9 +23,11 @@ __all__ = [
     "PALETTE",
     "TEMPLATE",
     "by_layer",
+    "class_collapse",
     "collapse_explorer",
     "control_draws",
     "cosines_by_list",
+    "dose_response",
     "dots",
     "embedding_map",
     "finish",
@@ -40,5 +43,6 @@ __all__ = [
     "trajectory",
     "turning",
     "unc3_fairness",
+    "upstream",
     "word_explorer",
 ]

@@ -12,6 +12,7 @@ How both kinds of model are asked says ``scoring.pronoun_log_probabilities``.
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 
 import datasets
@@ -41,6 +42,9 @@ ROUNDING = 1e-5
 #: Split → column of the shares: U.S. Bureau of Labor Statistics 2015/16, or text statistics (Bergsma & Lin 2006).
 SHARES = {"bls": "bls_pct_female", "bergsma": "bergsma_pct_female"}
 
+#: Split of other occupations: the professions of the task ``bug_profession``, with the share of women among its training texts.
+BUG_SPLIT = "bug_professions"
+
 #: Split with the former's shares → texts that a model may have been trained on, and how often they may name an occupation of
 #: this split: every text of BUG, or the pairs that swap collapse can be trained on (see ``debias.swap_pairs``).
 RARE = {
@@ -54,6 +58,10 @@ def load(split: str) -> datasets.Dataset:
     """Five sentences an occupation: ``item_id``, ``axis``, ``occupation``, ``share`` (of women, 0
     to 1), ``sentence``.
     """
+    if split == BUG_SPLIT:
+        return _items(
+            (name, female / (male + female)) for name, (male, female) in _of_bug().items()
+        )
     if split in RARE:
         texts, fewer_than = RARE[split]
         named = times_named(texts)
@@ -62,19 +70,35 @@ def load(split: str) -> datasets.Dataset:
             [i for i, name in enumerate(items["occupation"]) if named[name] < fewer_than]
         )
     key, column = "Winogender/occupations-stats.tsv", SHARES[split]
+    return _items(
+        (row["occupation"], _share(row[column], f"{key}, {row['occupation']}"))
+        for row in _io.table(key, ("occupation", column), delimiter="\t")
+    )
+
+
+def _items(shares: Iterable[tuple[str, float]]) -> datasets.Dataset:
+    """Five sentences for each occupation and its share of women."""
     return datasets.Dataset.from_list(
         [
             {
-                "item_id": f"{row['occupation']}:{number}",
+                "item_id": f"{occupation}:{number}",
                 "axis": "gender",
-                "occupation": row["occupation"],
-                "share": _share(row[column], f"{key}, {row['occupation']}"),
-                "sentence": template.format(row["occupation"]),
+                "occupation": occupation,
+                "share": share,
+                "sentence": template.format(occupation),
             }
-            for row in _io.table(key, ("occupation", column), delimiter="\t")
+            for occupation, share in shares
             for number, template in enumerate(TEMPLATES, 1)
         ]
     )
+
+
+def _of_bug() -> dict[str, tuple[int, int]]:
+    """Profession → men's and women's training texts of ``bug_profession``."""
+    from fairnc_utils import cooccurrence
+    from fairnc_utils.tasks.biographies import BUG_PROFESSION
+
+    return cooccurrence.counts(BUG_PROFESSION.load("train"))
 
 
 @cache
@@ -173,7 +197,7 @@ def _covariance(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
 
 OCCUPATION_SLOPE = Benchmark(
     name="occupation_slope",
-    splits=(*RARE, *SHARES),
+    splits=(BUG_SPLIT, *RARE, *SHARES),
     axes=("gender",),
     load=load,
     score=score,

@@ -7,7 +7,7 @@ A sweep is options and, under ``grid``, options with several values; its cells a
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
+from fairnc_utils.cooccurrence import Cooccurrence
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import identity, treatment
 from fairnc_utils.runs.finetune import finetune
@@ -90,7 +91,18 @@ class Cell:
             if regularizer.dose is None:
                 treated = Treatment.of(self.debiasing, model=self.config.model)
                 words.append(f"λ = {treated.lam:g}")
-        return " ".join(words)
+        return " ".join([*words, *self._texts])
+
+    @property
+    def _texts(self) -> Iterator[str]:
+        """What is done to the texts of a task, and for how many epochs they are trained on, where a
+        cell says it.
+        """
+        if self.kind == "finetune":
+            if change := self.config.cooccurrence:
+                yield str(Cooccurrence(**change.model_dump()))
+            if self.config.epochs:
+                yield f"{self.config.epochs} epochs"
 
     @property
     def shares(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs.options import configured
 
 #: Version of the schemas, written into provenance: count it up when an option is added. A provenance without one is of 1.
-VERSION = 2
+VERSION = 3
 
 #: Schema → its options in version 1, or in the version that brought the schema, without those that it inherits.
 FIRST: dict[str, frozenset[str]] = {
@@ -32,6 +32,7 @@ FIRST: dict[str, frozenset[str]] = {
         " checkpoint checkpoint_every output",
         "FinetuneConfig": "task debiasing benchmarks items steps epochs batch_size lr texts precision log_every"
         " evaluate_every evaluation_texts method regularizer",
+        "CooccurrenceOptions": "how alpha",
         "TrajectoryConfig": "method regularizers lam steps batch_size texts precision snapshots split evaluation_texts"
         " words min_count neighbors",
     }.items()

@@ -17,7 +17,7 @@ TABLES: dict[str, tuple[tuple[Mapping, ...], str]] = {
         (catalog.AXES, catalog.CONTROLS, catalog.RELEASED),
         "or a .csv file with the columns word and group",
     ),
-    "methods": ((catalog.METHODS,), "or base: nothing is trained"),
+    "methods": ((catalog.METHODS, catalog.EDITS), "or base: nothing is trained"),
     "tasks": ((catalog.TASKS,), ""),
     "corpora": (
         (catalog.CORPORA,),

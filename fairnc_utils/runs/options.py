@@ -45,7 +45,7 @@ def _trained_words(name: str) -> str:
 
 
 def _method_name(name: str) -> str:
-    return catalog.METHODS.check(name, more=("base",))
+    return catalog.METHODS.check(name, more=("base", *catalog.EDITS))
 
 
 #: Names that are looked up before anything is loaded.
@@ -258,6 +258,20 @@ class TrainConfig(Debiasing, Config):
     output: Path | None = Field(None, description="folder for the trained model")
 
 
+class CooccurrenceOptions(BaseModel):
+    """How often a gender goes with a class in a task's training texts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    how: Literal["swap", "placebo", "resample", "scrub"] = Field(
+        description="texts are gender-swapped, swapped to no effect, drawn anew, or scrubbed of gender"
+    )
+    alpha: float = Field(
+        1.0,
+        allow_inf_nan=False,
+        description="factor of each class's log-odds of a woman's text: 1 as is, 0 balanced, -1 inverted",
+    )
+
+
 class FinetuneConfig(Length, Config):
     """One task on one masked model, and the fairness benchmarks that take what comes of it."""
 
@@ -285,6 +299,23 @@ class FinetuneConfig(Length, Config):
     )
     method: str = Field("base", description="how the model was trained before; goes into the rows")
     regularizer: str = Field("none", description="likewise")
+    cooccurrence: CooccurrenceOptions | None = Field(
+        None,
+        description="of gender and class in the training texts, e.g. {how: swap, alpha: 0}; by default as is",
+    )
+    frozen: Literal["none", "encoder"] = Field(
+        "none", description="what is not trained; encoder: the head alone learns"
+    )
+    kept: Literal["best", "last"] = Field(
+        "best", description="checkpoint that is kept: best on the validation items, or the last"
+    )
+    before: tuple[RequestedBenchmark, ...] = Field(
+        (), description=f"scored of the language model, before it is fine-tuned: {_REQUESTED}"
+    )
+    collapse: bool = Field(
+        False,
+        description="collapse of the task's classes before the classifier, and the benchmarks on the training texts",
+    )
 
 
 class TrajectoryConfig(Config):

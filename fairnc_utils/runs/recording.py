@@ -156,7 +156,11 @@ def _rounded(values: pd.Series, bits: int) -> pd.Series:
 def _units(items: pd.DataFrame, config: dict) -> Iterator[pd.DataFrame]:
     """Unit tables in long form: of each benchmark and axis, of the learning curve, of the words of
     the first seed.
+
+    Beside a counterfactual benchmark, whose unit is the profession, ``bug_profession`` only
+    describes: its units, a text each, are not kept.
     """
+    described = {"bug_profession"} if "bug_counterfactual" in set(items["benchmark"]) else set()
     for (name, split, axis), rows in items.groupby(["benchmark", "split", "axis"], sort=False):
         common = {"benchmark": name, "split": split, "axis": axis}
         if name == "training":
@@ -166,7 +170,8 @@ def _units(items: pd.DataFrame, config: dict) -> Iterator[pd.DataFrame]:
             if config["seed"] == 0 and axis not in ("vocabulary", "random", "matched"):
                 scores = rows.set_index("unit")[list(CLASS_SCORES)].rename(columns=CLASS_SCORES)
                 yield _long(scores).assign(**common)
-        elif name in benchmarks.BENCHMARKS and axis:  # a task of that name has none
+        # a task of that name has no axis
+        elif name in benchmarks.BENCHMARKS and axis and name not in described:
             table = benchmarks.get(name).units(rows.reset_index(drop=True))
             if all(
                 pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes

@@ -24,6 +24,7 @@ SHARED = {
     "__main__": "Python's",
     "base": "what all modules of its folder have in common",
     "ablations": "the rows, and their figures",
+    "bias_source": "the answers, and their figures",
     "collapse": "the metrics, and their figures",
     "data": "what is asked: by the claims of the first edition, and by the plan of the second",
     "decide": "the tests of either",

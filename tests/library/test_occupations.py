@@ -221,7 +221,7 @@ def test_shares_move_the_line_and_never_the_scores(rows, lm):
 
 def test_the_registry_knows_it_by_name():
     assert get("occupation_slope") is OCCUPATION_SLOPE
-    splits = "bls_rare_in_bug, bls_rare_in_gap_pairs, bls_rare_in_gap_bug_pairs, bls, bergsma"
+    splits = "bug_professions, bls_rare_in_bug, bls_rare_in_gap_pairs, bls_rare_in_gap_bug_pairs, bls, bergsma"
     with pytest.raises(FairNCError, match=f"occupation_slope has no split 'test': choose {splits}"):
         OCCUPATION_SLOPE.check(split="test", axis="all")
 

@@ -2,12 +2,13 @@
 it was made.
 """
 
-from functools import partial
+from functools import cache, partial
 
 import pytest
 import torch
 
-from fairnc_utils import batching, corpora, model_folder, models, pretraining
+from fairnc_utils import batching, corpora, model_folder, models, pretraining, swap
+from fairnc_utils.debias import swap_pairs
 from fairnc_utils.errors import FairNCError
 
 
@@ -35,6 +36,53 @@ def test_a_model_from_scratch_follows_the_seed_and_knows_nothing_of_minilm():
     assert not torch.allclose(
         weights(0, hidden=384), minilm.bert.embeddings.word_embeddings.weight, atol=1e-3
     )
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Pre-training corpora of some real texts each."""
+    load = corpora.load
+    monkeypatch.setattr(corpora, "load", cache(lambda name: load(name).select(range(1500))))
+
+
+def test_the_gender_of_texts_is_moved_by_a_dose_and_held_out_texts_stay(few):
+    names = swap_pairs.first_names()
+    as_is, held = pretraining.texts()
+    sides = {alpha: pretraining.texts(alpha=alpha) for alpha in (1, 0.5, 0, -1)}
+    assert sides[1] == (as_is, held)
+    assert all(part[1] == held for part in sides.values())
+    both = [swap.gender(text, names=names) for text in as_is]
+    assert sides[-1][0] == both
+    gendered = [place for place, text in enumerate(as_is) if text != both[place]]
+    changed = {
+        alpha: {place for place in gendered if part[0][place] != as_is[place]}
+        for alpha, part in sides.items()
+    }
+    assert changed[1] < changed[0.5] < changed[0] < changed[-1]  # nested
+    assert len(changed[0]) / len(gendered) == pytest.approx(0.5, abs=0.03)
+    assert len(changed[0.5]) / len(gendered) == pytest.approx(0.25, abs=0.03)
+    assert all(
+        part[0][place] in (as_is[place], both[place])
+        for part in sides.values()
+        for place in gendered
+    )
+
+
+def test_corpora_can_be_left_out_and_unknown_ones_are_named(few):
+    every, without = pretraining.texts()[0], pretraining.texts(sources=["panda", "bold"])[0]
+    bug = set(corpora.load("bug")["text"])
+    assert set(without) == set(every) - bug
+    for options, message in (
+        ({"alpha": 2}, "alpha = 2: choose from −1"),
+        ({"sources": ["gap"]}, "text 'gap' is none of pre-training: choose bug, panda, bold"),
+        ({"sources": []}, "choose bug, panda, bold"),
+    ):
+        with pytest.raises(FairNCError, match=message):
+            pretraining.texts(**options)
+    assert pretraining._described(pretraining.CORPORA, 1).endswith(
+        "(MIT) and BOLD's Wikipedia passages (CC BY-SA 4.0)"
+    )
+    assert pretraining._described(["bold"], 0).endswith(", 50% of it gender-swapped")
 
 
 def test_training_lowers_the_loss_and_the_folder_says_how_it_was_made(tmp_path, monkeypatch):

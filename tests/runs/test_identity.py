@@ -17,8 +17,13 @@ LATER: dict[str, object] = {
     "TrainConfig.dose": None,
     "TrainConfig.min_counts": (),
     "TrainConfig.at_slots": (),
+    "FinetuneConfig.cooccurrence": None,
+    "FinetuneConfig.frozen": "none",
+    "FinetuneConfig.kept": "best",
+    "FinetuneConfig.before": (),
+    "FinetuneConfig.collapse": False,
 }
-VERSION = 2
+VERSION = 3
 
 
 def test_later_options_are_known_and_keep_their_defaults():
