@@ -14,7 +14,7 @@ from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs.options import configured
 
 #: Version of the schemas, written into provenance: count it up when an option is added. A provenance without one is of 1.
-VERSION = 2
+VERSION = 3
 
 #: Schema → its options in version 1, or in the version that brought the schema, without those that it inherits.
 FIRST: dict[str, frozenset[str]] = {

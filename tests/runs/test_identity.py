@@ -17,8 +17,10 @@ LATER: dict[str, object] = {
     "TrainConfig.dose": None,
     "TrainConfig.min_counts": (),
     "TrainConfig.at_slots": (),
+    "TrainConfig.compression": None,
+    "ScoreConfig.compression": None,
 }
-VERSION = 2
+VERSION = 3
 
 
 def test_later_options_are_known_and_keep_their_defaults():
