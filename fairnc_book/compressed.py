@@ -17,7 +17,7 @@ from fairnc_book.matched import Outcome as Verdict
 from fairnc_book.numbers import MEASURES, METRICS, UNTRAINED, Cell, Contrast, Measure, Numbers
 from fairnc_book.published import COMPRESSED
 from fairnc_utils import stats
-from fairnc_utils.compressor import GENDER, joined, split_method
+from fairnc_utils.compressor import COMPRESSORS, GENDER, joined, split_method
 from fairnc_utils.regularizer_label import RegularizerLabel
 from fairnc_utils.runs.rows import Run, make, select
 
@@ -83,9 +83,13 @@ class Study:
     resamples: int = 2000
 
     @classmethod
-    def recorded(cls, model: str = EMBEDDED, *, resamples: int = 2000) -> "Study":
-        """Those that come with the book."""
-        numbers = Numbers.recorded(model, edition=EDITION, units=True)
+    def recorded(
+        cls, model: str = EMBEDDED, *, resamples: int = 2000, units: bool = True
+    ) -> "Study":
+        """Those that come with the book; ``units``: with their unit scores, which intervals need."""
+        numbers = Numbers.recorded(model, edition=EDITION)
+        if units and numbers.run_ids:  # millions of scores, of other studies too
+            numbers = Numbers.recorded(model, edition=EDITION, units=True)
         return cls(numbers, resamples)
 
     @cached_property
@@ -134,6 +138,56 @@ def _is_noise(method: str) -> bool:
     name, compressor = split_method(method)
     return name == UNTRAINED.method and bool(
         compressor and compressor.name == "noise" and compressor.level
+    )
+
+
+# ---------------------------------------------------------------- what is tried here
+
+
+def overview() -> pd.DataFrame:
+    """One row a compressor: how it is written, and what it does."""
+    levels = {"share": "@0.3", "count": "@4", "size": "@0.1", "": ""}
+    rows = [(f"{name}{levels[kind]}", does) for name, (does, kind) in COMPRESSORS.items()]
+    return pd.DataFrame(rows, columns=["compressor", "what it does"])
+
+
+def live_table(
+    results: Sequence[pd.DataFrame],
+    *,
+    caption: str,
+    metrics: Sequence[str] = ("slope", "definitional"),
+) -> Styler:
+    """One row a way of compressing, of the runs that a chapter has made, one column a metric."""
+    rows = pd.concat(results)
+    rows = rows[rows["metric"].isin(metrics) & (rows["axis"] == "all")]
+    table = []
+    for method, part in rows.groupby("method", sort=False):
+        by_metric = part.set_index("metric")
+        name = {UNTRAINED.method: "nothing"}.get(method, shown(method))
+        cell = {"compressed by": name}
+        for metric in metrics:
+            label = f"{METRICS[metric].label} [95% interval]"
+            there = metric in by_metric.index
+            cell[label] = tables.interval(by_metric.loc[metric]) if there else "–"
+        table.append(cell)
+    return tables.plain(pd.DataFrame(table), caption=caption)
+
+
+def control_finding(results: Sequence[pd.DataFrame]) -> str:
+    """Through which compressors an erased and a doubled gender direction show in the slope."""
+    rows = select(pd.concat(results), metric="slope", axis="all")
+    slopes = dict(zip(rows["method"], rows["value"].abs(), strict=True))
+    seen, hidden = [], []
+    for method in slopes:
+        name, compressor = split_method(method)
+        if name != UNTRAINED.method or compressor is None:
+            continue
+        ends = [slopes.get(f"gender×{scale}+{compressor}") for scale in (0, 2)]
+        if None not in ends:
+            (seen if ends[0] < slopes[method] < ends[1] else hidden).append(shown(method))
+    said = f"The gender direction can be seen through {_listed(seen)}." if seen else ""
+    return (
+        f"{said} It cannot be seen through {_listed(hidden)}." if hidden else said or "Not tried."
     )
 
 
@@ -482,7 +536,7 @@ def minutes(study: Study) -> dict[str, float]:
     """
     runs = study.numbers.results.drop_duplicates("run_id")
     taken = {}
-    for device, part in runs.groupby(runs["device"].str.partition(":")[0]):
+    for device, part in runs.groupby(runs["device"].str.split(":").str[0]):
         gaps = pd.to_datetime(part["created"]).sort_values().diff().dt.total_seconds().dropna()
         taken[device] = float(gaps[gaps < 300].sum() / 60)
     return taken
@@ -646,6 +700,22 @@ def students_finding(rows: pd.DataFrame) -> str:
         for row in moved.itertuples()
     ]
     return f"The teacher {_listed(said)}."
+
+
+def controls_finding(rows: pd.DataFrame) -> str:
+    """Whether the recorded controls hold."""
+    if rows.empty:
+        return "The controls are not recorded yet."
+    failed = rows.loc[~rows["holds"].astype(bool), "control"].unique()
+    if len(failed):
+        return f"**Controls that fail: {_listed(failed)}.** What rests on them does not count."
+    return f"All {len(rows)} recorded controls hold."
+
+
+def cost(study: Study) -> str:
+    """What the recorded runs took, in a sentence."""
+    said = [f"{number:.0f} minutes on {device}" for device, number in minutes(study).items()]
+    return f"The recorded runs took {_listed(said)}." if said else "No run is recorded yet."
 
 
 def _listed(names: Iterable[str]) -> str:
