@@ -59,7 +59,7 @@ def load(split: str) -> datasets.Dataset:
         with _io.parsing(key):
             for group, side in groups.items():
                 prompts = {
-                    f"{name}:{number}": prompt.strip()
+                    f"{group}:{name}:{number}": prompt.strip()
                     for name, several in by_group[group].items()
                     for number, prompt in enumerate(several)
                 }
