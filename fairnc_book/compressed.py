@@ -40,6 +40,9 @@ GROUPS = ("rounding", "pruning", "students")
 #: Compressors that the plan asks the difference in differences of.
 _ALIKE = ("base+rtn4", "base+rtn3", "base+prune@0.3")
 
+#: Sizes of student, and methods of debiasing, that the plan's claims rest on.
+_SIZES, _DEBIASED = range(1, 5), ("bec", "adept")
+
 #: Numbers that a control must leave as they are, up to this share of their size.
 _CONTINUOUS = ("slope", "lean", "definitional", "nc3", "unc3", "masked_perplexity", "perplexity")
 UNCHANGED = 1e-4
@@ -374,7 +377,7 @@ def students(study: Study) -> pd.DataFrame:
     the difference with its interval and Holm's p.
     """
     rows = []
-    for layers in range(1, 5):
+    for layers in _SIZES:
         small, taught = (study.rows(SLOPE, f"{name}{layers}") for name in ("small", "kd"))
         seeds = small.index.intersection(taught.index)
         if not len(seeds):
@@ -585,33 +588,45 @@ def answers(
     taught: pd.DataFrame,
     words: pd.DataFrame,
 ) -> dict[str, Answer]:
-    """Claim → what the runs say of it, by the plan's rule."""
-    distilled = equal[equal["method"].str.match(r"kd\d")]
+    """Claim → what the runs say of it, by the plan's rule; *not run* until all that it rests on is."""
+    distilled = equal[equal["method"].isin([f"kd{layers}" for layers in _SIZES])]
     int8 = equal[equal["method"] == "base+int8"]["verdict"]
-    towards = -np.sign(study.base)
-    decided = taught[taught["holm_p"] < 1 - stats.LEVEL]["value"]
     alone = survived[(survived["regularizer"] == "none") & (survived["compressor"] == "rtn4")]
-    helped = survived[survived["gain_p"].notna()]
-    sure = helped[helped["gain_holm"] < 1 - stats.LEVEL]["gain"]
     asked = words[words["method"].isin(_ALIKE)]
     base = study.numbers.runs(_UNC3["gender"], UNTRAINED)["value"].mean()
-    return {
-        "Distillation makes a model fairer at equal quality": _one_way(distilled["verdict"]),
-        "It is the teacher that makes a student fairer": matched.one_way(
-            *([np.sign(d) == s for d in decided] for s in (towards, -towards))
-        )
-        if len(decided)
-        else (Answer.INCONCLUSIVE if len(taught) else Answer.NOT_RUN),
-        "Eight bits lower the bias": _eight_bits(int8),
-        "Debiasing survives four bits": matched.survives(alone["effect"]),
-        "NC3 or swap collapse makes debiasing survive better": matched.one_way(sure > 0, sure < 0)
-        if len(sure)
-        else (Answer.INCONCLUSIVE if len(helped) else Answer.NOT_RUN),
-        "Gender words are hit as words as frequent are": matched.alike(
-            [matched.Difference(*row) for row in asked[list(_FIELDS)].itertuples(index=False)],
-            base=base,
+    gaps = [matched.Difference(*row) for row in asked[list(_FIELDS)].itertuples(index=False)]
+    said = {
+        "Distillation makes a model fairer at equal quality": (
+            len(distilled) == len(_SIZES),
+            _one_way(distilled["verdict"]),
+        ),
+        "It is the teacher that makes a student fairer": (
+            len(taught) == len(_SIZES),
+            _signs(taught, "holm_p", "value", -np.sign(study.base)),
+        ),
+        "Eight bits lower the bias": (len(int8) > 0, _eight_bits(int8)),
+        "Debiasing survives four bits": (
+            set(alone["method"]) == set(_DEBIASED),
+            matched.survives(alone["effect"]),
+        ),
+        "NC3 or swap collapse makes debiasing survive better": (
+            bool(survived["gain_p"].notna().any()),
+            _signs(survived, "gain_holm", "gain", 1),
+        ),
+        "Gender words are hit as words as frequent are": (
+            len(gaps) == len(_ALIKE),
+            matched.alike(gaps, base=base),
         ),
     }
+    return {claim: answer if run else Answer.NOT_RUN for claim, (run, answer) in said.items()}
+
+
+def _signs(rows: pd.DataFrame, p: str, value: str, better: float) -> Answer:
+    """Whether values significant after Holm lie on the better side alone, or on the other alone."""
+    signs = np.sign(rows.loc[rows[p] < 1 - stats.LEVEL, value])
+    if not len(signs):
+        return Answer.INCONCLUSIVE
+    return matched.one_way(signs == better, signs == -better)
 
 
 _FIELDS = tuple(matched.Difference.__dataclass_fields__)
@@ -695,10 +710,13 @@ def students_finding(rows: pd.DataFrame) -> str:
     moved = rows[rows["holm_p"] < 1 - stats.LEVEL]
     if moved.empty:
         return "No teacher is shown to change how its student follows the labour statistics."
-    said = [
-        f"{'raises' if row.value > 0 else 'lowers'} the slope of {row.layers} layers"
-        for row in moved.itertuples()
-    ]
+    said = []
+    for verb, part in (
+        ("raises", moved[moved["value"] > 0]),
+        ("lowers", moved[moved["value"] < 0]),
+    ):
+        sizes = _listed(map(str, part["layers"]))
+        said += [f"{verb} the slope of students with {sizes} layers"] if len(part) else []
     return f"The teacher {_listed(said)}."
 
 
@@ -719,7 +737,7 @@ def cost(study: Study) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    *head, last = list(names)
+    *head, last = list(names) or ["none"]
     return f"{', '.join(head)} and {last}" if head else last
 
 

@@ -14,11 +14,11 @@ from helpers import ROOT
 from fairnc_book.numbers import METRICS
 from fairnc_utils import benchmarks
 
-#: A plan is made of numbers: bounds, doses, predictions. It was written before there was any result.
-PLAN = ROOT / "book/about/plan.md"
+#: Plans are made of numbers: bounds, doses, predictions. They were written before there was any result.
+PLANS = set((ROOT / "book/about").glob("plan*.md"))
 PAGES = sorted(
     {*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "book").rglob("*.md"), ROOT / "README.md"}
-    - {PLAN}
+    - PLANS
 )
 
 #: What prose calls metrics and benchmarks beside their names in the registries.
