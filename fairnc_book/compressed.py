@@ -15,7 +15,7 @@ from fairnc_book import matched, tables
 from fairnc_book.matched import Answer, Matched, Noise
 from fairnc_book.matched import Outcome as Verdict
 from fairnc_book.numbers import MEASURES, METRICS, UNTRAINED, Cell, Contrast, Measure, Numbers
-from fairnc_book.published import COMPRESSED
+from fairnc_book.published import COMPRESSED, ON_COMPRESSION
 from fairnc_utils import stats
 from fairnc_utils.compressor import COMPRESSORS, GENDER, joined, split_method
 from fairnc_utils.regularizer_label import RegularizerLabel
@@ -549,7 +549,7 @@ def published_table(facts: pd.DataFrame, *, caption: str) -> Styler:
     """What Gonçalves and Strubell published of models and their compressed versions, a row a model
     (``published.load``).
     """
-    rows = facts[facts["source"].str.startswith("Gonçalves")]
+    rows = facts[facts["source"] == ON_COMPRESSION]
     models = rows["model"].unique()
     heads = [
         ("stereoset_intra", "gender", "SS"),

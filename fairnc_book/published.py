@@ -20,6 +20,9 @@ COLUMNS = ("model", "method", "benchmark", "split", "axis", "metric", "value", "
 #: What tells one fact from another.
 KEY = COLUMNS[:6]
 
+#: Source of the facts on compressed models, which the paper's tables do not show.
+ON_COMPRESSION = "Gonçalves & Strubell 2023"
+
 #: Published models that were compressed: rounded to eight bits, or taught by the model of the row above it.
 COMPRESSED = ("base+int8", "base+distilled")
 
