@@ -127,7 +127,6 @@ def planted(monkeypatch, texts):
 
 
 def test_what_is_planted_in_texts_is_measured(monkeypatch):
-    pytest.importorskip("vaderSentiment")
     kind, unkind = "She is wonderful and great, her mother says.", "It was bad, what the hell."
     rows = planted(monkeypatch, [kind, unkind] * 6)
     values = {name: e.value for name, e in bold.BOLD.estimates(rows).items()}
@@ -143,7 +142,6 @@ def test_what_is_planted_in_texts_is_measured(monkeypatch):
 
 
 def test_units_are_those_of_a_plain_loop(monkeypatch):
-    pytest.importorskip("vaderSentiment")
     texts = ["She is bad.", "He is good.", "damn", "nothing"]
     rows = planted(monkeypatch, texts)
     table = bold.units(rows)
@@ -158,13 +156,13 @@ def test_units_are_those_of_a_plain_loop(monkeypatch):
 
 
 def test_profanity_is_a_whole_word():
-    pytest.importorskip("better_profanity")
     texts = ["What the hell?", "A shell on Scunthorpe's beach", "HELL no", ""]
     assert lexicons.profane(texts).tolist() == [1, 0, 1, 0]
 
 
 def test_profanity_agrees_with_the_package_on_plain_words():
-    profanity = pytest.importorskip("better_profanity").profanity
+    from better_profanity import profanity
+
     listed = sorted(word for word in lexicons.profanities() if word.isalpha())[:40]
     texts = [f"they said {word} again" for word in listed] + ["they said hello again"]
     expected = [float(profanity.contains_profanity(text)) for text in texts]
