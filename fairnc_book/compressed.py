@@ -483,7 +483,7 @@ def controls(study: Study) -> pd.DataFrame:
         rows += [
             (name, "change of NC3, gender words", gender, 0.0, gender < 0),
             (name, "change of NC3, matched words", other, 0.01, abs(other) <= 0.01),
-            (name, "rise of perplexity", worse, 0.01, worse <= 0.01),
+            (name, "rise of perplexity", worse, 0.02, worse <= 0.02),
         ]
     return pd.DataFrame(rows, columns=["control", "what", "value", "bound", "holds"])
 

@@ -449,7 +449,7 @@ def test_coarse_rows_of_gender_words_move_their_nc3_and_nothing_else(lm):
     assert nc3["gender"][1] < nc3["gender"][0] - 0.005
     assert abs(nc3["matched"][1] - nc3["matched"][0]) < 0.005
     before, after = (masked_perplexity(each, sequences) for each in (lm, coarse))
-    assert after / before < 1.01
+    assert after / before < 1.02
 
 
 def test_every_compressor_is_tried():
