@@ -47,13 +47,18 @@ NOT_LIVE = "not in this build"
 
 @dataclass(frozen=True)
 class Sources:
-    """Numbers by origin: ``published`` rows (with ``source``), the ``recorded`` study, ``live``
-    rows.
+    """Numbers by origin: ``published`` rows (with ``source``) but for those on compression, which have
+    a chapter of their own, the ``recorded`` study, ``live`` rows.
     """
 
     published: pd.DataFrame
     recorded: Numbers
     live: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        facts = self.published
+        of_tables = facts[facts["source"] != published.ON_COMPRESSION]
+        object.__setattr__(self, "published", of_tables.reset_index(drop=True))
 
     @cached_property
     def missing(self) -> dict[str, tasks.Missing]:
@@ -73,12 +78,12 @@ def summary(sources: Sources, **columns) -> Run:
     """The rows of ``summarize`` as a run with the given columns (``profile``); its id tells what it
     was made from.
     """
-    # no table here shows what the chapter on compression does
-    facts = sources.published[sources.published["source"] != published.ON_COMPRESSION]
     evidence = {
         "recorded": sources.recorded.run_ids,
         "live": sorted(set(sources.live["run_id"])),
-        "published": corpora.fingerprint([str(row) for row in facts.to_dict("records")]),
+        "published": corpora.fingerprint(
+            [str(row) for row in sources.published.to_dict("records")]
+        ),
     }
     return make(columns, summarize(sources), None, device="cpu", evidence=evidence)
 
