@@ -47,13 +47,18 @@ NOT_LIVE = "not in this build"
 
 @dataclass(frozen=True)
 class Sources:
-    """Numbers by origin: ``published`` rows (with ``source``), the ``recorded`` study, ``live``
-    rows.
+    """Numbers by origin: ``published`` rows (with ``source``) but for those on compression, which have
+    a chapter of their own, the ``recorded`` study, ``live`` rows.
     """
 
     published: pd.DataFrame
     recorded: Numbers
     live: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        facts = self.published
+        of_tables = facts[facts["source"] != published.ON_COMPRESSION]
+        object.__setattr__(self, "published", of_tables.reset_index(drop=True))
 
     @cached_property
     def missing(self) -> dict[str, tasks.Missing]:

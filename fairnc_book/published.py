@@ -20,6 +20,12 @@ COLUMNS = ("model", "method", "benchmark", "split", "axis", "metric", "value", "
 #: What tells one fact from another.
 KEY = COLUMNS[:6]
 
+#: Source of the facts on compressed models, which the paper's tables do not show.
+ON_COMPRESSION = "Gonçalves & Strubell 2023"
+
+#: Published models that were compressed: rounded to eight bits, or taught by the model of the row above it.
+COMPRESSED = ("base+int8", "base+distilled")
+
 #: Metrics whose published name says the axis: name → (metric, axis).
 RENAMED = {"TPR-1": ("TPR", "type1"), "TPR-2": ("TPR", "type2")}
 
@@ -32,7 +38,7 @@ def load(path: str | Path | None = None) -> pd.DataFrame:
     origin ``published``.
 
     ``MABEL+NC3`` of the file is method ``mabel`` with regularizer ``as_released``, ``TPR-1`` is
-    metric ``TPR`` on axis ``type1``. ``path``: another file with the same columns. Raises
+    metric ``TPR`` on axis ``type1``; ``base+int8`` stays as it is. ``path``: another file with the same columns. Raises
     ``FairNCError`` with line and column of the first field that is not as it should be, or with
     both lines of a fact that stands there twice.
     """
@@ -89,6 +95,7 @@ def _check(row: dict[str, str], where: str) -> None:
     valid = {
         "method": (
             "base",
+            *COMPRESSED,
             *(method.upper() + nc3 for method in debias.METHODS for nc3 in ("", "+NC3")),
         ),
         "benchmark": (*benchmarks.BENCHMARKS, *tasks.TASKS),
@@ -110,7 +117,7 @@ def _check(row: dict[str, str], where: str) -> None:
 
 
 def _translated(row: dict[str, str]) -> dict:
-    method, _, nc3 = row["method"].lower().partition("+")
+    method, nc3 = row["method"].removesuffix("+NC3").lower(), row["method"].endswith("+NC3")
     metric, axis = RENAMED.get(row["metric"], (row["metric"], row["axis"]))
     return row | {
         "method": method,

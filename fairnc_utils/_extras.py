@@ -15,6 +15,7 @@ MODULES = {
     "train": _MEASURE,
     "maps": (*_MEASURE, "sklearn", "umap"),
     "gguf": ("gguf",),
+    "text": (*_MEASURE, "better_profanity", "vaderSentiment"),
     "book": (*_MEASURE, "matplotlib", "myst_nb", "nbformat", "papermill", "plotly", "snakemake"),
 }
 

@@ -18,12 +18,16 @@ from fairnc_utils.errors import FairNCError, brief
 HINT = "correct it, or take it out of $FAIRNC_DATA to use the pinned one"
 
 
-def text(key: str) -> str:
-    """Content of a text file. Raises ``FairNCError`` with the line where it is no UTF-8."""
+def text(key: str, *, otherwise: str | None = None) -> str:
+    """Content of a text file. ``otherwise``: how it is encoded if not as UTF-8. Raises ``FairNCError``
+    with the line where it is no UTF-8 and nothing else is known.
+    """
     content = assets.read(key)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if otherwise:
+            return content.decode(otherwise)
         line = content.count(b"\n", 0, error.start) + 1
         raise FairNCError(f"{key}, line {line}: not UTF-8 text; {HINT}") from error
 
@@ -49,15 +53,17 @@ def table(
     delimiter: str = ",",
     quoted: bool = True,
     choices: Mapping[str, Sequence[str]] | None = None,
+    otherwise: str | None = None,
 ) -> list[dict[str, str]]:
     """Rows of a delimited file with a header that names at least ``columns``.
 
     ``quoted``: whether quotation marks enclose fields; ``choices``: column → values that it may
-    have. Raises ``FairNCError`` with the line of the first row that lacks one of the columns,
+    have; ``otherwise``: see ``text``. Raises ``FairNCError`` with the line of the first row that lacks one of the columns,
     leaves it empty or has another value there.
     """
     form = {"delimiter": delimiter, "quoting": csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE}
-    return [row for _, row in _rows(text(key), key, columns, choices or {}, HINT, **form)]
+    content = text(key, otherwise=otherwise)
+    return [row for _, row in _rows(content, key, columns, choices or {}, HINT, **form)]
 
 
 def user_text(path: str | Path) -> str:

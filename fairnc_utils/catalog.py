@@ -214,6 +214,25 @@ BENCHMARKS: Registry[Any] = Registry(
             "LabHC/bias_in_bios",
             "GAP",
         ),
+        "redditbias": _benchmark(
+            "redditbias:REDDITBIAS",
+            "how well a scorer tells biased comments from others, which its own numbers must stand beside",
+            ("bias_statement",),
+            "RedditBias",
+        ),
+        "bold": _benchmark(
+            "bold:BOLD",
+            "sentiment, bias, profanity and gender of what a model writes of one group and another",
+            CAUSAL,
+            "BOLD-prompts",
+            "RedditBias",
+        ),
+        "honest": _benchmark(
+            "honest:HONEST",
+            "how many hurtful words a model puts into a blank behind the name of a group",
+            MASKED,
+            "HONEST",
+        ),
     },
     group="fairnc.benchmarks",
     type="fairnc_utils.benchmarks.base:Benchmark",
@@ -262,6 +281,10 @@ RELEASED = {
 
 def _method(place: str, line: str, *data: str, kinds: tuple[str, ...] = MASKED) -> Entry:
     return Entry(line, kinds, data, f"fairnc_utils.debias.{place}")
+
+
+def _student(place: str, line: str) -> Entry:
+    return _method(f"distillation:{place}", line, "BUG", "PANDA", "BOLD")
 
 
 METHODS: Registry[Any] = Registry(
@@ -318,6 +341,15 @@ METHODS: Registry[Any] = Registry(
         "planted_reversed": _method(
             "planted:PLANTED_REVERSED", "the same with the other pronoun each time", "Winogender"
         ),
+        "kd1": _student("KD1", "a student of 1 layer, taught by the model"),
+        "kd2": _student("KD2", "a student of 2 layers, taught by the model"),
+        "kd3": _student("KD3", "a student of 3 layers, taught by the model"),
+        "kd4": _student("KD4", "a student of 4 layers, taught by the model"),
+        "small1": _student("SMALL1", "the same student of 1 layer without its teacher: a control"),
+        "small2": _student("SMALL2", "the same student of 2 layers without its teacher: a control"),
+        "small3": _student("SMALL3", "the same student of 3 layers without its teacher: a control"),
+        "small4": _student("SMALL4", "the same student of 4 layers without its teacher: a control"),
+        "kd_self": _student("KD_SELF", "a student of all layers, taught by the model"),
     },
     group="fairnc.methods",
     type="fairnc_utils.debias.base:Method",
@@ -391,6 +423,12 @@ TASKS: Registry[Any] = Registry(
             "a hidden profession in a sentence",
             "bug_profession",
             "BUG",
+        ),
+        "redditbias": _task(
+            "redditbias:REDDITBIAS",
+            "did annotators call a comment biased",
+            "bias_statement",
+            "RedditBias",
         ),
     },
 )

@@ -27,7 +27,7 @@ import datasets
 import numpy as np
 from scipy.special import expit
 
-from fairnc_utils import swap
+from fairnc_utils import first_names, swap
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.tasks.biographies import GENDERS, HIDDEN
 
@@ -151,12 +151,7 @@ def other(gender: str) -> str:
     return GENDERS[gender == GENDERS[0]]
 
 
-@cache
-def _names() -> tuple[tuple[str, str], ...]:
-    # training comes with it, which nobody needs who imports the tasks
-    from fairnc_utils.debias import swap_pairs
-
-    return swap_pairs.first_names()
+_names = cache(first_names.paired)
 
 
 def swapped(text: str) -> str:

@@ -13,7 +13,16 @@ import transformers
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM
 
-from fairnc_utils import assets, batching, corpora, model_folder, models, swap, training
+from fairnc_utils import (
+    assets,
+    batching,
+    corpora,
+    first_names,
+    model_folder,
+    models,
+    swap,
+    training,
+)
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.perplexity import masked_perplexity
 
@@ -90,20 +99,13 @@ def texts(*, alpha: float = 1.0, sources: Sequence[str] = CORPORA) -> tuple[list
     every = dict.fromkeys(text for name in sources for text in corpora.load(name)["text"])
     digests = {text: hashlib.sha256(text.encode()).digest() for text in every}
     held = [text for text in every if digests[text][0] < 4]
-    names = _first_names() if alpha < 1 else ()
+    names = first_names.paired() if alpha < 1 else ()
     learn = [
         swap.gender(text, names=names) if _fraction(digest) < (1 - alpha) / 2 else text
         for text, digest in digests.items()
         if digest[0] >= 4
     ]
     return learn, held
-
-
-def _first_names() -> swap.Names:
-    # debiasing comes with it, which nobody needs who measures perplexity
-    from fairnc_utils.debias import swap_pairs
-
-    return swap_pairs.first_names()
 
 
 def _fraction(digest: bytes) -> float:

@@ -12,6 +12,7 @@ from fairnc_book.figures.collapse import (
     cosines_by_list,
     embedding_map,
 )
+from fairnc_book.figures.compressed import equal_quality, students, survival
 from fairnc_book.figures.duality import slope_range, turning
 from fairnc_book.figures.explorer import run_comparer, word_explorer
 from fairnc_book.figures.fairness import intervals, occupations
@@ -30,6 +31,7 @@ __all__ = [
     "dose_response",
     "dots",
     "embedding_map",
+    "equal_quality",
     "finish",
     "forest",
     "frontier",
@@ -39,6 +41,8 @@ __all__ = [
     "occupations",
     "run_comparer",
     "slope_range",
+    "students",
+    "survival",
     "training_curves",
     "trajectory",
     "turning",

@@ -85,7 +85,8 @@ class Cell:
         """
         regularizer = treatment.label_of(self.debiasing)
         words = [self.config.task] if self.kind == "finetune" else []
-        words.append(self.debiasing.method)
+        method, compression = self.debiasing.method, getattr(self.config, "compression", None)
+        words.append(f"{method}+{compression}" if compression else method)
         if str(regularizer) != "none":
             words.append(str(regularizer))
             if regularizer.dose is None:
@@ -107,10 +108,14 @@ class Cell:
     @property
     def shares(self) -> tuple[str, ...]:
         """Cells that agree in the first three share texts; those that agree in all share what they
-        fine-tune.
+        fine-tune or compress.
         """
-        tuned = f"{self.debiasing!r} {self.config.seed}" if self.kind == "finetune" else self.id
-        return (self.kind, self.config.model, self.debiasing.method, tuned)
+        if self.kind == "finetune":
+            treated = f"{self.debiasing!r} {self.config.seed}"
+        else:
+            hashed = identity.hashed(self.config, leaving_out=("compression",))
+            treated = _digest([self.kind, hashed])
+        return (self.kind, self.config.model, self.debiasing.method, treated)
 
     def is_in(self, folder: Path) -> bool:
         """Whether it was run into this folder."""

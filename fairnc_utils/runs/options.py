@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from fairnc_utils import catalog
+from fairnc_utils.compressor import COMPRESSORS, Compressor
 from fairnc_utils.errors import FairNCError, brief
 from fairnc_utils.runs import checkout
 
@@ -48,6 +49,10 @@ def _method_name(name: str) -> str:
     return catalog.METHODS.check(name, more=("base", *catalog.EDITS))
 
 
+def _compressor(text: str) -> str:
+    return str(Compressor.parse(text))
+
+
 #: Names that are looked up before anything is loaded.
 BenchmarkName = Annotated[str, AfterValidator(_benchmark_name)]
 RequestedBenchmark = Annotated[str, AfterValidator(_requested_benchmark)]
@@ -56,11 +61,16 @@ MeasuredWords = Annotated[str, AfterValidator(_measured_words)]
 TrainedWords = Annotated[str, AfterValidator(_trained_words)]
 MethodName = Annotated[str, AfterValidator(_method_name)]
 TaskName = Annotated[str, AfterValidator(catalog.TASKS.check)]
+CompressorText = Annotated[str, AfterValidator(_compressor)]
 
 _LISTS = "as `fairnc list words` names them, or .csv files with the columns word and group"
 _REQUESTED = "name, name:split or name:split:axis; by default its last split and all axes"
 _LAM = "λ; by default the released one for as_released, 0.3 for swap, else 10"
 _SOURCE_TEXTS = "first source texts; by default all"
+_COMPRESSED = (
+    f"{', '.join(COMPRESSORS)}, those with a level as prune@0.3; behind it ,embeddings for those too, ,gender for "
+    "the rows of gender words alone; by default nothing"
+)
 
 
 class Config(BaseModel):
@@ -175,6 +185,9 @@ class ScoreConfig(Config):
     )
     method: str = Field("base", description="how the model was trained; goes into the rows")
     regularizer: str = Field("none", description="likewise")
+    compression: CompressorText | None = Field(
+        None, description=f"what the model is compressed by first: {_COMPRESSED}"
+    )
 
 
 class Length(BaseModel):
@@ -251,6 +264,9 @@ class TrainConfig(Debiasing, Config):
         description=f"lists measured where their words are masked, {_LISTS}; no controls",
     )
     perplexity: bool = Field(False, description="perplexity on GAP test, after training")
+    compression: CompressorText | None = Field(
+        None, description=f"between training and measuring: {_COMPRESSED}"
+    )
     checkpoint: Path | None = Field(
         None, description="folder; a run that was stopped goes on from there"
     )

@@ -124,9 +124,8 @@ def _read(folder: Path) -> _Runs:
         return _Runs(results, units, runs)
     results, items = (pd.read_parquet(folder / f"{name}.parquet") for name in ("results", "items"))
     run_id, config = provenance["run_id"], provenance["config"]
-    if (
-        config["method"] != "base"
-    ):  # each run has measured the untrained model; its own run is enough
+    # each run has measured the untrained model; its own run is enough
+    if config["method"] != "base" or config.get("compression"):
         results = results[results["method"] != "base"]
     units = pd.concat(
         [pd.DataFrame(columns=list(UNIT_COLUMNS)), *_units(items, config)], ignore_index=True
@@ -167,7 +166,9 @@ def _units(items: pd.DataFrame, config: dict) -> Iterator[pd.DataFrame]:
             columns = {"unit": "column", "item_id": "unit", "score_a": "value"}
             yield rows.rename(columns=columns).assign(**common)
         elif name == "collapse":
-            if config["seed"] == 0 and axis not in ("vocabulary", "random", "matched"):
+            # what a compressor does to gender words is set against what it does to matched ones
+            matched = {"matched"} if config["method"] == "base" else set()
+            if config["seed"] == 0 and axis not in {"vocabulary", "random", "matched"} - matched:
                 scores = rows.set_index("unit")[list(CLASS_SCORES)].rename(columns=CLASS_SCORES)
                 yield _long(scores).assign(**common)
         # a task of that name has no axis

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from fairnc_utils import batching, benchmarks, corpora, models, pretraining
+from fairnc_utils import batching, benchmarks, compression, corpora, models, pretraining
+from fairnc_utils.compressor import Compressor, joined
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.perplexity import perplexity as measured_perplexity
@@ -27,6 +28,10 @@ def score(**options) -> Run:
             lm.with_gender_direction(config.gender_scale),
             f"gender×{config.gender_scale:g}",
         )
+    if config.compression:
+        compressor = Compressor.parse(config.compression)
+        lm = compression.compress(lm, compressor, seed=config.seed)
+        method = joined(method, compressor)
     rows, items = scored(
         benchmark,
         benchmark.run(lm, split=split, axis=config.axis),

@@ -2,13 +2,16 @@
 before and after.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 
 import pandas as pd
+from torch import nn
 
 from fairnc_utils import (
     batching,
     collapse,
+    compression,
     corpora,
     measurement,
     model_folder,
@@ -17,6 +20,7 @@ from fairnc_utils import (
     words,
 )
 from fairnc_utils._atomic import require_folder
+from fairnc_utils.compressor import Compressor, joined
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.perplexity import perplexity
@@ -37,7 +41,8 @@ def train(**options) -> Run:
 
     Options: see ``TrainConfig``. Rows of the untrained model have the method ``base``. Those two
     are measured on GAP validation; benchmarks, the collapse of more lists and perplexity on GAP
-    test after training alone. The method ``base`` trains nothing. Raises ``FairNCError`` on a bad
+    test after training alone. The method ``base`` trains nothing. With a ``compression`` all that is
+    measured afterwards is of the compressed model, as ``bec+rtn4``. Raises ``FairNCError`` on a bad
     option, folders that hold something else, a model that the method does not take, a method that
     cannot take NC3, a loss that is not finite.
     """
@@ -55,24 +60,32 @@ def train(**options) -> Run:
     )
     evaluate = _evaluation(lm, texts=config.evaluation_texts, min_count=config.min_count)
     before = evaluate()
-    curve = treatment.apply(
+    model, curve = _treated(
         lm,
-        seed=config.seed,
+        config,
+        treatment,
+        evidence,
         log_every=config.log_every,
         evaluate=evaluate,
         evaluate_every=config.evaluate_every,
         checkpoints=checkpoints,
     )
+    # not the same weights: not the same fingerprint
+    trained, columns = models.wrap(model, lm.tokenizer, name=lm.name), treatment.columns
+    place = {"space": "head", "min_count": config.min_count}
+    rows = curves.result_rows(before, curve, place, columns)
+    tables = [curves.items(before, curve)]
+    if config.compression:
+        compressor = Compressor.parse(config.compression)
+        trained = compression.compress(trained, compressor, seed=config.seed)
+        columns = columns | {"method": joined(columns["method"], compressor)}
+        after = _evaluation(trained, texts=config.evaluation_texts, min_count=config.min_count)()
+        rows += curves.result_rows(after, pd.DataFrame(), place | columns, {})
     if config.output:
         about = {"config": settings, "evidence": evidence}
-        model_folder.save(lm.model, lm.tokenizer, config.output, about)
-    place = {"space": "head", "min_count": config.min_count}
-    rows = curves.result_rows(before, curve, place, treatment.columns)
-    tables = [curves.items(before, curve)]
-    # not the same weights: not the same fingerprint
-    trained = models.wrap(lm.model, lm.tokenizer, name=lm.name)
+        model_folder.save(trained.model, lm.tokenizer, config.output, about)
     for measured, items in _measured(trained, config, asked):
-        rows += [treatment.columns | row for row in measured]
+        rows += [columns | row for row in measured]
         tables.append(items)
     return make(config, rows, pd.concat(tables), device=lm.device, evidence=evidence)
 
@@ -88,7 +101,45 @@ def _require_folders(config: TrainConfig, treatment: Treatment) -> None:
             raise FairNCError(
                 f"option output: a model of {config.method} cannot be saved: {why}; leave it out"
             )
+        if config.compression and not Compressor.parse(config.compression).keeps_inputs:
+            raise FairNCError(
+                f"option output: {config.compression} rounds the inputs of layers too, which no folder holds; leave it out"
+            )
         model_folder.require(config.output)
+
+
+#: Options that come after the training.
+_AFTERWARDS = (
+    "benchmarks",
+    "by_layer",
+    "at_slots",
+    "checkpoint",
+    "checkpoint_every",
+    "collapse",
+    "compression",
+    "min_counts",
+    "output",
+    "perplexity",
+    "profile",
+)
+
+#: The last model that was trained to be compressed, and its curve: one compressor after another is asked of it.
+_TREATED: dict[str, tuple[nn.Module, pd.DataFrame]] = {}
+
+
+def _treated(
+    lm: LanguageModel, config: TrainConfig, treatment: Treatment, evidence: dict, **options
+) -> tuple[nn.Module, pd.DataFrame]:
+    """The model after its treatment, which changes it in place, and the learning curve."""
+    key = str([config.model_dump(mode="json", exclude=set(_AFTERWARDS)), evidence, lm.device])
+    if key not in _TREATED:
+        _TREATED.clear()
+        curve = treatment.apply(lm, seed=config.seed, **options)
+        if not (config.compression and treatment.method) or treatment.method.without_folder:
+            return lm.model, curve
+        _TREATED[key] = copy.deepcopy(lm.model), curve
+    model, curve = _TREATED[key]
+    return copy.deepcopy(model), curve
 
 
 def _evaluation(

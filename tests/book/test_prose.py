@@ -14,7 +14,7 @@ from helpers import ROOT
 from fairnc_book.numbers import METRICS
 from fairnc_utils import benchmarks
 
-#: A plan is made of numbers: bounds, doses, predictions. It was written before there was any result.
+#: Plans are made of numbers: bounds, doses, predictions. They were written before there was any result.
 PLANS = set((ROOT / "book/about").glob("plan*.md"))
 PAGES = sorted(
     {*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "book").rglob("*.md"), ROOT / "README.md"}

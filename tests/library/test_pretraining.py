@@ -7,8 +7,7 @@ from functools import cache, partial
 import pytest
 import torch
 
-from fairnc_utils import batching, corpora, model_folder, models, pretraining, swap
-from fairnc_utils.debias import swap_pairs
+from fairnc_utils import batching, corpora, first_names, model_folder, models, pretraining, swap
 from fairnc_utils.errors import FairNCError
 
 
@@ -46,7 +45,7 @@ def few(monkeypatch):
 
 
 def test_the_gender_of_texts_is_moved_by_a_dose_and_held_out_texts_stay(few):
-    names = swap_pairs.first_names()
+    names = first_names.paired()
     as_is, held = pretraining.texts()
     sides = {alpha: pretraining.texts(alpha=alpha) for alpha in (1, 0.5, 0, -1)}
     assert sides[1] == (as_is, held)

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairnc_utils import assets, swap, words
-from fairnc_utils.debias import swap_pairs
+from fairnc_utils import assets, first_names, swap, words
 
 CASES = {
     # her before a noun phrase is his, elsewhere him
@@ -65,7 +64,7 @@ def test_names_are_swapped_on_request_only():
 
 
 def test_partners_are_one_to_one():
-    for pairs in (swap.PAIRS, swap_pairs.first_names()):
+    for pairs in (swap.PAIRS, first_names.paired()):
         every = [word for pair in pairs for word in pair]
         assert len(set(every)) == len(every)
     assert not {word for pair in swap.PAIRS for word in pair} & set(swap.ONE_WAY)

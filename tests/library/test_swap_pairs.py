@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from fairnc_utils import _io, swap
+from fairnc_utils import _io, first_names, swap
 from fairnc_utils.benchmarks import occupations
 from fairnc_utils.debias import swap_pairs
 from fairnc_utils.debias.base import gap_sentences
@@ -52,7 +52,7 @@ def test_rare_occupations_are_those_that_the_text_names_less_often():
 
 
 def test_first_names_have_one_gender_and_are_no_titles():
-    pairs = swap_pairs.first_names()
+    pairs = first_names.paired()
     women, men = (set(side) for side in zip(*pairs, strict=True))
     assert len(women) == len(men) == len(pairs) > 100
     assert not women & men

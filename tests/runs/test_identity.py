@@ -22,6 +22,8 @@ LATER: dict[str, object] = {
     "FinetuneConfig.kept": "best",
     "FinetuneConfig.before": (),
     "FinetuneConfig.collapse": False,
+    "TrainConfig.compression": None,
+    "ScoreConfig.compression": None,
 }
 VERSION = 3
 
