@@ -99,7 +99,7 @@ DOSED = {BASE: ALPHAS, RANDOM: ALPHAS, UNSEEN: (-1.0, 0.0, *NEAR)}
 
 
 @dataclass(frozen=True)
-class Cell:
+class Setting:
     """Runs that differ by seed: the condition, how and how far the texts were changed, and ``epochs``
     where the last checkpoint of so many was kept, None for the best one of a usual training.
     """
@@ -153,17 +153,17 @@ class Grid:
 
     def __init__(self, results: pd.DataFrame, units: pd.DataFrame, runs: Mapping[str, dict]):
         self.results = select(results, profile=EDITION)
-        self.cells: dict[Cell, dict[int, str]] = {}
+        self.settings: dict[Setting, dict[int, str]] = {}
         first = self.results.sort_values("created", kind="stable").drop_duplicates("run_id")
         for row in first.to_dict("records"):
-            if cell := _cell(row, runs.get(row["run_id"], {}).get("config", {})):
-                self.cells.setdefault(cell, {})[int(row["seed"])] = row["run_id"]
+            if setting := _setting(row, runs.get(row["run_id"], {}).get("config", {})):
+                self.settings.setdefault(setting, {})[int(row["seed"])] = row["run_id"]
         self._units = units[units["run_id"].isin(set(self.results["run_id"]))]
 
     @property
     def run_ids(self) -> list[str]:
-        """Ids of all runs of a cell, sorted."""
-        return sorted(run_id for seeds in self.cells.values() for run_id in seeds.values())
+        """Ids of all runs of a setting, sorted."""
+        return sorted(run_id for seeds in self.settings.values() for run_id in seeds.values())
 
     @cached_property
     def _parts(self) -> dict[tuple[str, str], pd.DataFrame]:
@@ -176,13 +176,15 @@ class Grid:
             for place, part in parts
         }
 
-    def seeds(self, *cells: Cell) -> list[int]:
-        """Seeds that all of the cells have, in order."""
-        return sorted(set.intersection(*(set(self.cells.get(cell, {})) for cell in cells)))
+    def seeds(self, *settings: Setting) -> list[int]:
+        """Seeds that all of the settings have, in order."""
+        return sorted(
+            set.intersection(*(set(self.settings.get(setting, {})) for setting in settings))
+        )
 
     def columns(
         self,
-        cell: Cell,
+        setting: Setting,
         names: Sequence[str],
         seeds: Iterable[int],
         *,
@@ -194,7 +196,7 @@ class Grid:
         all runs of the split have.
         """
         wide = self._parts[benchmark, split]
-        runs = [self.cells[cell][seed] for seed in seeds]
+        runs = [self.settings[setting][seed] for seed in seeds]
         whole = wide.loc[self.units(split, benchmark) if units is None else units]
         return [whole[name][runs].to_numpy(float).T for name in names]
 
@@ -214,16 +216,16 @@ class Grid:
         """Whether units of a split are there."""
         return (benchmark, split) in self._parts
 
-    def values(self, cell: Cell, metric: str, seeds: Iterable[int], **where) -> np.ndarray:
+    def values(self, setting: Setting, metric: str, seeds: Iterable[int], **where) -> np.ndarray:
         """The rows' values of a metric, one a seed; NaN where a run has none."""
         rows = select(self.results, metric=metric, axis="gender", **where).set_index("run_id")[
             "value"
         ]
-        return np.array([rows.get(self.cells[cell][seed], np.nan) for seed in seeds], float)
+        return np.array([rows.get(self.settings[setting][seed], np.nan) for seed in seeds], float)
 
 
-def _cell(row: dict, config: dict) -> Cell | None:
-    """The cell of a run, by a row of it and its options; None for one that the plan does not have."""
+def _setting(row: dict, config: dict) -> Setting | None:
+    """The setting of a run, by a row of it and its options; None for one that the plan does not have."""
     change = config.get("cooccurrence")
     if change is None:
         return None
@@ -231,7 +233,7 @@ def _cell(row: dict, config: dict) -> Cell | None:
     for each in CONDITIONS:
         if place == (each.model, each.method, each.regularizer):
             epochs = config.get("epochs") if config.get("kept") == "last" else None
-            return Cell(each.key, float(change["alpha"]), change["how"], epochs)
+            return Setting(each.key, float(change["alpha"]), change["how"], epochs)
     return None
 
 
@@ -275,7 +277,13 @@ class Answer:
 
 
 def _answer(
-    question: str, cell: Cell, metric: str, changes: stats.Changes, *, margin: float = 0.0, **more
+    question: str,
+    setting: Setting,
+    metric: str,
+    changes: stats.Changes,
+    *,
+    margin: float = 0.0,
+    **more,
 ) -> Answer:
     """Mean over seeds of what was observed, with its intervals; ``within``: whether the 90% interval
     lies within ±margin.
@@ -287,9 +295,9 @@ def _answer(
     tested = bool(np.isfinite(whole.error))
     return Answer(
         question,
-        cell.condition,
-        cell.alpha,
-        cell.how,
+        setting.condition,
+        setting.alpha,
+        setting.how,
         metric,
         value=whole.value,
         ci_low=whole.ci_low,
@@ -306,8 +314,10 @@ def _answer(
     )
 
 
-def _lacking(question: str, cell: Cell, metric: str) -> Answer:
-    return Answer(question, cell.condition, cell.alpha, cell.how, metric, word=str(Word.NOT_RUN))
+def _lacking(question: str, setting: Setting, metric: str) -> Answer:
+    return Answer(
+        question, setting.condition, setting.alpha, setting.how, metric, word=str(Word.NOT_RUN)
+    )
 
 
 def evaluate(grid: Grid, *, resamples: int = 2000) -> pd.DataFrame:
@@ -327,21 +337,21 @@ def evaluate(grid: Grid, *, resamples: int = 2000) -> pd.DataFrame:
 
 def _changes(
     grid: Grid,
-    cell: Cell,
+    setting: Setting,
     metric: str,
     resamples: int,
     *,
-    against: Cell | None = None,
+    against: Setting | None = None,
     split: str = "test",
 ) -> stats.Changes | None:
     """A metric of the counterfactual benchmark seed by seed, or its change from ``against``; None where
     no seed has it.
     """
-    cells = [cell] if against is None else [against, cell]
-    if not (seeds := grid.seeds(*cells)) or not grid.has(split):
+    settings = [setting] if against is None else [against, setting]
+    if not (seeds := grid.seeds(*settings)) or not grid.has(split):
         return None
     names, statistic = _statistic(metric)
-    sides = [grid.columns(each, names, seeds, split=split) for each in cells]
+    sides = [grid.columns(each, names, seeds, split=split) for each in settings]
     return stats.seed_changes(
         sides[0] if against else None, sides[-1], statistic, resamples=resamples
     )
@@ -353,42 +363,44 @@ def _dose_response(grid: Grid, resamples: int) -> Iterator[Answer]:
     """
     for condition, alphas in DOSED.items():
         for alpha in alphas:
-            cell = Cell(condition, alpha)
-            changes = _changes(grid, cell, "cf_slope", resamples)
+            setting = Setting(condition, alpha)
+            changes = _changes(grid, setting, "cf_slope", resamples)
             if changes is None:
-                yield _lacking("dose", cell, "cf_slope")
+                yield _lacking("dose", setting, "cf_slope")
                 continue
-            yield _answer("dose", cell, "cf_slope", changes)
+            yield _answer("dose", setting, "cf_slope", changes)
             for metric in ("cf_rms", "flip_rate"):
-                yield _answer("dose", cell, metric, _changes(grid, cell, metric, resamples))
-            yield from _plain(grid, cell)
+                yield _answer("dose", setting, metric, _changes(grid, setting, metric, resamples))
+            yield from _plain(grid, setting)
     for how in ("placebo", "resample", "scrub"):
-        for cell in (each for each in grid.cells if each.how == how):
-            yield _answer("dose", cell, "cf_slope", _changes(grid, cell, "cf_slope", resamples))
-            yield from _plain(grid, cell)
+        for setting in (each for each in grid.settings if each.how == how):
+            yield _answer(
+                "dose", setting, "cf_slope", _changes(grid, setting, "cf_slope", resamples)
+            )
+            yield from _plain(grid, setting)
 
 
-def _plain(grid: Grid, cell: Cell) -> Iterator[Answer]:
+def _plain(grid: Grid, setting: Setting) -> Iterator[Answer]:
     """Metrics whose rows have no units of this benchmark: means over seeds."""
-    seeds = grid.seeds(cell)
+    seeds = grid.seeds(setting)
     for benchmark, metrics in (
         ("cooccurrence", ("bayes_slope", "changed_pct")),
         ("bug_profession", ("TPR-GAP", "TPR-RMS", "probability_gap", "accuracy")),
     ):
         split = "train" if benchmark == "cooccurrence" else "test"
         for metric in metrics:
-            values = grid.values(cell, metric, seeds, benchmark=benchmark, split=split)
+            values = grid.values(setting, metric, seeds, benchmark=benchmark, split=split)
             if len(values := values[~np.isnan(values)]):
-                yield replace(_answer("dose", cell, metric, stats.Changes(values)), split=split)
+                yield replace(_answer("dose", setting, metric, stats.Changes(values)), split=split)
 
 
-#: Control → its cell, what its slope is compared with, and the sign that the value must have; 0: none.
-CONTROLS: dict[str, tuple[Cell, Cell | None, int]] = {
-    "inverted texts turn the sign": (Cell(BASE, -1.0), None, -1),
-    "the same without pre-training": (Cell(RANDOM, -1.0), None, -1),
-    "amplified texts enlarge the slope": (Cell(BASE, 2.0), Cell(BASE), 1),
-    "no pre-training, balanced texts": (Cell(RANDOM, 0.0), None, 0),
-    "swapping to no effect": (Cell(BASE, 0.0, "placebo"), Cell(BASE), 0),
+#: Control → its setting, what its slope is compared with, and the sign that the value must have; 0: none.
+CONTROLS: dict[str, tuple[Setting, Setting | None, int]] = {
+    "inverted texts turn the sign": (Setting(BASE, -1.0), None, -1),
+    "the same without pre-training": (Setting(RANDOM, -1.0), None, -1),
+    "amplified texts enlarge the slope": (Setting(BASE, 2.0), Setting(BASE), 1),
+    "no pre-training, balanced texts": (Setting(RANDOM, 0.0), None, 0),
+    "swapping to no effect": (Setting(BASE, 0.0, "placebo"), Setting(BASE), 0),
 }
 
 
@@ -397,12 +409,12 @@ def _controls(grid: Grid, resamples: int) -> Iterator[Answer]:
     none is expected if the value lies within the margin.
     """
     margin = MARGIN * abs(_slope_as_is(grid))
-    for name, (cell, against, sign) in CONTROLS.items():
-        changes = _changes(grid, cell, "cf_slope", resamples, against=against)
+    for name, (setting, against, sign) in CONTROLS.items():
+        changes = _changes(grid, setting, "cf_slope", resamples, against=against)
         if changes is None:
-            yield _lacking(f"control: {name}", cell, "cf_slope")
+            yield _lacking(f"control: {name}", setting, "cf_slope")
             continue
-        row = _answer(f"control: {name}", cell, "cf_slope", changes, margin=margin)
+        row = _answer(f"control: {name}", setting, "cf_slope", changes, margin=margin)
         expected = sign * np.sign(_slope_as_is(grid))
         moved = stats.side(row.ci_low, row.ci_high)
         passed = row.within if sign == 0 else moved == expected
@@ -414,42 +426,42 @@ def _controls(grid: Grid, resamples: int) -> Iterator[Answer]:
 
 def _scrubbed(grid: Grid, resamples: int) -> Iterator[Answer]:
     """Without gender in training and test texts both versions are one text: every effect is 0."""
-    cell = Cell(BASE, AS_IS, "scrub")
+    setting = Setting(BASE, AS_IS, "scrub")
     name = "control: no gender in any text"
-    changes = _changes(grid, cell, "cf_rms", resamples, split="scrubbed")
+    changes = _changes(grid, setting, "cf_rms", resamples, split="scrubbed")
     if changes is None:
-        yield _lacking(name, cell, "cf_rms")
+        yield _lacking(name, setting, "cf_rms")
         return
-    (male, female, *numbers) = grid.columns(cell, _EFFECT, grid.seeds(cell), split="scrubbed")
+    (male, female, *numbers) = grid.columns(setting, _EFFECT, grid.seeds(setting), split="scrubbed")
     largest = float(np.abs(effect(male, female, *numbers)).max())
-    row = replace(_answer(name, cell, "cf_rms", changes), split="scrubbed", value=largest)
+    row = replace(_answer(name, setting, "cf_rms", changes), split="scrubbed", value=largest)
     yield replace(row, word=str(Word.PASSED if largest < 1e-3 else Word.FAILED))
 
 
 def _halves(grid: Grid, resamples: int) -> Iterator[Answer]:
     """Half of the seeds against the other half, at the texts as they are: nothing differs but chance."""
-    cell, name = Cell(BASE), "control: half of the seeds against the other half"
-    seeds = grid.seeds(cell)
+    setting, name = Setting(BASE), "control: half of the seeds against the other half"
+    seeds = grid.seeds(setting)
     half = len(seeds) // 2
     if half < 1:
-        yield _lacking(name, cell, "cf_slope")
+        yield _lacking(name, setting, "cf_slope")
         return
     names = (*_EFFECT, _ODDS)
     first, second = (
-        grid.columns(cell, names, part) for part in (seeds[:half], seeds[half : 2 * half])
+        grid.columns(setting, names, part) for part in (seeds[:half], seeds[half : 2 * half])
     )
     changes = stats.seed_changes(first, second, cf_slope, resamples=resamples)
-    row = _answer(name, cell, "cf_slope", changes)
+    row = _answer(name, setting, "cf_slope", changes)
     differs = stats.side(row.ci_low, row.ci_high)
     yield replace(row, word=str(Word.FAILED if differs else Word.PASSED))
 
 
 def _slope_as_is(grid: Grid, condition: str = BASE) -> float:
     """The mean slope of a condition at the texts as they are; NaN where it was not run."""
-    cell = Cell(condition)
-    if not (seeds := grid.seeds(cell)):
+    setting = Setting(condition)
+    if not (seeds := grid.seeds(setting)):
         return float("nan")
-    return float(cf_slope(*grid.columns(cell, (*_EFFECT, _ODDS), seeds), axis=-1).mean())
+    return float(cf_slope(*grid.columns(setting, (*_EFFECT, _ODDS), seeds), axis=-1).mean())
 
 
 # -------------------------------------------------------------------------------------- elasticity
@@ -474,9 +486,9 @@ def elasticity(*columns: np.ndarray, axis: int) -> np.ndarray:
 
 def _near(grid: Grid, condition: str, seeds: Sequence[int]) -> list[np.ndarray]:
     """The columns of ``elasticity``."""
-    cells = [Cell(condition, alpha) for alpha in NEAR]
-    effects = [column for cell in cells for column in grid.columns(cell, _EFFECT, seeds)]
-    return [*effects, *grid.columns(cells[0], [_ODDS], seeds)]
+    settings = [Setting(condition, alpha) for alpha in NEAR]
+    effects = [column for setting in settings for column in grid.columns(setting, _EFFECT, seeds)]
+    return [*effects, *grid.columns(settings[0], [_ODDS], seeds)]
 
 
 def _elasticities(grid: Grid, resamples: int) -> Iterator[Answer]:
@@ -484,35 +496,35 @@ def _elasticities(grid: Grid, resamples: int) -> Iterator[Answer]:
     a tenth less of the co-occurrence does to the slope of the base. The last two are one Holm family.
     """
     for condition in DOSED:
-        cell = Cell(condition)
-        seeds = grid.seeds(*(Cell(condition, alpha) for alpha in NEAR))
+        setting = Setting(condition)
+        seeds = grid.seeds(*(Setting(condition, alpha) for alpha in NEAR))
         if not seeds:
-            yield _lacking("elasticity", cell, "elasticity")
+            yield _lacking("elasticity", setting, "elasticity")
             continue
         changes = stats.seed_changes(
             None, _near(grid, condition, seeds), elasticity, resamples=resamples
         )
-        yield _answer("elasticity", cell, "elasticity", changes, margin=MARGIN)
+        yield _answer("elasticity", setting, "elasticity", changes, margin=MARGIN)
     tested = [_slight(grid, resamples), _pre_training(grid, resamples)]
     yield from _holm(tested)
 
 
 def _slight(grid: Grid, resamples: int) -> Answer:
-    cell = Cell(BASE, SLIGHT)
-    changes = _changes(grid, cell, "cf_slope", resamples, against=Cell(BASE))
+    setting = Setting(BASE, SLIGHT)
+    changes = _changes(grid, setting, "cf_slope", resamples, against=Setting(BASE))
     if changes is None:
-        return _lacking("slight change", cell, "cf_slope")
-    return _answer("slight change", cell, "cf_slope", changes)
+        return _lacking("slight change", setting, "cf_slope")
+    return _answer("slight change", setting, "cf_slope", changes)
 
 
 def _pre_training(grid: Grid, resamples: int) -> Answer:
-    cell = Cell(RANDOM)
-    seeds = grid.seeds(*(Cell(each, alpha) for each in (BASE, RANDOM) for alpha in NEAR))
+    setting = Setting(RANDOM)
+    seeds = grid.seeds(*(Setting(each, alpha) for each in (BASE, RANDOM) for alpha in NEAR))
     if not seeds:
-        return _lacking("without pre-training", cell, "elasticity")
+        return _lacking("without pre-training", setting, "elasticity")
     sides = [_near(grid, condition, seeds) for condition in (BASE, RANDOM)]
     changes = stats.seed_changes(*sides, elasticity, resamples=resamples)
-    return _answer("without pre-training", cell, "elasticity", changes)
+    return _answer("without pre-training", setting, "elasticity", changes)
 
 
 def _holm(rows: Sequence[Answer]) -> list[Answer]:
@@ -531,13 +543,13 @@ def _upstream(grid: Grid, resamples: int) -> Iterator[Answer]:
     """
     rows = []
     for key in UPSTREAM:
-        cell, against = Cell(key), Cell(BY_KEY[key].against)
-        changes = _changes(grid, cell, "cf_slope", resamples, against=against)
+        setting, against = Setting(key), Setting(BY_KEY[key].against)
+        changes = _changes(grid, setting, "cf_slope", resamples, against=against)
         if changes is None:
-            rows.append(_lacking("upstream", cell, "cf_slope"))
+            rows.append(_lacking("upstream", setting, "cf_slope"))
             continue
         compared = _slope_as_is(grid, against.condition)
-        row = _answer("upstream", cell, "cf_slope", changes, margin=MARGIN * abs(compared))
+        row = _answer("upstream", setting, "cf_slope", changes, margin=MARGIN * abs(compared))
         rows.append(replace(row, compared=compared))
     for row in _holm(rows):
         yield row if row.word else replace(row, word=str(_upstream_word(row)))
@@ -556,10 +568,10 @@ def _explained(grid: Grid, resamples: int) -> Iterator[Answer]:
     """Unique R² of data and model for the effects of professions, over all doses and as is alone."""
     for scope, alphas in (("all doses", ALPHAS), ("as is", (AS_IS,))):
         arrays = _explaining(grid, alphas)
-        cell = Cell(BASE, AS_IS)
+        setting = Setting(BASE, AS_IS)
         names = ("unique_r2_data", "unique_r2_model", "unique_r2_difference")
         if arrays is None:
-            yield from (_lacking(f"explained: {scope}", cell, name) for name in names)
+            yield from (_lacking(f"explained: {scope}", setting, name) for name in names)
             continue
         professions = arrays[0].shape[1]
         rng = np.random.default_rng(0)
@@ -592,13 +604,13 @@ def _explaining(
         return None
     effects, data, model = [], [], []
     units = grid.units().intersection(grid.units(BUG_SPLIT, "occupation_slope"))
-    for cell in (Cell(each.key, alpha) for each in CONDITIONS for alpha in alphas):
-        if seeds := grid.seeds(cell):
-            *parts, odds = grid.columns(cell, (*_EFFECT, _ODDS), seeds, units=units)
+    for setting in (Setting(each.key, alpha) for each in CONDITIONS for alpha in alphas):
+        if seeds := grid.seeds(setting):
+            *parts, odds = grid.columns(setting, (*_EFFECT, _ODDS), seeds, units=units)
             place = {"benchmark": "occupation_slope", "split": BUG_SPLIT, "units": units}
             effects.append(effect(*parts))
-            data.append(cell.alpha * odds)
-            model += grid.columns(cell, ["log_odds"], seeds, **place)
+            data.append(setting.alpha * odds)
+            model += grid.columns(setting, ["log_odds"], seeds, **place)
     if not effects:
         return None
     return tuple(np.concatenate(parts) for parts in (effects, data, model))
@@ -634,27 +646,34 @@ AGAINST_NC1 = {
 
 
 def by_run(grid: Grid) -> pd.DataFrame:
-    """One row a run and split of those whose collapse was measured: ``cell``, ``alpha``, ``epochs``,
+    """One row a run and split of those whose collapse was measured: ``setting``, ``alpha``, ``epochs``,
     ``seed``, ``split``, ``nc1``, ``nc3``, ``nc4`` and the metrics of ``AGAINST_NC1``.
     """
     rows = []
-    for cell in (each for each in grid.cells if each.epochs is not None):
-        seeds = grid.seeds(cell)
+    for setting in (each for each in grid.settings if each.epochs is not None):
+        seeds = grid.seeds(setting)
         for split in ("train", "test"):
             values = {
-                metric: grid.values(cell, metric, seeds, benchmark=benchmark, split=split)
+                metric: grid.values(setting, metric, seeds, benchmark=benchmark, split=split)
                 for metric, benchmark in _collapse_metrics()
             }
             rows.append(
                 pd.DataFrame(values).assign(
-                    cell=f"{cell.alpha:g}, {cell.epochs}",
-                    alpha=cell.alpha,
-                    epochs=cell.epochs,
+                    setting=f"{setting.alpha:g}, {setting.epochs}",
+                    alpha=setting.alpha,
+                    epochs=setting.epochs,
                     seed=seeds,
                     split=split,
                 )
             )
-    names = ["cell", "alpha", "epochs", "seed", "split", *(name for name, _ in _collapse_metrics())]
+    names = [
+        "setting",
+        "alpha",
+        "epochs",
+        "seed",
+        "split",
+        *(name for name, _ in _collapse_metrics()),
+    ]
     return pd.concat(rows)[names] if rows else pd.DataFrame(columns=names)
 
 
@@ -664,7 +683,7 @@ def _collapse_metrics() -> list[tuple[str, str]]:
 
 def _collapse(grid: Grid, resamples: int) -> Iterator[Answer]:
     """Spearman's correlation over runs of NC1 with what gender does, on either split, by bootstrap over
-    cells.
+    settings.
     """
     table = by_run(grid)
     for split in ("train", "test"):
@@ -677,7 +696,7 @@ def _collapse(grid: Grid, resamples: int) -> Iterator[Answer]:
                 continue
             pair = part[there]
             effect = stats.clustered_correlation(
-                pair["nc1"], pair[metric], pair["cell"], resamples=resamples
+                pair["nc1"], pair[metric], pair["setting"], resamples=resamples
             )
             ends = {"value": effect.value, "ci_low": effect.ci_low, "ci_high": effect.ci_high}
             yield replace(row, **ends, seeds=effect.seeds, units=effect.units)
@@ -861,9 +880,9 @@ def live_finding(runs: Mapping[float, Run]) -> str:
     return f"The sign of the slope {turned}. Slope in points a unit of log-odds, {said}."
 
 
-#: Texts of Bias in Bios that are trained on, in three epochs; cells of the hub version, five doses and
+#: Texts of Bias in Bios that are trained on, in three epochs; settings of the hub version, five doses and
 #: three seeds; and what a text costs there against here: weights of the encoders, lengths of the texts.
-HUB_TEXTS, HUB_CELLS = 257_478, 15
+HUB_TEXTS, HUB_RUNS = 257_478, 15
 _WEIGHTS, _TOKENS = 85.1e6 / 10.6e6, 90 / 35
 
 
@@ -872,13 +891,13 @@ def cost(grid: Grid, *, texts: int = 8000) -> str:
     minutes, seeds = grid.training_minutes, len(grid.run_ids)
     if not seeds:
         return _ABSENT
-    usual = [cell for cell in grid.cells if cell.epochs is None]
-    share = sum(len(grid.cells[cell]) for cell in usual) / seeds
-    hours = minutes * share / max(1, sum(len(grid.cells[cell]) for cell in usual)) / 60
-    hub = hours * HUB_CELLS * HUB_TEXTS / texts * _WEIGHTS * _TOKENS
+    usual = [setting for setting in grid.settings if setting.epochs is None]
+    share = sum(len(grid.settings[setting]) for setting in usual) / seeds
+    hours = minutes * share / max(1, sum(len(grid.settings[setting]) for setting in usual)) / 60
+    hub = hours * HUB_RUNS * HUB_TEXTS / texts * _WEIGHTS * _TOKENS
     return (
         f"The steps of {seeds} recorded runs took {minutes:.0f} minutes of training on their device. The version with "
-        f"roberta-base and Bias in Bios, {HUB_CELLS} cells on all {HUB_TEXTS:,} texts, would take about {hub:.0f} hours there, "
+        f"roberta-base and Bias in Bios, {HUB_RUNS} runs on all {HUB_TEXTS:,} texts, would take about {hub:.0f} hours there, "
         "in proportion to the weights of the encoder and the tokens read; an estimate, nothing that was run."
     )
 

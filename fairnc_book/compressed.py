@@ -14,7 +14,7 @@ from pandas.io.formats.style import Styler
 from fairnc_book import matched, tables
 from fairnc_book.matched import Answer, Matched, Noise
 from fairnc_book.matched import Outcome as Verdict
-from fairnc_book.numbers import MEASURES, METRICS, UNTRAINED, Cell, Contrast, Measure, Numbers
+from fairnc_book.numbers import MEASURES, METRICS, UNTRAINED, Contrast, Measure, Numbers, Setting
 from fairnc_book.published import COMPRESSED, ON_COMPRESSION
 from fairnc_utils import stats
 from fairnc_utils.compressor import COMPRESSORS, GENDER, joined, split_method
@@ -62,7 +62,7 @@ TEXTS = (
 
 
 def group(method: str) -> str:
-    """Which of ``GROUPS`` a cell of the untreated model belongs to; nothing for controls and others."""
+    """Which of ``GROUPS`` a setting of the untreated model belongs to; nothing for controls and others."""
     name, compressor = split_method(method)
     if compressor is None:
         return "students" if name.startswith(("kd", "small")) else ""
@@ -74,7 +74,7 @@ def group(method: str) -> str:
 
 
 def shown(method: str) -> str:
-    """A cell as readers see it."""
+    """A setting as readers see it."""
     return method.removeprefix(f"{UNTRAINED.method}+")
 
 
@@ -104,8 +104,8 @@ class Study:
         return np.log(rows.set_index("run_id")["value"].astype(float))
 
     def rows(self, measure: Measure, method: str, regularizer: str = "none") -> pd.DataFrame:
-        """Result rows of a cell by seed, of runs whose quality is known."""
-        rows = self.numbers.runs(measure, Cell(method, regularizer))
+        """Result rows of a setting by seed, of runs whose quality is known."""
+        rows = self.numbers.runs(measure, Setting(method, regularizer))
         return rows[rows["run_id"].isin(self.quality.index)]
 
     def levels(self, measure: Measure, rows: pd.DataFrame) -> stats.Changes:
@@ -167,12 +167,12 @@ def live_table(
     for method, part in rows.groupby("method", sort=False):
         by_metric = part.set_index("metric")
         name = {UNTRAINED.method: "nothing"}.get(method, shown(method))
-        cell = {"compressed by": name}
+        entries = {"compressed by": name}
         for metric in metrics:
             label = f"{METRICS[metric].label} [95% interval]"
             there = metric in by_metric.index
-            cell[label] = tables.interval(by_metric.loc[metric]) if there else "–"
-        table.append(cell)
+            entries[label] = tables.interval(by_metric.loc[metric]) if there else "–"
+        table.append(entries)
     return tables.plain(pd.DataFrame(table), caption=caption)
 
 
@@ -221,7 +221,7 @@ def _difference(study: Study, method: str) -> dict:
     values = study.levels(SLOPE, rows)
     difference = matched.matched(study.noise, quality, values, rising=study.base < 0)
     beside = {
-        name: study.numbers.runs(each, Cell(method))["value"] for name, each in _BESIDE.items()
+        name: study.numbers.runs(each, Setting(method))["value"] for name, each in _BESIDE.items()
     }
     return {
         "method": method,
@@ -293,7 +293,7 @@ def survivals(study: Study) -> pd.DataFrame:
 
 
 def _treated(study: Study) -> list[tuple]:
-    """Method, regularizer and compressor of the debiased cells that were compressed."""
+    """Method, regularizer and compressor of the debiased settings that were compressed."""
     table = study.numbers.table(SLOPE).drop_duplicates(["method", "regularizer"])
     split = [
         (*split_method(method), regularizer)
@@ -437,7 +437,7 @@ def alike(study: Study) -> pd.DataFrame:
 
 def _of_words(study: Study, measure: Measure, method: str) -> stats.Changes | None:
     """The change from the base of a metric of words, by the first seed."""
-    pair = study.numbers.contrast(measure, UNTRAINED, Cell(method))
+    pair = study.numbers.contrast(measure, UNTRAINED, Setting(method))
     if pair.missing:
         return None
     first, second = pair.first.iloc[:1], pair.second.iloc[:1]
@@ -507,7 +507,7 @@ def controls_table(rows: pd.DataFrame, *, caption: str) -> Styler:
 
 
 def generated(study: Study) -> pd.DataFrame:
-    """Result rows of what the causal model writes, one a cell, axis and measure, the mean over seeds."""
+    """Result rows of what the causal model writes, one a setting, axis and measure, the mean over seeds."""
     rows = select(study.numbers.results, benchmark="bold", metric=list(TEXTS))
     rows = rows.assign(perplexity=np.exp(rows["run_id"].map(study.quality).astype(float)))
     keys = ["method", "axis", "metric"]
@@ -516,18 +516,18 @@ def generated(study: Study) -> pd.DataFrame:
 
 
 def generated_table(rows: pd.DataFrame, axis: str, *, caption: str) -> Styler:
-    """The measures of one axis, a row a cell, in order of perplexity, the scorer's AUC beside its share."""
+    """The measures of one axis, a row a setting, in order of perplexity, the scorer's AUC beside its share."""
     part = rows[rows["axis"] == axis].sort_values("perplexity", kind="stable")
-    cells = []
+    lines = []
     for method, of_cell in part.groupby("method", sort=False):
         by_metric = of_cell.set_index("metric")
-        cell = {"compressed by": shown(method)}
-        cell["perplexity"] = tables.number(of_cell["perplexity"].iloc[0])
+        entries = {"compressed by": shown(method)}
+        entries["perplexity"] = tables.number(of_cell["perplexity"].iloc[0])
         for name in TEXTS:
             if name in by_metric.index:
-                cell[METRICS[name].label] = tables.interval(by_metric.loc[name])
-        cells.append(cell)
-    return tables.plain(pd.DataFrame(cells), caption=caption)
+                entries[METRICS[name].label] = tables.interval(by_metric.loc[name])
+        lines.append(entries)
+    return tables.plain(pd.DataFrame(lines), caption=caption)
 
 
 # ---------------------------------------------------------------- costs, published values
@@ -557,13 +557,13 @@ def published_table(facts: pd.DataFrame, *, caption: str) -> Styler:
         ("crows_bias_bench", "gender", "stereotype_pct"),
         ("seat_bias_bench", "all", "abs_effect_size"),
     ]
-    cells = []
+    lines = []
     for (model, method), _ in facts[facts["model"].isin(models)].groupby(
         ["model", "method"], sort=False
     ):
         if method not in (UNTRAINED.method, *COMPRESSED):
             continue
-        cell = {
+        entries = {
             "model": model,
             "version": {UNTRAINED.method: "as it is"}.get(method, shown(method)),
         }
@@ -572,10 +572,10 @@ def published_table(facts: pd.DataFrame, *, caption: str) -> Styler:
                 facts, model=model, method=method, benchmark=benchmark, axis=axis, metric=metric
             )
             name = f"{benchmark.partition('_')[0]}: {METRICS[metric].label}"
-            cell[name] = f"{fact['value'].iloc[0]:g}" if len(fact) else "–"
-        if set(cell.values()) - {model, cell["version"], "–"}:
-            cells.append(cell)
-    return tables.plain(pd.DataFrame(cells), caption=caption)
+            entries[name] = f"{fact['value'].iloc[0]:g}" if len(fact) else "–"
+        if set(entries.values()) - {model, entries["version"], "–"}:
+            lines.append(entries)
+    return tables.plain(pd.DataFrame(lines), caption=caption)
 
 
 # ---------------------------------------------------------------- answers

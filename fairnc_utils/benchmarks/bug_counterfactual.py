@@ -184,5 +184,5 @@ BUG_COUNTERFACTUAL = _benchmark(
 BIOS_COUNTERFACTUAL = _benchmark(
     "bios_counterfactual",
     BIAS_IN_BIOS,
-    "The same on online biographies.",
+    "What swapping the gender of an online biography does to the probability of its profession.",
 )

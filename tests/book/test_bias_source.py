@@ -17,8 +17,8 @@ from fairnc_book.bias_source import (
     RANDOM,
     UNSEEN,
     UPSTREAM,
-    Cell,
     Grid,
+    Setting,
     Word,
 )
 from fairnc_utils import stats
@@ -104,13 +104,13 @@ def planted(elasticity, without=1.0, moved=None):
         base = SLOPE * (1 + elasticity * (alpha - 1))
         if elasticity > 0.5 and alpha <= 0:
             base = SLOPE * alpha
-        made.run(Cell(BASE, alpha), base, range(5))
-        made.run(Cell(RANDOM, alpha), 2 * (1 + without * (alpha - 1)), range(5))
+        made.run(Setting(BASE, alpha), base, range(5))
+        made.run(Setting(RANDOM, alpha), 2 * (1 + without * (alpha - 1)), range(5))
     for key in UPSTREAM:
-        made.run(Cell(key), (moved or {}).get(key, SLOPE), range(5))
-    made.run(Cell("again"), SLOPE, range(5))
-    made.run(Cell(BASE, 0.0, "placebo"), SLOPE, range(5))
-    made.run(Cell(BASE, 1.0, "scrub"), 0.0, range(3), split="scrubbed", noise=0.0)
+        made.run(Setting(key), (moved or {}).get(key, SLOPE), range(5))
+    made.run(Setting("again"), SLOPE, range(5))
+    made.run(Setting(BASE, 0.0, "placebo"), SLOPE, range(5))
+    made.run(Setting(BASE, 1.0, "scrub"), 0.0, range(3), split="scrubbed", noise=0.0)
     return made
 
 
@@ -127,7 +127,7 @@ def answers(made):
 def test_slopes_by_dose_are_the_planted_ones(made, answers):
     for alpha in ALPHAS:
         row = bias_source.one(answers, "dose", alpha=alpha)
-        units = [unit for unit in made.units if unit[0].startswith(f"{Cell(BASE, alpha)} ")]
+        units = [unit for unit in made.units if unit[0].startswith(f"{Setting(BASE, alpha)} ")]
         of_seed = [
             np.polyfit(
                 ODDS, [u[6] for u in units if u[5] == "effect_male" and u[0][-1] == seed], 1
@@ -217,7 +217,7 @@ def test_controls_pass_and_fail(answers):
     assert words["control: inverted texts turn the sign"] == Word.PASSED
     assert words["control: no gender in any text"] == Word.PASSED
     wrong = planted(0.8)
-    wrong.run(Cell(BASE, 1.0, "scrub"), 1.0, range(3, 6), split="scrubbed")
+    wrong.run(Setting(BASE, 1.0, "scrub"), 1.0, range(3, 6), split="scrubbed")
     found = bias_source.evaluate(wrong.grid(), resamples=100)
     row = found[found["question"] == "control: no gender in any text"].iloc[0]
     assert row["word"] == Word.FAILED
@@ -257,9 +257,9 @@ def test_what_is_planted_explains(of_model):
     for key in (BASE, *UPSTREAM):
         own = rng.normal(size=len(ODDS))
         for seed in range(2):
-            made.run(Cell(key), 0.0 if of_model else SLOPE, [seed], model_odds=own)
+            made.run(Setting(key), 0.0 if of_model else SLOPE, [seed], model_odds=own)
             if of_model:  # the effect is the model's own log-odds
-                run_id = f"{Cell(key)} {seed}"
+                run_id = f"{Setting(key)} {seed}"
                 made.units = [
                     (*unit[:6], 3 * own[PROFESSIONS.index(unit[4])])
                     if unit[0] == run_id and unit[5].startswith("effect")
@@ -284,7 +284,7 @@ def test_correlations_with_nc1_follow_what_was_planted():
     for alpha in (0.0, 1.0):
         for place, epochs in enumerate((1, 3, 10, 30)):
             for seed in range(3):
-                made.run(Cell(BASE, alpha, epochs=epochs), SLOPE, [seed])
+                made.run(Setting(BASE, alpha, epochs=epochs), SLOPE, [seed])
                 nc1 = 2.0 ** -(place + 0.1 * seed)
                 for split, eta2, rms in (("train", nc1, nc1), ("test", 0.5, 3 - nc1)):
                     wobble = 0.001 * np.cos(5 * seed + place)
@@ -370,18 +370,18 @@ def test_every_cell_of_the_plan_is_one_of_the_chapter():
             "method": f"{cell.debiasing.method}+x",
             "regularizer": str(label),
         }
-        known.setdefault(bias_source._cell(row, config), set()).add(cell.config.seed)
+        known.setdefault(bias_source._setting(row, config), set()).add(cell.config.seed)
     assert None not in known
     assert {cell.condition for cell in known} == set(BY_KEY)
     for key, alphas in bias_source.DOSED.items():
-        assert {Cell(key, alpha) for alpha in alphas} <= set(known)
-    assert {Cell(key) for key in UPSTREAM} <= set(known)
-    wanted = {Cell(BASE, alpha, epochs=e) for alpha in (0.0, 1.0) for e in (1, 3, 10, 30)}
+        assert {Setting(key, alpha) for alpha in alphas} <= set(known)
+    assert {Setting(key) for key in UPSTREAM} <= set(known)
+    wanted = {Setting(BASE, alpha, epochs=e) for alpha in (0.0, 1.0) for e in (1, 3, 10, 30)}
     assert wanted <= set(known)
     for cell, against, _ in bias_source.CONTROLS.values():
         assert cell in known
         assert against is None or against in known
-    assert Cell(BASE, 1.0, "scrub") in known
+    assert Setting(BASE, 1.0, "scrub") in known
     assert UNSEEN in {cell.condition for cell in known}
     asked = {name for cell in cells.values() for name in cell.config.benchmarks}
     assert asked >= {"bug_counterfactual:test", "bug_counterfactual:scrubbed"}
@@ -451,7 +451,10 @@ def test_the_plans_sweeps_run_and_what_they_record_is_answered(tmp_path):
     grid = Grid(results.assign(model=bias_source.EMBEDDED), units, provenance)
     assert len(grid.run_ids) == 2 * (5 + 1 + 1 + 2) + 2
     table = bias_source.evaluate(grid, resamples=50)
-    assert (grid.seeds(Cell(BASE, -1.0)), grid.seeds(Cell("noise_0.1"))) == ([10, 11], [10, 11])
+    assert (grid.seeds(Setting(BASE, -1.0)), grid.seeds(Setting("noise_0.1"))) == (
+        [10, 11],
+        [10, 11],
+    )
     for alpha in (-1.0, 0.75, 0.9, 1.0, 1.5):
         assert np.isfinite(bias_source.one(table, "dose", alpha=alpha)["ci_low"])
     slopes = [

@@ -262,7 +262,7 @@ def test_tables_and_figures_show_what_was_run_and_what_was_not(tests):
     lines = {trace.name: trace for trace in figure.data if trace.xaxis == "x"}
     assert lines["swap"].y[1] == pytest.approx(row(tests, "slope", "swap")["value"])
     assert lines["swap"].x[1] == pytest.approx(row(tests, "log_loss", "swap")["value"])
-    assert "diamond-open" in lines["arms of swap collapse (hover)"].marker.symbol
+    assert "diamond-open" in lines["arms of swap collapse"].marker.symbol
 
 
 def test_an_edition_without_runs_says_so():

@@ -12,7 +12,7 @@ from helpers.workflow import ROOT
     [
         (
             ["--configfile", "config/nope.yaml"],
-            "There is no config/nope.yaml; profiles are config/full.yaml",
+            "There is no config/nope.yaml; profiles are config/compression.yaml",
         ),
         (
             ["study", "--configfile", "config/nope.yaml"],
