@@ -188,7 +188,7 @@ class _Plot:
 
     def _shape(self, shape: dict) -> None:
         """A line, across the whole axes where the other coordinate is a share of them."""
-        if shape.get("type", "line") != "line":
+        if shape.get("type", "line") != "line" or not self.made:  # across nothing
             return
         x, y = (shape.get(f"{side}ref", "paper").split() for side in "xy")
         axes = next(
