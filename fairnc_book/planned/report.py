@@ -110,7 +110,8 @@ def table(
                 for each in outcomes
             }
             seeds = max((row["seeds"] for row in effects.values() if row is not None), default=0)
-            row = {"base": model.rpartition("/")[2], "method": method, "change": comparison.label}
+            row = {"base": model.rpartition("/")[2], "method": method}
+            row["change"] = comparison.label.removesuffix(", − none")
             if judged:  # first, since a wide table is cut at its right
                 row["by the rule"] = called(tests, comparison.key, model, method)
                 slope = effect(tests, comparison.key, SLOPE.key, model=model, method=method)
