@@ -208,6 +208,7 @@ def test_geometry_maps_every_class_twice():
     assert trust.between(0.4, 1).all()
 
 
+@pytest.mark.slow
 def test_maps_of_self_dual_classes_coincide():
     import torch
 

@@ -229,6 +229,7 @@ def test_missing_file_is_status_2(capsys, tmp_path):
     assert "none.yaml" in capsys.readouterr().err
 
 
+@pytest.mark.robustness
 def test_killed_run_goes_on_to_the_identical_model(tmp_path):
     """A real SIGKILL after the first checkpoint; weights, dropout, masks and NC3's memory end as if
     nothing had happened.

@@ -263,6 +263,7 @@ run.save(results)
 """
 
 
+@pytest.mark.slow
 def test_experiments_in_a_folder_of_the_build_come_into_no_table(tmp_path):
     project = copy(tmp_path)
     shutil.rmtree(project / "book/recorded")
@@ -303,6 +304,7 @@ def test_summary_runs_after_the_chapters_and_reads_what_they_found(tmp_path):
     assert planned(project, target) == {}
 
 
+@pytest.mark.robustness
 def test_killed_run_leaves_no_kernel_and_the_next_one_finishes(tmp_path):
     project = copy(tmp_path)
     target = plant(project, CHAPTERS[0], WAIT)
