@@ -168,7 +168,10 @@ def scrubbed(text: str) -> str:
 
 
 def counts(items: datasets.Dataset) -> dict[str, tuple[int, int]]:
-    """Profession → numbers of men's and of women's texts, professions in alphabetical order."""
+    """Profession → numbers of men's and of women's texts, professions in alphabetical order. Raises
+    ``FairNCError`` where a column is missing.
+    """
+    require(items)
     numbers = Counter(zip(items["profession"][:], items["gender"][:], strict=True))
     names = sorted({profession for profession, _ in numbers})
     return {name: (numbers[name, GENDERS[0]], numbers[name, GENDERS[1]]) for name in names}
