@@ -18,6 +18,7 @@ from fairnc_book.numbers import MEASURES, METRICS, UNTRAINED, Contrast, Measure,
 from fairnc_book.published import COMPRESSED, ON_COMPRESSION
 from fairnc_utils import stats
 from fairnc_utils.compressor import COMPRESSORS, GENDER, joined, split_method
+from fairnc_utils.errors import listed
 from fairnc_utils.regularizer_label import RegularizerLabel
 from fairnc_utils.runs.rows import Run, make, select
 
@@ -59,6 +60,10 @@ TEXTS = (
     "polarity",
     "polarity_gap",
 )
+
+
+#: What a finding says where there is none.
+ABSENT = "The runs that decide this are not recorded yet."
 
 
 def group(method: str) -> str:
@@ -188,10 +193,8 @@ def control_finding(results: Sequence[pd.DataFrame]) -> str:
         ends = [slopes.get(f"gender×{scale}+{compressor}") for scale in (0, 2)]
         if None not in ends:
             (seen if ends[0] < slopes[method] < ends[1] else hidden).append(shown(method))
-    said = f"The gender direction can be seen through {_listed(seen)}." if seen else ""
-    return (
-        f"{said} It cannot be seen through {_listed(hidden)}." if hidden else said or "Not tried."
-    )
+    said = f"The gender direction can be seen through {listed(seen)}." if seen else ""
+    return f"{said} It cannot be seen through {listed(hidden)}." if hidden else said or "Not tried."
 
 
 # ---------------------------------------------------------------- equal quality
@@ -661,19 +664,19 @@ def answers_table(said: dict[str, Answer], *, caption: str) -> Styler:
 def finding(equal: pd.DataFrame) -> str:
     """Which compressors are fairer at equal quality, in one plain sentence, and the rest behind it."""
     if equal.empty:
-        return "The runs that decide this are not recorded yet."
+        return ABSENT
     by_verdict = {
         verdict: [shown(m) for m in equal.loc[equal["verdict"] == verdict, "method"]]
         for verdict in map(str, Verdict)
     }
     fairer = by_verdict[Verdict.FAIRER]
     lead = (
-        f"At equal quality {_listed(fairer)} {'is' if len(fairer) == 1 else 'are'} fairer."
+        f"At equal quality {listed(fairer)} {'is' if len(fairer) == 1 else 'are'} fairer."
         if fairer
         else "No compressor is shown to be fairer than plain noise that costs as much."
     )
     rest = [
-        f"{verdict}: {_listed(names)}"
+        f"{verdict}: {listed(names)}"
         for verdict, names in by_verdict.items()
         if names and verdict != Verdict.FAIRER
     ]
@@ -685,7 +688,7 @@ def survival_finding(rows: pd.DataFrame) -> str:
     run = rows[rows["value"].notna()]
     if run.empty:
         return (
-            "The runs that decide this are not recorded yet."
+            ABSENT
             if rows.empty
             else ("No debiasing moved the slope for certain, so there is nothing to survive.")
         )
@@ -695,7 +698,7 @@ def survival_finding(rows: pd.DataFrame) -> str:
         f"{row.method} with {row.treatment} under {row.compressor}" for row in lost.itertuples()
     ]
     lead = (
-        f"Compression undoes part of the debiasing of {_listed(names)}."
+        f"Compression undoes part of the debiasing of {listed(names)}."
         if names
         else "No compressor is shown to undo a debiasing."
     )
@@ -706,7 +709,7 @@ def survival_finding(rows: pd.DataFrame) -> str:
 def students_finding(rows: pd.DataFrame) -> str:
     """Whether a teacher changes the slope of a student, in one plain sentence."""
     if rows.empty:
-        return "The runs that decide this are not recorded yet."
+        return ABSENT
     moved = rows[rows["holm_p"] < 1 - stats.LEVEL]
     if moved.empty:
         return "No teacher is shown to change how its student follows the labour statistics."
@@ -715,9 +718,9 @@ def students_finding(rows: pd.DataFrame) -> str:
         ("raises", moved[moved["value"] > 0]),
         ("lowers", moved[moved["value"] < 0]),
     ):
-        sizes = _listed(map(str, part["layers"]))
+        sizes = listed(map(str, part["layers"]))
         said += [f"{verb} the slope of students with {sizes} layers"] if len(part) else []
-    return f"The teacher {_listed(said)}."
+    return f"The teacher {listed(said)}."
 
 
 def controls_finding(rows: pd.DataFrame) -> str:
@@ -726,19 +729,14 @@ def controls_finding(rows: pd.DataFrame) -> str:
         return "The controls are not recorded yet."
     failed = rows.loc[~rows["holds"].astype(bool), "control"].unique()
     if len(failed):
-        return f"**Controls that fail: {_listed(failed)}.** What rests on them does not count."
+        return f"**Controls that fail: {listed(failed)}.** What rests on them does not count."
     return f"All {len(rows)} recorded controls hold."
 
 
 def cost(study: Study) -> str:
     """What the recorded runs took, in a sentence."""
     said = [f"{number:.0f} minutes on {device}" for device, number in minutes(study).items()]
-    return f"The recorded runs took {_listed(said)}." if said else "No run is recorded yet."
-
-
-def _listed(names: Iterable[str]) -> str:
-    *head, last = list(names) or ["none"]
-    return f"{', '.join(head)} and {last}" if head else last
+    return f"The recorded runs took {listed(said)}." if said else "No run is recorded yet."
 
 
 # ---------------------------------------------------------------- rows

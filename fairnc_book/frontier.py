@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -22,6 +22,7 @@ from fairnc_book.planned.data import (
 from fairnc_book.planned.report import BLINDER, FAIRER, Change, called
 from fairnc_book.verdicts import Verdict
 from fairnc_utils import stats
+from fairnc_utils.errors import listed
 
 #: Words of a judgement beside ``FAIRER`` and ``BLINDER``.
 NO_FAIRER, OPEN, NOT_RUN = "no fairer", "not decided", "not run"
@@ -60,12 +61,6 @@ def _in_words(row: pd.Series | None) -> str:
     return f"{tables.interval(row)}, {row['seeds']:.0f} {seeds}"
 
 
-def _listed(names: Iterable[str], *, otherwise: str = "") -> str:
-    """*a*, *a and b*, *a, b and c*; ``otherwise`` where there is none."""
-    *head, last = list(dict.fromkeys(names)) or [otherwise]
-    return f"{', '.join(head)} and {last}" if head else last
-
-
 def price(tests: pd.DataFrame, *, method: str, model: str = EMBEDDED) -> str:
     """Which treatments lower the slope of a method at any dose, which raise it, and what that costs
     of what must be kept and of what only names tell.
@@ -78,10 +73,10 @@ def price(tests: pd.DataFrame, *, method: str, model: str = EMBEDDED) -> str:
         side: [change for change, row in slopes.items() if _side(row) == side] for side in (-1, 1)
     }
     names = {side: [change.treatment for change, _ in those] for side, those in moved.items()}
-    lowering = _listed(names[-1], otherwise="no treatment")
+    lowering = listed(names[-1], otherwise="no treatment")
     lead = (
         f"The slope of {method} is lowered by {lowering} and raised by "
-        f"{_listed(names[1], otherwise='none')}."
+        f"{listed(names[1], otherwise='none')}."
     )
     if not moved[-1]:
         return lead
@@ -93,7 +88,7 @@ def price(tests: pd.DataFrame, *, method: str, model: str = EMBEDDED) -> str:
             for change, name in dosed.items()
             if _side(_row(tests, change, outcome, model)) == outcome.worse
         ]
-        costs.append(f"{outcome.label} with {_listed(worse, otherwise='none')}")
+        costs.append(f"{outcome.label} with {listed(worse, otherwise='none')}")
     said = "; ".join(f"{name}: {_in_words(slopes[change])}" for change, name in dosed.items())
     return f"{lead} What gets worse with it: {'; '.join(costs)}. Change of the slope, {said}."
 
@@ -128,7 +123,7 @@ def ruled(
         texts = {word: f"{word} with {{}}" for word in texts}
     nothing = "no method" if by == "method" else "no arm"
     words = [
-        text.format(_listed(groups.get(word, []), otherwise=nothing))
+        text.format(listed(groups.get(word, []), otherwise=nothing))
         for word, text in texts.items()
         if word in groups or word == FAIRER
     ]
@@ -166,7 +161,7 @@ def _apart(tests: pd.DataFrame, method: str, model: str) -> str:
     ]
     if not apart:
         return ""
-    return f" But with {_listed(apart)} swap collapse falls and no fall of the slope is seen: it alone does not do it."
+    return f" But with {listed(apart)} swap collapse falls and no fall of the slope is seen: it alone does not do it."
 
 
 def largest_fall(tests: pd.DataFrame, changes: Sequence[Change], *, model: str = EMBEDDED) -> str:
@@ -223,7 +218,7 @@ def on_rare_occupations(
     lead = "Where the slope falls, it falls over occupations that the pairs hardly name as well"
     if missing:
         lead = "The slope does not fall over all rarely named occupations: it is not shown with "
-        lead += _listed(missing)
+        lead += listed(missing)
     counts = {label: row["units"] for (_, label), row in rows.items() if row is not None}
     said = "; ".join(f"{units:.0f} occupations make the {label}" for label, units in counts.items())
     return f"{lead}. {said}."
@@ -265,7 +260,7 @@ def carried_over(
                 for ((comparison, _), label), row in rows.items()
                 if comparison.treatment == treatment and label in counted and _side(row) == side
             ]
-            said += [f"{verb} {_listed(labels)}"] if labels else []
+            said += [f"{verb} {listed(labels)}"] if labels else []
         if said:
             sentences.append(f"*{treatment}* {' and '.join(said)} in some method.")
         elif counted:

@@ -70,7 +70,7 @@ def _compressed(old: Sequence[Tensor], compressor: Compressor, seed: int) -> Ite
     if compressor.name == "noise":
         # drawn on a CPU: the same on every device
         generator = torch.Generator().manual_seed(seed)
-        return (_noisy(weight, compressor.level, generator) for weight in old)
+        return (noisy(weight, compressor.level, generator) for weight in old)
     if compressor.name == "prune_rows":
         return (
             torch.stack([row.where(row.abs() > _smallest(row, compressor.level), 0.0) for row in w])
@@ -227,7 +227,8 @@ def _smallest(values: Tensor, share: float) -> float:
     return float(values.abs().flatten().kthvalue(number).values) if number else -1.0
 
 
-def _noisy(w: Tensor, size: float, generator: torch.Generator) -> Tensor:
+def noisy(w: Tensor, size: float, generator: torch.Generator) -> Tensor:
+    """A tensor with Gaussian noise of ``size`` times its root mean square."""
     drawn = torch.randn(w.shape, generator=generator).to(w)
     return w + size * w.square().mean().sqrt() * drawn
 

@@ -21,7 +21,6 @@ and re-balancing before fine-tuning that of Steed et al. (2022).
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import datasets
 import numpy as np
@@ -69,14 +68,14 @@ class Cooccurrence:
         """
         require(items)
         if self.how == "scrub":
-            return _with(items, {"text": list(map(scrubbed, items["text"][:]))})
+            return with_columns(items, {"text": list(map(scrubbed, items["text"][:]))})
         professions, genders = items["profession"][:], np.array(items["gender"][:])
         if self.how == "resample":
             return items.select(self._redrawn(professions, genders, seed))
         text = items["text"][:]
         for place in list(self._swapped(professions, genders, seed)):
             text[place], genders[place] = swapped(text[place]), other(genders[place])
-        return _with(items, {"text": text, "gender": genders.tolist()})
+        return with_columns(items, {"text": text, "gender": genders.tolist()})
 
     def shift(self, counts: tuple[int, int]) -> int:
         """By how many women's texts a class of (men's, women's) texts is short of its target."""
@@ -115,7 +114,11 @@ class Cooccurrence:
 
 
 def require(items: datasets.Dataset) -> None:
-    """Raise ``FairNCError`` for items of a task that does not say of whom a text is."""
+    """Raise ``FairNCError`` for items of a task that does not say of whom a text is, and for none."""
+    if not items.column_names:
+        raise FairNCError(
+            "co-occurrence needs items, and there is none: take the whole file of the data"
+        )
     if missing := [column for column in COLUMNS if column not in items.column_names]:
         raise FairNCError(
             f"co-occurrence needs items with {', '.join(COLUMNS)}; these have no {missing[0]}: "
@@ -137,7 +140,8 @@ def _by_class(
         yield places[~female], places[female]
 
 
-def _with(items: datasets.Dataset, columns: dict[str, list]) -> datasets.Dataset:
+def with_columns(items: datasets.Dataset, columns: dict[str, list]) -> datasets.Dataset:
+    """The items with these columns instead of, or beside, their own."""
     return datasets.Dataset.from_dict(
         {name: items[name][:] for name in items.column_names} | columns
     )
@@ -151,17 +155,18 @@ def other(gender: str) -> str:
     return GENDERS[gender == GENDERS[0]]
 
 
-_names = cache(first_names.paired)
-
-
 def swapped(text: str) -> str:
     """The text with the gender of its words and first names exchanged; a hidden profession stays."""
-    return swap.gender(text.replace(HIDDEN, _NOUN), names=_names()).replace(_NOUN, HIDDEN)
+    return swap.gender(text.replace(HIDDEN, _NOUN), names=first_names.paired()).replace(
+        _NOUN, HIDDEN
+    )
 
 
 def scrubbed(text: str) -> str:
     """The text without the words and first names that tell a gender."""
-    return swap.scrubbed(text.replace(HIDDEN, _NOUN), names=_names()).replace(_NOUN, HIDDEN)
+    return swap.scrubbed(text.replace(HIDDEN, _NOUN), names=first_names.paired()).replace(
+        _NOUN, HIDDEN
+    )
 
 
 # ----------------------------------------------------------------------------------------- numbers

@@ -1,6 +1,7 @@
-"""The one error type that the package raises on bad input, and its warning."""
+"""The one error type that the package raises on bad input, its warning, and how messages name things."""
 
 import reprlib
+from collections.abc import Iterable
 
 _LONGEST = 1500  # characters of a message
 _BRIEF = reprlib.Repr()
@@ -24,6 +25,12 @@ class FairNCWarning(UserWarning):
     """What was asked for goes on, and something about it should be known, such as a plug-in that
     cannot be used.
     """
+
+
+def listed(names: Iterable[str], *, otherwise: str = "") -> str:
+    """*a*, *a and b*, *a, b and c*, each name once; ``otherwise`` where there is none."""
+    *head, last = list(dict.fromkeys(names)) or [otherwise]
+    return f"{', '.join(head)} and {last}" if head else last
 
 
 def brief(value: object) -> str:

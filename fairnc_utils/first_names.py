@@ -1,6 +1,7 @@
 """First names of women and men, in pairs: what a text can tell of gender beside its words for it."""
 
 from collections import Counter
+from functools import cache
 
 from fairnc_utils import _io, swap
 
@@ -10,6 +11,7 @@ _TITLES = frozenset(
 )
 
 
+@cache
 def paired() -> tuple[tuple[str, str], ...]:
     """(female, male) first names of the people whom GAP development's pronouns mean, paired by
     rank.

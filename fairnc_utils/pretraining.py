@@ -23,7 +23,7 @@ from fairnc_utils import (
     swap,
     training,
 )
-from fairnc_utils.errors import FairNCError
+from fairnc_utils.errors import FairNCError, listed
 from fairnc_utils.perplexity import masked_perplexity
 
 MODEL_FILES = (
@@ -254,8 +254,7 @@ NAMED = {
 
 
 def _described(sources: Sequence[str], alpha: float) -> str:
-    *head, last = [NAMED[name] for name in sources]
-    named = f"{', '.join(head)} and {last}" if head else last
+    named = listed(NAMED[name] for name in sources)
     return named if alpha == 1 else f"{named}, {(1 - alpha) / 2:.0%} of it gender-swapped"
 
 

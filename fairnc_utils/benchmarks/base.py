@@ -129,6 +129,11 @@ def mean(x: np.ndarray, axis: int) -> np.ndarray:
     return np.mean(x, axis=axis)
 
 
+def percent(x: np.ndarray, axis: int) -> np.ndarray:
+    """Mean over units, in percent."""
+    return 100 * mean(x, axis)
+
+
 def ratio(total: np.ndarray, count: np.ndarray, axis: int) -> np.ndarray:
     """Mean over the items of resampled units: Σ total / Σ count (NaN where nothing was drawn)."""
     return stats.quotient(np.sum(total, axis=axis), np.sum(count, axis=axis))

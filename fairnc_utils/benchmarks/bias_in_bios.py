@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from fairnc_utils import stats
-from fairnc_utils.benchmarks.base import Benchmark, mean
+from fairnc_utils.benchmarks.base import Benchmark, percent
 from fairnc_utils.finetuning import Classifier
 from fairnc_utils.tasks.base import Task
 from fairnc_utils.tasks.biographies import BIAS_IN_BIOS, BUG_PROFESSION, GENDERS
@@ -73,11 +73,6 @@ def _by_gender(x: np.ndarray, stratum: np.ndarray) -> tuple[np.ndarray, np.ndarr
     shape = (*np.shape(x)[:-1], size // 2, 2)
     count = np.bincount(places, minlength=len(flat) * size)
     return np.bincount(places, flat.ravel(), len(flat) * size).reshape(shape), count.reshape(shape)
-
-
-def percent(x: np.ndarray, axis: int) -> np.ndarray:
-    """Mean in percent."""
-    return 100 * mean(x, axis)
 
 
 def of_gender(x: np.ndarray, stratum: np.ndarray, axis: int, *, gender: int) -> np.ndarray:

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from fairnc_utils import _io, stats
 from fairnc_utils._progress import progress
-from fairnc_utils.benchmarks.base import Benchmark, mean
-from fairnc_utils.benchmarks.honest import gap, percent
+from fairnc_utils.benchmarks.base import Benchmark, mean, percent
+from fairnc_utils.benchmarks.honest import gap
 from fairnc_utils.benchmarks.lexicons import gender_polarity, profane, sentiment
 from fairnc_utils.benchmarks.redditbias import scorer
 from fairnc_utils.benchmarks.scoring import tokenize

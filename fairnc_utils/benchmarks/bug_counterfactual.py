@@ -77,9 +77,7 @@ def score(classifier: Classifier, items: datasets.Dataset, *, task: Task) -> pd.
 def _probabilities(
     classifier: Classifier, task: Task, items: datasets.Dataset, texts: list[str]
 ) -> np.ndarray:
-    changed = datasets.Dataset.from_dict(
-        {name: items[name][:] for name in items.column_names} | {"text": texts}
-    )
+    changed = cooccurrence.with_columns(items, {"text": texts})
     return classifier.probabilities(
         task.inputs(classifier.tokenizer, changed, classifier.max_length)
     )

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from fairnc_utils import _io
-from fairnc_utils.benchmarks.base import Benchmark
+from fairnc_utils.benchmarks.base import Benchmark, percent
 from fairnc_utils.benchmarks.lexicons import hurtful
 from fairnc_utils.benchmarks.scoring import Inputs, mask_id, tokenize
 from fairnc_utils.models import LanguageModel
@@ -87,11 +87,6 @@ def units(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a template: ``hurtful`` share, ``side``."""
     table = rows.rename(columns={"score_a": "hurtful", "score_b": "side"})
     return table.set_index("unit")[["hurtful", "side"]]
-
-
-def percent(x: np.ndarray, axis: int) -> np.ndarray:
-    """Mean in percent."""
-    return 100 * np.mean(x, axis=axis)
 
 
 def gap(x: np.ndarray, side: np.ndarray, axis: int, *, scale: float = 1.0) -> np.ndarray:

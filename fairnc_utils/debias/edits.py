@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from fairnc_utils import models, words
+from fairnc_utils import compression, models, words
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 
@@ -50,8 +50,7 @@ def add_noise(lm: LanguageModel, seed: int, *, sigma: float) -> None:
     """Gaussian noise of ``sigma`` times its root mean square on every weight, tied ones once."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in lm.model.parameters():
-        drawn = torch.randn(parameter.shape, generator=generator).to(parameter)
-        parameter += sigma * parameter.square().mean().sqrt() * drawn
+        parameter.copy_(compression.noisy(parameter, sigma, generator))
 
 
 @torch.no_grad()

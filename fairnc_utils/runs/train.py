@@ -132,14 +132,14 @@ def _treated(
 ) -> tuple[nn.Module, pd.DataFrame]:
     """The model after its treatment, which changes it in place, and the learning curve."""
     key = str([config.model_dump(mode="json", exclude=set(_AFTERWARDS)), evidence, lm.device])
-    if key not in _TREATED:
-        _TREATED.clear()
-        curve = treatment.apply(lm, seed=config.seed, **options)
-        if not (config.compression and treatment.method) or treatment.method.without_folder:
-            return lm.model, curve
+    if key in _TREATED:
+        model, curve = _TREATED[key]
+        return copy.deepcopy(model), curve
+    _TREATED.clear()
+    curve = treatment.apply(lm, seed=config.seed, **options)
+    if config.compression and treatment.method and not treatment.method.without_folder:
         _TREATED[key] = copy.deepcopy(lm.model), curve
-    model, curve = _TREATED[key]
-    return copy.deepcopy(model), curve
+    return lm.model, curve
 
 
 def _evaluation(

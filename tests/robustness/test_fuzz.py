@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairnc_book import published
-from fairnc_utils import assets, batching, benchmarks, corpora, hub, tasks, words
+from fairnc_utils import assets, batching, benchmarks, corpora, first_names, hub, tasks, words
 from fairnc_utils.benchmarks import occupations
 from fairnc_utils.debias import mabel, swap_pairs
 from fairnc_utils.errors import FairNCError
@@ -322,7 +322,12 @@ LOCAL = {
 
 def forget_files() -> None:
     """Clear what was made of data files and kept: the next example, or test, reads other ones."""
-    for kept in (biographies._bug_items, occupations.times_named, swap_pairs._forms):
+    for kept in (
+        biographies._bug_items,
+        first_names.paired,
+        occupations.times_named,
+        swap_pairs._forms,
+    ):
         kept.cache_clear()
 
 
