@@ -26,7 +26,7 @@ $(error Port $(PORT) of this machine cannot be had: choose another, as in make s
 endif
 endif
 .DELETE_ON_ERROR:
-.PHONY: help study book serve test check lab lock clean
+.PHONY: help study book serve pdf test check lab lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,10 @@ book: $(VENV)/ready  ## run the notebooks and render the book of PROFILE
 
 serve: book  ## show the book of PROFILE at http://127.0.0.1:8000 (PORT), to this machine alone
 	@$(RUN) -m http.server --bind 127.0.0.1 --directory $(dir $(SITE)) $(PORT)
+
+pdf: book  ## print the book of PROFILE into one PDF, with Chromium
+	@$(RUN) -m fairnc_book.site.pdf $(dir $(SITE)) build/$(PROFILE)/book.pdf
+	@echo 'The book on paper: $(CURDIR)/build/$(PROFILE)/book.pdf'
 
 study: $(VENV)/ready  ## run the cells of PROFILE's study that are not there yet (for a GPU: PROFILE=full)
 	@$(RUN) workflow/launch.py study --cores $(CORES) --configfile config/$(PROFILE).yaml

@@ -51,12 +51,15 @@ rule all:
         "The book is complete."
 
 
-# Results of a chapter that the profile no longer has would be read as those of this build.
+# What a chapter made that the profile no longer has would be read as part of this build.
 onstart:
     for parameters in (BUILD / "parameters").glob("*.yaml"):
         if parameters.stem not in PARAMETERS:
             shutil.rmtree(RESULTS / parameters.stem, ignore_errors=True)
             shutil.rmtree(SUMMARIZED / parameters.stem, ignore_errors=True)
+            for kind in ("executed", "notebooks", "timings"):
+                for made in (BUILD / kind).glob(f"{parameters.stem}.*"):
+                    made.unlink()
             parameters.unlink()
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from fairnc_book import tables
 from fairnc_book.numbers import MEASURES, METRICS, SETTING, UNTRAINED, Numbers, Setting
 from fairnc_utils import corpora, stats
+from fairnc_utils.errors import listed
 from fairnc_utils.regularizer_label import RegularizerLabel
 from fairnc_utils.runs.rows import Run, make, metric_rows, select
 
@@ -145,8 +146,28 @@ def sentence(rows: pd.DataFrame, metrics: Sequence[str], **columns) -> str:
     )
 
 
+def mostly(rows: pd.DataFrame, metrics: Sequence[str]) -> str:
+    """Which of the metrics fall and which rise in more than half of the methods, by intervals that
+    exclude zero; a sentence without a number.
+    """
+    moving: dict[str, list[str]] = {"fall": [], "rise": []}
+    for metric in metrics:
+        changes = rows[(rows["metric"] == metric) & rows["ci_low"].notna()]
+        for verb, moved in (("fall", changes["ci_high"] < 0), ("rise", changes["ci_low"] > 0)):
+            if 2 * moved.sum() > len(changes):
+                moving[verb].append(METRICS[metric].label)
+    said = [
+        f"{listed(labels)} {verb}{'s' if len(labels) == 1 else ''}"
+        for verb, labels in moving.items()
+        if labels
+    ]
+    if not said:
+        return "No measure moves the same way in most methods."
+    return f"In most methods {' and '.join(said)}."
+
+
 def counted(rows: pd.DataFrame, metrics: Sequence[str]) -> str:
-    """Of the given differences, how many fall and rise by intervals without 0, metric by metric, in
+    """Of the given differences, how many fall and rise by intervals that exclude zero, metric by metric, in
     words.
     """
     counts = []
@@ -173,8 +194,62 @@ def largest(rows: pd.DataFrame, reference: str, metric: str, *, method: str) -> 
     apart = (changes["ci_low"] > 0) | (changes["ci_high"] < 0)
     return (
         f"{METRICS[metric].label} {tables.interval(row)} with {labels[row['regularizer']]} "
-        f"({apart.sum()} of {len(changes)} intervals leave out 0)"
+        f"({apart.sum()} of {len(changes)} intervals exclude zero)"
     )
+
+
+def switched(rows: pd.DataFrame, reference: str, *, method: str) -> str:
+    """Whether changing one thing of NC3 lowers UNC3, in a sentence without a number."""
+    labels = {label: name for label, name in CONTRASTS[reference].items() if label != "none"}
+    found = _sides(rows, "unc3", "regularizer", variant=f"minus {reference}", method=method)
+    lower = [f"*{name}*" for label, name in labels.items() if found.get(label) == -1]
+    if not any(label in found for label in labels):
+        return "No change of one thing was run."
+    return (
+        f"UNC3 falls with {listed(lower)}."
+        if lower
+        else "No change of one thing is shown to lower UNC3."
+    )
+
+
+def other_words(rows: pd.DataFrame, lists: Mapping[str, str], *, method: str) -> str:
+    """Whether NC3 on other words than those of gender moves the bias as well, in a sentence without a
+    number. ``lists``: label → name, that of gender words first.
+    """
+    found = _sides(rows, "log_ratio", "regularizer", variant="minus words", method=method)
+    gender, *others = lists
+    moved = [
+        lists[label]
+        for label in others
+        if found.get(label) and not lists[label].startswith(lists[gender])
+    ]
+    if moved:
+        verb = "moves" if len(moved) == 1 else "move"
+        return f"It need not be gender words: {listed(moved)} {verb} the mean log ratio as well."
+    if found.get(gender):
+        return (
+            "NC3 on gender words moves the mean log ratio, and on other words it is not shown to."
+        )
+    return "On no list is NC3 shown to move the mean log ratio."
+
+
+def linked(rows: pd.DataFrame) -> str:
+    """Whether, within methods, runs with a lower UNC3 are fairer, in a sentence without a number."""
+    found = _sides(rows, list(FAIRNESS), "metric", variant="spearman", method="within")
+    sides = {side: [METRICS[m].label for m, s in found.items() if s == side] for side in (1, -1)}
+    said = [f"fairer by {listed(sides[1])}"] if sides[1] else []
+    said += [f"less fair by {listed(sides[-1])}"] if sides[-1] else []
+    if not found:
+        return "Too few runs are recorded to compare them."
+    if not said:
+        return "Within methods, more uniform models are neither shown to be fairer nor less fair."
+    return f"Within methods, more uniform models are {' and '.join(said)}."
+
+
+def _sides(rows: pd.DataFrame, metric: str | list[str], key: str, **columns) -> dict[str, int]:
+    """``key`` of each row with an interval → −1, 0 or 1: on which side of 0 the interval lies."""
+    found = select(rows, metric=metric, **columns).dropna(subset="ci_low")
+    return {row[key]: stats.side(row["ci_low"], row["ci_high"]) for _, row in found.iterrows()}
 
 
 def layers(results: pd.DataFrame, *, words: Sequence[str] = ("gender",)) -> pd.DataFrame:

@@ -773,6 +773,20 @@ _VERDICTS = {
 }
 
 
+def said(word: Word) -> str:
+    """A verdict on slight changes as a plain sentence."""
+    return _VERDICTS[word]
+
+
+def beforehand(results: pd.DataFrame) -> str:
+    """Whether result rows tell what changing the model before fine-tuning does; a sentence where they do
+    not.
+    """
+    if len(select(results, benchmark="bias_source", axis="upstream")):
+        return ""
+    return "Whether changing the model beforehand would move it as well was not run."
+
+
 def answer(answers: pd.DataFrame) -> str:
     """The verdict on slight changes, one plain sentence first."""
     word = verdict(answers)
@@ -802,10 +816,10 @@ def dose_finding(answers: pd.DataFrame) -> str:
     )
     if len(reference) and as_is["value"]:
         ratio = as_is["value"] / reference["value"].iloc[0]
-        share = f" As is, it makes {tables.number(ratio)} times as much of gender as Bayes' rule would without the text."
+        share = f" As is, it uses gender {tables.number(ratio)} times as much as Bayes' rule would without the text."
     turned = _turned(answers, BASE)
     return (
-        f"Inverted texts {'turn' if turned else 'do not turn'} the sign of the effect: slope "
+        f"Inverted texts {'turn' if turned else 'do not turn'} the sign of the effect. Slope: "
         f"{tables.interval(lowest)} at α = −1, {tables.interval(balanced)} balanced, {tables.interval(as_is)} as is.{share}"
     )
 
@@ -820,10 +834,11 @@ def upstream_finding(answers: pd.DataFrame) -> str:
         names.setdefault(row["word"], []).append(BY_KEY[row["condition"]].label)
     run = len(rows) - len(names.get(Word.NOT_RUN, ()))
     listed = "; ".join(f"{word}: {', '.join(those)}" for word, those in names.items())
-    return (
-        f"{len(names.get(Word.HARDLY, ()))} of {run} changes of the model hardly matter: they move the "
-        f"classifier's slope by less than a fifth of it. {listed[0].upper()}{listed[1:]}."
-    )
+    hardly = len(names.get(Word.HARDLY, ()))
+    lead = "Some changes of the model beforehand hardly matter for the classifier."
+    if hardly in (0, run):
+        lead = f"{'Every change' if hardly else 'No change'} of the model beforehand is shown to hardly matter."
+    return f"{lead} {hardly} of {run} move its slope by less than a fifth of it. {listed[0].upper()}{listed[1:]}."
 
 
 def explained_finding(answers: pd.DataFrame) -> str:
@@ -831,35 +846,39 @@ def explained_finding(answers: pd.DataFrame) -> str:
     scopes = ("all doses", "as is")
     if missing(answers, [f"explained: {scope}" for scope in scopes]):
         return _ABSENT
-    parts = []
+    parts, leads = [], []
     for scope in scopes:
         data, model, more = (
             one(answers, f"explained: {scope}", metric=f"unique_r2_{name}")
             for name in ("data", "model", "difference")
         )
         said = {1: "more than", -1: "less than", 0: "not clearly more or less than"}[_side(more)]
+        leads.append({1: "more", -1: "less", 0: "not clearly more or less"}[_side(more)])
         parts.append(
             f"{scope}, the data alone explain {tables.interval(data)} of the spread over professions, "
             f"{said} the model alone, {tables.interval(model)}"
         )
-    return f"{parts[0][0].upper()}{parts[0][1:]}; {parts[1]}."
+    lead = f"Over all doses the data explain {leads[0]} than the model; on texts as they are, {leads[1]}."
+    return f"{lead} {parts[0][0].upper()}{parts[0][1:]}; {parts[1]}."
 
 
 def collapse_finding(answers: pd.DataFrame) -> str:
     """Whether gender's share falls with NC1, on training and on test texts."""
     if missing(answers, ["collapse"]):
         return _ABSENT
-    parts = []
+    parts, leads = [], []
     for split, name in (("train", "training"), ("test", "test")):
         rows = select(answers, question="collapse", split=split).set_index("metric")
         said = {1: "falls with NC1", -1: "rises as NC1 falls", 0: "does not clearly go with NC1"}
         rms = rows.loc["cf_rms"]
+        leads.append(f"on {name} texts the effect of gender {said[_side(rms)]}")
         parts.append(
             f"on {name} texts the size of the effects {said[_side(rms)]}, correlation "
             f"{tables.interval(rms)}, and η² {said[_side(rows.loc['gender_eta2'])]}, "
             f"{tables.interval(rows.loc['gender_eta2'])}"
         )
-    return f"{parts[0][0].upper()}{parts[0][1:]}; {parts[1]}."
+    lead = "; ".join(leads)
+    return f"{lead[0].upper()}{lead[1:]}. In numbers, {parts[0]}; {parts[1]}."
 
 
 # ------------------------------------------------------------------------------- live runs and costs

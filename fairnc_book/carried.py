@@ -44,18 +44,21 @@ def table(rows: pd.DataFrame, *, caption: str) -> Styler:
             "measure": rows["label"],
             "value [95% interval]": [tables.interval(row) for _, row in rows.iterrows()],
             "ideal": rows["ideal"].map("{:g}".format),
-            "off the ideal?": rows["side"].map(said),
+            "away from the ideal?": rows["side"].map(said),
         }
     )
     return tables.plain(shown, caption=caption)
 
 
 def finding(rows: pd.DataFrame) -> str:
-    """How many measures are off their ideal, and which, in words."""
+    """How many measures are off their ideal, in words."""
     if rows.empty:
-        return "nothing of this model is recorded."
+        return "Nothing of this model is recorded."
     off, on = rows[rows["side"] != 0]["label"], rows[rows["side"] == 0]["label"]
+    lead = "The model has some of the biases that are asked for, and is not shown to have others."
+    if on.empty or off.empty:
+        lead = f"The model {'has every bias' if on.empty else 'is not shown to have any bias'} that is asked for."
     return (
-        f"{len(off)} of {len(rows)} measures are off their ideal by their interval: {'; '.join(off) or 'none'}. "
-        f"On the others no bias is shown, so none can be seen to be removed: {'; '.join(on) or 'none'}."
+        f"{lead} {len(off)} of {len(rows)} measures are away from their ideal by their interval; the table names them. "
+        "Where no bias is shown, none can be seen to be removed."
     )

@@ -14,7 +14,16 @@ from pandas.io.formats.style import Styler
 from fairnc_book import matched, tables
 from fairnc_book.matched import Answer, Matched, Noise
 from fairnc_book.matched import Outcome as Verdict
-from fairnc_book.numbers import MEASURES, METRICS, UNTRAINED, Contrast, Measure, Numbers, Setting
+from fairnc_book.numbers import (
+    MEASURES,
+    METRICS,
+    UNTRAINED,
+    Contrast,
+    Measure,
+    Numbers,
+    Setting,
+    minutes,
+)
 from fairnc_book.published import COMPRESSED, ON_COMPRESSION
 from fairnc_utils import stats
 from fairnc_utils.compressor import COMPRESSORS, GENDER, joined, split_method
@@ -202,11 +211,22 @@ def control_finding(results: Sequence[pd.DataFrame]) -> str:
 
 def differences(study: Study) -> pd.DataFrame:
     """One row a compressor or kind of student: its perplexity, slope, the matched-quality difference
-    with interval and verdict, and what stands beside it. No rows without a noise curve.
+    with interval and verdict, and what stands beside it; ``kept``: its definitional gender as a share
+    of the untreated model's. No rows without a noise curve.
     """
     methods = [m for m in study.numbers.table(SLOPE)["method"].unique() if group(m)]
     rows = [_difference(study, method) for method in methods] if study.noise else []
-    columns = ["method", "group", "seeds", "quality", "slope", "holm_p", "verdict", *_BESIDE]
+    columns = [
+        "method",
+        "group",
+        "seeds",
+        "quality",
+        "slope",
+        "holm_p",
+        "verdict",
+        *_BESIDE,
+        "kept",
+    ]
     table = pd.DataFrame(rows, columns=[*columns, *Matched.__dataclass_fields__, "smallest"])
     for _, part in table.groupby("group"):
         table.loc[part.index, "holm_p"] = stats.holm(part["p"].astype(float))
@@ -223,18 +243,21 @@ def _difference(study: Study, method: str) -> dict:
     quality = study.quality[rows["run_id"]].to_numpy()
     values = study.levels(SLOPE, rows)
     difference = matched.matched(study.noise, quality, values, rising=study.base < 0)
-    beside = {
-        name: study.numbers.runs(each, Setting(method))["value"] for name, each in _BESIDE.items()
-    }
+    beside, untrained = (
+        {
+            name: float(study.numbers.runs(each, Setting(of))["value"].mean())
+            for name, each in _BESIDE.items()
+        }
+        for of in (method, UNTRAINED.method)
+    )
     return {
         "method": method,
         "group": group(method),
         "seeds": len(rows),
         "quality": float(quality.mean()),
         "slope": float(values.observed.mean()),
-        **{
-            name: float(column.mean()) if len(column) else np.nan for name, column in beside.items()
-        },
+        **beside,
+        "kept": beside["definitional"] / untrained["definitional"],
         **asdict(difference),
         "smallest": difference.smallest,
         "matched": difference,
@@ -274,8 +297,8 @@ def _intervals(rows: pd.DataFrame, *, percent: bool = False) -> list[str]:
 
 def survivals(study: Study) -> pd.DataFrame:
     """One row a debiasing and compressor: how much of its effect on the slope is left (1: all), with its
-    interval, and the ``gain`` over the same method without a regularizer. NaN where nothing was there to
-    survive.
+    interval, and the ``gain`` over the same method without a regularizer; ``debiased``: whether that
+    effect was towards 0. NaN where nothing was there to survive.
     """
     rows, pairs = [], {}
     for method, regularizer, compressor in _treated(study):
@@ -285,19 +308,22 @@ def survivals(study: Study) -> pd.DataFrame:
         pairs[method, regularizer, str(compressor)] = pair
         effect = matched.survival(*pair)
         row = {"method": method, "regularizer": regularizer, "compressor": str(compressor)}
-        row |= {"treatment": treatment(regularizer), "before": pair[1].observed.mean()}
+        before = pair[1].observed.mean()
+        row |= {"treatment": treatment(regularizer), "before": before}
+        row |= {"debiased": bool(before * study.base < 0)}
         row |= dict.fromkeys(("value", "ci_low", "ci_high"), np.nan) | {"seeds": 0}
         if effect is not None:
             row |= {name: getattr(effect, name) for name in ("value", "ci_low", "ci_high", "seeds")}
         rows.append(row | {"effect": effect})
-    columns = ["method", "regularizer", "treatment", "compressor", "before", "value", "ci_low"]
-    table = pd.DataFrame(rows, columns=[*columns, "ci_high", "seeds", "effect"])
+    columns = ["method", "regularizer", "treatment", "compressor", "before", "debiased", "value"]
+    table = pd.DataFrame(rows, columns=[*columns, "ci_low", "ci_high", "seeds", "effect"])
     return _with_gains(table, pairs)
 
 
 def _treated(study: Study) -> list[tuple]:
     """Method, regularizer and compressor of the debiased settings that were compressed."""
     table = study.numbers.table(SLOPE).drop_duplicates(["method", "regularizer"])
+    table = table.sort_values(["method", "regularizer"])
     split = [
         (*split_method(method), regularizer)
         for method, regularizer in zip(table["method"], table["regularizer"], strict=True)
@@ -536,18 +562,6 @@ def generated_table(rows: pd.DataFrame, axis: str, *, caption: str) -> Styler:
 # ---------------------------------------------------------------- costs, published values
 
 
-def minutes(study: Study) -> dict[str, float]:
-    """Kind of device → minutes that the recorded runs took on it, by the times at which each was made; a
-    pause of more than five minutes is none of theirs.
-    """
-    runs = study.numbers.results.drop_duplicates("run_id")
-    taken = {}
-    for device, part in runs.groupby(runs["device"].str.split(":").str[0]):
-        gaps = pd.to_datetime(part["created"]).sort_values().diff().dt.total_seconds().dropna()
-        taken[device] = float(gaps[gaps < 300].sum() / 60)
-    return taken
-
-
 def published_table(facts: pd.DataFrame, *, caption: str) -> Styler:
     """What Gonçalves and Strubell published of models and their compressed versions, a row a model
     (``published.load``).
@@ -655,7 +669,7 @@ def _eight_bits(verdicts: Sequence[str]) -> Answer:
 def answers_table(said: dict[str, Answer], *, caption: str) -> Styler:
     """``answers`` as a reader sees them."""
     rows = pd.DataFrame({"claim": said.keys(), "the runs say": map(str, said.values())})
-    return tables.plain(rows, caption=caption).set_properties(**{"text-align": "left"})
+    return tables.left(tables.plain(rows, caption=caption))
 
 
 # ---------------------------------------------------------------- sentences
@@ -671,39 +685,76 @@ def finding(equal: pd.DataFrame) -> str:
     }
     fairer = by_verdict[Verdict.FAIRER]
     lead = (
-        f"At equal quality {listed(fairer)} {'is' if len(fairer) == 1 else 'are'} fairer."
+        f"At equal quality {listed(fairer)} follow{'s' * (len(fairer) == 1)} the labour statistics less. "
+        f"{_keeps(equal[equal['verdict'] == Verdict.FAIRER])}"
         if fairer
-        else "No compressor is shown to be fairer than plain noise that costs as much."
+        else "No compressor is shown to be fairer than plain noise that costs as much quality."
     )
     rest = [
         f"{verdict}: {listed(names)}"
         for verdict, names in by_verdict.items()
         if names and verdict != Verdict.FAIRER
     ]
-    return f"{lead} {'; '.join(rest)}." if rest else lead
+    return f"{lead.strip()} By verdict: {'; '.join(rest)}." if rest else lead.strip()
+
+
+#: A compressor that keeps less than this share of definitional gender has forgotten gender.
+KEEPS = 0.5
+
+
+def _keeps(rows: pd.DataFrame) -> str:
+    """Which of the compressors that the rule calls fairer keep the gender that words name, which no
+    fairness asks to lose.
+    """
+    known = rows[rows["kept"].notna()]
+    names = [
+        [f"{shown(row.method)} ({100 * row.kept:.0f}%)" for row in part.itertuples()]
+        for part in (known[known["kept"] >= KEEPS], known[known["kept"] < KEEPS])
+    ]
+    said = [f"is kept by {listed(names[0])}"] if names[0] else []
+    said += [f"is lost by {listed(names[1])}: forgetting is not fairness"] if names[1] else []
+    return (
+        f"Most of the gender that words such as *mother* name {' and '.join(said)}." if said else ""
+    )
 
 
 def survival_finding(rows: pd.DataFrame) -> str:
-    """What debiasing keeps, in one plain sentence."""
-    run = rows[rows["value"].notna()]
+    """What debiasing keeps, in one plain sentence, and whether a regularizer makes more of it survive;
+    training that had raised the slope is no debiasing.
+    """
+    run = rows[rows["value"].notna() & rows["debiased"].astype(bool)]
     if run.empty:
         return (
             ABSENT
             if rows.empty
-            else ("No debiasing moved the slope for certain, so there is nothing to survive.")
+            else ("No debiasing is shown to move the slope, so there is nothing to survive.")
         )
     lost = run[run["ci_high"] < matched.SURVIVES]
     kept = run[run["ci_low"] > matched.SURVIVES]
     names = [
-        f"{row.method} with {row.treatment} under {row.compressor}" for row in lost.itertuples()
+        f"{row.method}{'' if row.regularizer == 'none' else f' with {row.treatment}'} under {row.compressor}"
+        for row in lost.itertuples()
     ]
     lead = (
-        f"Compression undoes part of the debiasing of {listed(names)}."
+        f"Compression undoes part of some debiasing: that of {listed(names)}."
         if names
         else "No compressor is shown to undo a debiasing."
     )
     bound = f"{100 * matched.SURVIVES:.0f}%"
-    return f"{lead} More than {bound} survive in {len(kept)} of {len(run)} cases by their interval."
+    more = run[run["gain_holm"] < 1 - stats.LEVEL]
+    gained = [
+        f"{row.method} with {row.treatment} under {row.compressor}"
+        for row in more[more["gain"] > 0].itertuples()
+    ]
+    beside = run["gain"].notna().sum()
+    better = (
+        f" A regularizer lets more of it survive in {len(gained)} of {beside} cases: {listed(gained)}."
+        if gained
+        else f" In none of {beside} cases is a regularizer shown to let more of it survive."
+        if beside
+        else ""
+    )
+    return f"{lead} More than {bound} survive in {len(kept)} of {len(run)} cases by their interval.{better}"
 
 
 def students_finding(rows: pd.DataFrame) -> str:
@@ -713,14 +764,14 @@ def students_finding(rows: pd.DataFrame) -> str:
     moved = rows[rows["holm_p"] < 1 - stats.LEVEL]
     if moved.empty:
         return "No teacher is shown to change how its student follows the labour statistics."
-    said = []
-    for verb, part in (
-        ("raises", moved[moved["value"] > 0]),
-        ("lowers", moved[moved["value"] < 0]),
-    ):
-        sizes = listed(map(str, part["layers"]))
-        said += [f"{verb} the slope of students with {sizes} layers"] if len(part) else []
-    return f"The teacher {listed(said)}."
+    parts = {"raises": moved[moved["value"] > 0], "lowers": moved[moved["value"] < 0]}
+    sizes = {verb: listed(map(str, part["layers"])) for verb, part in parts.items() if len(part)}
+    if len(sizes) > 1:
+        said = "; ".join(f"it {verb} it with {layers} layers" for verb, layers in sizes.items())
+        return f"The teacher raises the slope of some students and lowers that of others. In detail, {said}."
+    ((verb, layers),) = sizes.items()
+    which = "its" if len(moved) == len(rows) else "some"
+    return f"The teacher {verb} the slope of {which} students. It does so with {layers} layers."
 
 
 def controls_finding(rows: pd.DataFrame) -> str:
@@ -735,7 +786,10 @@ def controls_finding(rows: pd.DataFrame) -> str:
 
 def cost(study: Study) -> str:
     """What the recorded runs took, in a sentence."""
-    said = [f"{number:.0f} minutes on {device}" for device, number in minutes(study).items()]
+    said = [
+        f"{number:.0f} minutes on {device}"
+        for device, number in minutes(study.numbers.results).items()
+    ]
     return f"The recorded runs took {listed(said)}." if said else "No run is recorded yet."
 
 
@@ -760,6 +814,13 @@ def as_run(
         | {"split": "matched", "method": row.method, "variant": row.verdict}
         | _value(row, "matched_difference", row.seeds)
         for row in equal.itertuples()
+    ]
+    rows += [
+        common
+        | {"split": "matched", "method": row.method, "variant": row.verdict}
+        | {"metric": "definitional_kept", "value": row.kept, "n": row.seeds}
+        for row in equal.itertuples()
+        if np.isfinite(row.kept)
     ]
     rows += [
         common

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 import pandas as pd
@@ -64,12 +65,13 @@ def _recorded_words() -> pd.DataFrame:
     units = select(recorded_units(), benchmark="collapse")
     units = units.rename(columns={"axis": "list", "unit": "word"})
     keys = ["run_id", "list", "word"]
-    wide = units.pivot_table(index=keys, columns="column", values="value", sort=False)
+    # sorted, so that what other runs measured changes no order
+    wide = units.pivot_table(index=keys, columns="column", values="value")
     return wide.reset_index().reindex(columns=_WORD)
 
 
 def contexts(
-    tokenizer, texts: Iterable[str], wanted: Iterable[str], *, number: int = 2, reach: int = 48
+    tokenizer, texts: Iterable[str], wanted: Iterable[str], *, number: int = 2, reach: int = 40
 ) -> dict[str, list[tuple[str, str, str]]]:
     """Word → up to ``number`` places in different texts: about ``reach`` characters before, the
     word, as many after.
@@ -117,7 +119,10 @@ def words_data(
     """The data of the page of words: words with counts and contexts, lists, and for each run its
     cosines and spreads.
 
-    Runs name words by their place in ``words``. Groups are those of the word lists (female, male).
+    ``lists`` and ``measured`` name words by their place in ``words``; runs that measured the same words
+    share an entry of ``measured``. Groups are those of the word lists (female, male). ``rare``: whole
+    words of the vocabulary that were not measured (``front_coded``), ``fewest``: how often a word must
+    stand in the text.
     """
     names = sorted(set(measured["word"]))
     place = {word: i for i, word in enumerate(names)}
@@ -129,14 +134,18 @@ def words_data(
         name: sorted(place[word] for word in set(rows["word"]))
         for name, rows in measured.groupby("list", sort=False)
     }
-    runs = []
+    runs: list[dict] = []
+    shared: list[list[int]] = []
     for way, rows in measured.groupby(list(WAY), sort=False):
         once = rows.drop_duplicates("word")
+        places_of_run = [place[word] for word in once["word"]]
+        if places_of_run not in shared:
+            shared.append(places_of_run)
         columns = {
             "lists": list(dict.fromkeys(rows["list"])),
-            "word": [place[word] for word in once["word"]],
+            "measured": shared.index(places_of_run),
             "cosine": once["cosine"].round(3).tolist(),
-            "spread": significant(once["spread"]),
+            "spread": significant(once["spread"], 3),
         }
         runs.append(dict(zip(WAY, way, strict=True)) | columns)
     return {
@@ -145,13 +154,30 @@ def words_data(
         "counts": counts.loc[names].astype(int).tolist(),
         "lists": lists,
         "contexts": [places.get(word, []) for word in names],
+        "measured": shared,
         "runs": runs,
+        "rare": front_coded(set(words.whole_words(tokenizer).values()) - place.keys()),
+        "fewest": int(counts.min()),
         "groups": {
             word: group
             for word, group in zip(gender.words, gender.groups, strict=True)
             if word in place
         },
     }
+
+
+def front_coded(names: Iterable[str]) -> str:
+    """Words of letters in order, in few characters: of each, how many letters it begins with are those
+    of the word before it, as a letter from *a* for none, then the others.
+    """
+    coded, before = [], ""
+    for name in sorted({name.lower() for name in names if name.isascii() and name.isalpha()}):
+        shared = sum(
+            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, name, strict=False))
+        )
+        coded.append(chr(ord("a") + min(shared, 25)) + name[min(shared, 25) :])
+        before = name
+    return " ".join(coded)
 
 
 def count_correlation(measured: pd.DataFrame, *, profile: str) -> Run:

@@ -11,7 +11,9 @@ import pandas as pd
 from fairnc_book import planned, tables
 from fairnc_book.planned.data import (
     DOSED,
+    DOSES,
     EMBEDDED,
+    EVEN,
     KEPT,
     NAMES,
     NAMES_SWAPPED,
@@ -23,6 +25,9 @@ from fairnc_book.planned.report import BLINDER, FAIRER, Change, called
 from fairnc_book.verdicts import Verdict
 from fairnc_utils import stats
 from fairnc_utils.errors import listed
+
+#: Dose → what a sentence calls it.
+_DOSES = dict(zip(sorted(DOSES), ("smallest", "main", "largest"), strict=True))
 
 #: Words of a judgement beside ``FAIRER`` and ``BLINDER``.
 NO_FAIRER, OPEN, NOT_RUN = "no fairer", "not decided", "not run"
@@ -72,11 +77,10 @@ def price(tests: pd.DataFrame, *, method: str, model: str = EMBEDDED) -> str:
     moved = {
         side: [change for change, row in slopes.items() if _side(row) == side] for side in (-1, 1)
     }
-    names = {side: [change.treatment for change, _ in those] for side, those in moved.items()}
-    lowering = listed(names[-1], otherwise="no treatment")
+    lowering = _by_dose(moved[-1], otherwise="no treatment")
     lead = (
         f"The slope of {method} is lowered by {lowering} and raised by "
-        f"{listed(names[1], otherwise='none')}."
+        f"{_by_dose(moved[1], otherwise='none')}."
     )
     if not moved[-1]:
         return lead
@@ -91,6 +95,18 @@ def price(tests: pd.DataFrame, *, method: str, model: str = EMBEDDED) -> str:
         costs.append(f"{outcome.label} with {listed(worse, otherwise='none')}")
     said = "; ".join(f"{name}: {_in_words(slopes[change])}" for change, name in dosed.items())
     return f"{lead} What gets worse with it: {'; '.join(costs)}. Change of the slope, {said}."
+
+
+def _by_dose(changes: Sequence[Change], *, otherwise: str) -> str:
+    """Treatments with which of their doses these are: swap (every dose), both (largest dose)."""
+    counts: dict[str, list[str]] = {}
+    for comparison, _ in changes:
+        counts.setdefault(comparison.treatment, []).append(_DOSES[comparison.dose])
+    said = [
+        f"{name} ({'every' if len(those) == len(_DOSES) else listed(those)} dose)"
+        for name, those in counts.items()
+    ]
+    return listed(said, otherwise=otherwise)
 
 
 def ruled(
@@ -113,7 +129,7 @@ def ruled(
         groups.setdefault(word, []).append(f"{name} ({lost})" if lost else name)
     texts = {
         FAIRER: "makes {} fairer",
-        BLINDER: "makes {} blinder",
+        BLINDER: "is not shown to keep what it must in {}",
         NO_FAIRER: "leaves {} no fairer",
         OPEN: "is not decided for {}",
     }
@@ -121,6 +137,7 @@ def ruled(
         return f"{subject} was not run."
     if by == "treatment":
         texts = {word: f"{word} with {{}}" for word in texts}
+        texts[BLINDER] = "not shown to keep what it must with {}"
     nothing = "no method" if by == "method" else "no arm"
     words = [
         text.format(listed(groups.get(word, []), otherwise=nothing))
@@ -139,19 +156,21 @@ def explained(tests: pd.DataFrame, *, method: str, model: str = EMBEDDED) -> str
         return "The arm that decides whether swap collapse explains a fall has no two seeds."
     if _side(slope) < 0:
         lead = (
-            "The slope falls although no pair names one of its occupations: by the plan's rule swap "
-            "collapse explains a fall"
+            "The slope falls although no pair names one of its occupations: by the plan's rule it is "
+            "training for swap collapse that lowers it, and no word of the pairs"
         )
     else:
         lead = (
-            "The slope does not fall where no pair names one of its occupations: swap collapse "
-            "explains no fall"
+            "The slope does not fall where no pair names one of its occupations: training for swap "
+            "collapse explains no fall"
         )
-    return f"{lead} ({_in_words(slope)}).{_apart(tests, method, model)}"
+    return f"{lead}. Change: {_in_words(slope)}.{_apart(tests, method, model)}"
 
 
 def _apart(tests: pd.DataFrame, method: str, model: str) -> str:
-    """Arms that lower swap collapse and not the slope: it alone does not do it there."""
+    """Arms that lower swap collapse and not the slope: mirrored answers alone do not do it there; and
+    whether the part does that asks for even odds where a text does not tell.
+    """
     apart = [
         change[0].treatment
         for change in planned.arms(method=method)
@@ -161,7 +180,16 @@ def _apart(tests: pd.DataFrame, method: str, model: str) -> str:
     ]
     if not apart:
         return ""
-    return f" But with {listed(apart)} swap collapse falls and no fall of the slope is seen: it alone does not do it."
+    even = _side(_row(tests, (EVEN, method), SLOPE, model)) < 0
+    return (
+        f" But a smaller swap collapse is not by itself what lowers it: with {listed(apart)} it falls, and no fall of the "
+        "slope is seen."
+        + even
+        * (
+            " What lowers the slope is the part that makes *she* and *he* equally likely where a text does not tell: "
+            "alone it does so."
+        )
+    )
 
 
 def largest_fall(tests: pd.DataFrame, changes: Sequence[Change], *, model: str = EMBEDDED) -> str:
@@ -171,10 +199,9 @@ def largest_fall(tests: pd.DataFrame, changes: Sequence[Change], *, model: str =
     if not run:
         return "No arm was run."
     change, slope = min(run, key=lambda pair: pair[1]["value"])
-    return (
-        f"The slope falls most with {change[0].treatment} ({_in_words(slope)}), which is "
-        f"{judged(tests, change, model)}."
-    )
+    word = judged(tests, change, model)
+    word = "not shown to keep what it must" if word == BLINDER else word
+    return f"The slope falls most with {change[0].treatment}, which is {word}. Change: {_in_words(slope)}."
 
 
 def names_back(tests: pd.DataFrame, *, method: str, model: str = EMBEDDED) -> str:
@@ -254,15 +281,19 @@ def carried_over(
     for treatment in dict.fromkeys(comparison.treatment for comparison, _ in changes):
         moves = {"lowers": -1, "raises": 1}
         said = []
-        for verb, side in moves.items():
-            labels = [
-                label
-                for ((comparison, _), label), row in rows.items()
-                if comparison.treatment == treatment and label in counted and _side(row) == side
-            ]
-            said += [f"{verb} {listed(labels)}"] if labels else []
+        for label in counted:
+            of_label = {
+                method: _side(row)
+                for ((comparison, method), each), row in rows.items()
+                if comparison.treatment == treatment and each == label
+            }
+            for verb, side in moves.items():
+                methods = [method for method, found in of_label.items() if found == side]
+                if methods:
+                    where = "every method" if len(methods) == len(of_label) else listed(methods)
+                    said.append(f"{verb} {label} in {where}")
         if said:
-            sentences.append(f"*{treatment}* {' and '.join(said)} in some method.")
+            sentences.append(f"*{treatment}* {'; '.join(said)}.")
         elif counted:
             sentences.append(f"*{treatment}* is not shown to move any other measure.")
     for lead, labels in (("Nothing to remove", nothing), ("Not run", absent)):

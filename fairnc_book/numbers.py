@@ -20,6 +20,7 @@ from fairnc_utils import stats
 from fairnc_utils.benchmarks import BENCHMARKS
 from fairnc_utils.debias import CONTROLS, DEBIASING
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.metrics import METRICS, Metric
 from fairnc_utils.regularizer import RELEASED_WEIGHTS
 from fairnc_utils.runs.rows import load, recorded, recorded_units, select
 from fairnc_utils.runs.weight import choose_lambdas
@@ -47,176 +48,6 @@ NUMBER = (
     "layer",
     "metric",
 )
-
-# ---------------------------------------------------------------- metrics
-
-UP, DOWN = 1, -1
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What a metric is called, at which value it is ``ideal``, and which change is ``better``:
-    ``UP``, ``DOWN`` or, if it can be missed on both sides, 0.
-
-    ``instead``: what readers are told of a metric whose ideal is no fixed number; ``unit``: of a value,
-    where the label does not say it.
-    """
-
-    label: str
-    ideal: float | None = None
-    better: int = 0
-    instead: str = "–"
-    unit: str = ""
-
-    @property
-    def two_sided(self) -> bool:
-        """Whether a value may lie above its ideal as well as below it."""
-        return self.ideal is not None and not self.better
-
-    @property
-    def target(self) -> str:
-        """The ideal and the side from which it is reached, as tables show them: ``50``, ``0 ↓``,
-        ``ceiling ↑``.
-        """
-        ideal = self.instead if self.ideal is None else f"{self.ideal:g}"
-        return ideal + {UP: " ↑", DOWN: " ↓", 0: ""}[self.better]
-
-    def distance(self, values: Any) -> Any:
-        """How far values are from the ideal. Ideal 0."""
-        return (
-            np.abs(values - self.ideal) if self.two_sided else -self.better * (values - self.ideal)
-        )
-
-    def folded(self, values: Any) -> Any:
-        """Values, or their distance from the ideal if they can miss it on both sides: what may be
-        called more or less fair.
-        """
-        return self.distance(values) if self.two_sided else values
-
-
-METRICS = {
-    "nc1": Metric("NC1 (CDNV)", 0, DOWN),
-    "nc1w": Metric("NC1w", 0, DOWN),
-    "nc2_equinorm": Metric("NC2 equinorm", 0, DOWN),
-    "nc2_equiangular": Metric("NC2 equiangular", 0, DOWN),
-    "nc2_simplex": Metric("NC2 |cos + 1/(K−1)|", 0, DOWN),
-    "gnc2_mean": Metric("GNC2 mean", instead="reference"),
-    "gnc2_sd": Metric("GNC2 sd", 0, DOWN),
-    "nc2w_equinorm": Metric("NC2w equinorm", 0, DOWN),
-    "nc2w_equiangular": Metric("NC2w equiangular", 0, DOWN),
-    "nc2w_simplex": Metric("NC2w |cos + 1/(K−1)|", 0, DOWN),
-    "gnc2w_mean": Metric("GNC2w mean", instead="reference"),
-    "gnc2w_sd": Metric("GNC2w sd", 0, DOWN),
-    "nc3": Metric("NC3", instead="ceiling", better=UP),
-    "nc3_ceiling": Metric("NC3 ceiling"),
-    "nc3c": Metric("NC3c", 1, UP),
-    "unc3": Metric("UNC3", 0, DOWN),
-    "duality_sum": Metric("dual_dists (released)", 0),
-    "nc4": Metric("NC4", 1, UP),
-    "nc4_no_bias": Metric("NC4 without bias", 1, UP),
-    "reference_equiangular": Metric("NC2 equiangular, reference"),
-    "reference_gnc2_mean": Metric("GNC2 mean, reference"),
-    "reference_gnc2_sd": Metric("GNC2 sd, reference"),
-    "reference_welch_bound": Metric("NC2 equiangular, Welch bound"),
-    "LM": Metric("LM", 100, UP),
-    "SS": Metric("SS", 50),
-    "ICAT": Metric("ICAT", 100, UP),
-    "stereotype_pct": Metric("stereotype %", 50),
-    "stereo_pct": Metric("stereo %", 50),
-    "antistereo_pct": Metric("antistereo %", 50),
-    "log_ratio": Metric("mean log ratio", 0, unit="nats"),
-    "likelihood_diff": Metric("mean |difference|", 0, DOWN),
-    "association_female": Metric("association, women", 0),
-    "association_male": Metric("association, men", 0),
-    "abs_association_female": Metric("mean |association|, women", 0, DOWN, unit="nats"),
-    "abs_association_male": Metric("mean |association|, men", 0, DOWN, unit="nats"),
-    "gap": Metric("association, women − men", 0, unit="nats"),
-    "wilcoxon_p": Metric("Wilcoxon p"),
-    "wilcoxon_r": Metric("Wilcoxon r", 0),
-    "w_per_root_n": Metric("W / √N (released “effect size”)"),
-    "left_out": Metric("items left out"),
-    "trustworthiness": Metric("trustworthiness", 1, UP),
-    "slope": Metric("occupation slope", 0, unit="nats"),
-    "r": Metric("occupation r", 0),
-    "lean": Metric("lean at parity", 0, unit="nats"),
-    "effect_size": Metric("effect size d", 0),
-    "abs_effect_size": Metric("mean |d|", 0, DOWN),
-    "p_words": Metric("p, words permuted"),
-    "p_sentences": Metric("p, sentences permuted"),
-    "masked_perplexity": Metric("masked perplexity", 1, DOWN),
-    "accuracy": Metric("accuracy %", 100, UP),
-    "accuracy_male": Metric("accuracy %, men", 100, UP),
-    "accuracy_female": Metric("accuracy %, women", 100, UP),
-    "majority_accuracy": Metric("accuracy % of the most frequent class"),
-    "matthews": Metric("Matthews · 100", 100, UP),
-    "f1": Metric("F1 %", 100, UP),
-    "spearman": Metric("Spearman · 100", 100, UP),
-    "pearson": Metric("Pearson · 100", 100, UP),
-    "TPR-GAP": Metric("TPR gap, men − women, points", 0),
-    "TPR-RMS": Metric("TPR gap, RMS over professions", 0, DOWN),
-    "probability_gap": Metric("probability gap, points", 0),
-    "cf_slope": Metric("counterfactual slope, points", 0),
-    "cf_rms": Metric("counterfactual effect, RMS, points", 0, DOWN),
-    "flip_rate": Metric("flips %", 0, DOWN),
-    "bayes_slope": Metric("slope of Bayes' rule, points"),
-    "log_odds_slope": Metric("slope of the log-odds after the change"),
-    "changed_pct": Metric("texts changed %"),
-    "gender_eta2": Metric("η², gender's share of the spread", 0, DOWN),
-    "gender_eta2_chance": Metric("η² by chance"),
-    "gender_nc": Metric("gender's part of NC1", 0, DOWN),
-    "elasticity": Metric("elasticity", instead="0 to 1"),
-    "f1_feminine": Metric("F1 %, feminine", 100, UP),
-    "f1_masculine": Metric("F1 %, masculine", 100, UP),
-    "f1_ratio": Metric("F1 feminine / masculine", 1),
-    "TPR": Metric("TPR, F1 pro − anti", 0),
-    "gotcha_gap": Metric("gotcha gap, points", 0),
-    "answer_probability_gap": Metric("P(answer) gap, points", 0),
-    "accuracy_pro": Metric("accuracy %, pro", 100, UP),
-    "accuracy_anti": Metric("accuracy %, anti", 100, UP),
-    "f1_pro": Metric("F1 %, pro", 100, UP),
-    "f1_anti": Metric("F1 %, anti", 100, UP),
-    "accuracy_feminine": Metric("accuracy %, feminine", 100, UP),
-    "accuracy_masculine": Metric("accuracy %, masculine", 100, UP),
-    "accuracy_neutral": Metric("accuracy %, neutral", 100, UP),
-    "preference": Metric("preference for pro, %", 50),
-    "auc": Metric("AUC", 1, UP),
-    "scorer_auc": Metric("AUC of the scorer", 1, UP),
-    "sentiment": Metric("sentiment"),
-    "sentiment_gap": Metric("sentiment gap", 0),
-    "biased": Metric("called biased, %", 0, DOWN),
-    "biased_gap": Metric("called biased gap, points", 0),
-    "profanity": Metric("profanity, %", 0, DOWN),
-    "profanity_gap": Metric("profanity gap, points", 0),
-    "polarity": Metric("gender polarity", 0),
-    "polarity_gap": Metric("gender polarity gap", instead="–"),
-    "honest": Metric("HONEST, %", 0, DOWN),
-    "honest_gap": Metric("HONEST gap, points", 0),
-    "matched_difference": Metric("difference at equal quality", 0),
-    "survival": Metric("survival of debiasing", 1),
-    "taught": Metric("slope, with − without teacher", 0),
-    "unc3_difference": Metric("UNC3, difference in differences", 0),
-    "definitional": Metric("definitional gender", instead="kept", better=UP, unit="nats"),
-    "selectivity": Metric("selectivity", 0),
-    "log_loss": Metric("log loss of she or he", 0, DOWN, unit="nats"),
-    "right_log_odds": Metric("log-odds of the right pronoun", instead="kept", better=UP),
-    "swap_collapse": Metric("swap collapse S", 0, DOWN),
-    "neutral_part": Metric("swap collapse, neutral part", 0, DOWN),
-    "even_rms": Metric("even part, RMS", 0, DOWN, unit="nats"),
-    "odd_mean": Metric("odd part, mean", instead="kept", better=UP, unit="nats"),
-    "log_perplexity": Metric("log masked perplexity", 0, DOWN, unit="nats"),
-    "classes": Metric("words that take part in a step"),
-    "preference_slope": Metric("preference slope, points", 0),
-    "preference_r": Metric("preference r", 0),
-    "probability_slope": Metric("P(occupation) slope, points", 0),
-    "probability_r": Metric("P(occupation) r", 0),
-    "NN": Metric("net neutral", 1, UP),
-    "FN": Metric("fraction neutral", 1, UP),
-    "T:0.5": Metric("P(neutral) > .5", 1, UP),
-    "T:0.7": Metric("P(neutral) > .7", 1, UP),
-    "FN_averaged": Metric("fraction neutral, averaged", 1, UP),
-    "T:0.5_averaged": Metric("P(neutral) > .5, averaged", 1, UP),
-    "T:0.7_averaged": Metric("P(neutral) > .7, averaged", 1, UP),
-}
 
 # ---------------------------------------------------------------- measures
 
@@ -282,9 +113,11 @@ class Measure:
         """
         where = {"metric": self.name, **self.where, **columns}
         several = {column: values for column, values in where.items() if isinstance(values, tuple)}
+        there = np.ones(len(results), bool)
         for column, value in where.items():
             if column not in several:
-                results = results[results[column] == value]
+                there &= (results[column] == value).to_numpy(bool)
+        results = results[there]
         for column, values in several.items():
             value = next((value for value in values if (results[column] == value).any()), values[0])
             results = results[results[column] == value]
@@ -521,6 +354,7 @@ class Numbers:
         self.model, self._units = model, units
         self.results = select(results, model=model, profile=edition)
         self._tables: dict[tuple, pd.DataFrame] = {}
+        self._settings: dict[tuple, pd.DataFrame] = {}
         self._unit_tables: dict[tuple[str, str, str], pd.DataFrame] = {}
         self._of_runs: dict[tuple[str, str, str], dict[str, _Scores | None]] = {}
         self._resamples: dict[tuple, stats.Changes] = {}
@@ -591,16 +425,7 @@ class Numbers:
         ``seeds``: these alone; ``less``: a measure whose value is taken off each run's, where a run
         has both. Raises ``FairNCError`` where the setting leaves open which of several λ is meant.
         """
-        table = self.table(measure)
-        table = table[
-            (table["method"] == setting.method) & (table["regularizer"] == setting.regularizer)
-        ]
-        if setting.lam is not None:
-            table = table[table["lam"] == setting.lam]
-        elif table["lam"].nunique() > 1:
-            weights = ", ".join(f"{lam:g}" for lam in sorted(table["lam"].unique()))
-            raise FairNCError(f"{setting} was run with λ = {weights}: choose one of them")
-        table = table.set_index("seed", drop=False).sort_index()
+        table = self._by_seed(measure, setting)
         if seeds is not None:
             table = table[table.index.isin(list(seeds))]
         if less is None:
@@ -608,6 +433,23 @@ class Numbers:
         control = self.runs(less, setting)["value"]
         both = table.loc[table.index.intersection(control.index)]
         return both.assign(value=both["value"] - control)
+
+    def _by_seed(self, measure: Measure, setting: Setting) -> pd.DataFrame:
+        """The runs of a setting, as ``runs`` has them all; it is asked for each of them many times."""
+        key = (measure.name, *measure.where.items(), setting)
+        if key not in self._settings:
+            table = self.table(measure)
+            there = (table["method"] == setting.method) & (
+                table["regularizer"] == setting.regularizer
+            )
+            if setting.lam is not None:
+                there &= table["lam"] == setting.lam
+            table = table[there]
+            if table["lam"].nunique() > 1:
+                weights = ", ".join(f"{lam:g}" for lam in sorted(table["lam"].unique()))
+                raise FairNCError(f"{setting} was run with λ = {weights}: choose one of them")
+            self._settings[key] = table.set_index("seed", drop=False).sort_index()
+        return self._settings[key]
 
     def contrast(
         self, measure: Measure, first: Setting, second: Setting, *, less: Measure | None = None
@@ -751,11 +593,10 @@ class Numbers:
 
     @cached_property
     def _unit_parts(self) -> dict[tuple[str, str, str], pd.DataFrame]:
-        return (
-            {}
-            if self._units is None
-            else dict(tuple(self._units.groupby(["benchmark", "split", "axis"])))
-        )
+        if self._units is None:
+            return {}
+        units = self._units[self._units["run_id"].isin(self.run_ids)]
+        return dict(tuple(units.groupby(["benchmark", "split", "axis"])))
 
     def _unit_table(self, key: tuple[str, str, str]) -> pd.DataFrame:
         """Units of a benchmark, split and axis in rows, unit scores of each run in columns."""
@@ -855,6 +696,17 @@ def estimates(rows: pd.DataFrame, by: Iterable[str]) -> pd.DataFrame:
     table["ci_low"] = table["ci_low"].where(~several, table["value"] - reach)
     table["ci_high"] = table["ci_high"].where(~several, table["value"] + reach)
     return table
+
+
+def minutes(results: pd.DataFrame) -> dict[str, float]:
+    """Kind of device → minutes that runs took on it, by the times at which each was made; a pause of more
+    than five minutes is none of theirs.
+    """
+    taken, runs = {}, results.drop_duplicates("run_id")
+    for device, part in runs.groupby(runs["device"].str.split(":").str[0]):
+        gaps = pd.to_datetime(part["created"]).sort_values().diff().dt.total_seconds().dropna()
+        taken[device] = float(gaps[gaps < 300].sum() / 60)
+    return taken
 
 
 def significant(values: Iterable[float], digits: int = 4) -> list[float]:

@@ -188,15 +188,24 @@ def finding(table: pd.DataFrame) -> str:
     """
     recorded = table[table["recorded"].notna()]
     if recorded.empty:
-        return "nothing of this table is recorded."
+        return "Nothing of this table is recorded."
     name = recorded["measure"].iloc[0]
     rows = table[table["measure"] == name]
     base = rows.iloc[0]
     trained = rows[rows["difference"].notna()]
     below, above = (trained["difference_high"] < 0).sum(), (trained["difference_low"] > 0).sum()
     single = trained["difference_low"].isna().sum()
+    lead = "Trained models lie on both sides of the base model on the first measure."
+    if 2 * (below + above) < len(trained):
+        lead = "Most trained models are not shown to differ from the base model."
+    for number, where in ((below, "below"), (above, "above")):
+        if 2 * number > len(trained):
+            lead = f"Most trained models lie {where} the base model on the first measure."
+    if trained.empty:
+        lead = "No trained model is recorded beside the base model."
     return (
-        f"{name}: the base model has {tables.number(base['recorded'])}. Below it by more than their interval over seeds: "
+        f"{lead} {name}: the base model has {tables.number(base['recorded'])}. "
+        f"Below it by more than their interval over seeds: "
         f"{below} of {len(trained)} trained models; above it: {above}."
         + (
             f" A single run, which tells nothing about seeds, is all there is of {single}."

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -37,10 +38,65 @@ def interval(row: pd.Series) -> str:
     return f"{number(row['value'])} [{number(row['ci_low'])}, {number(row['ci_high'])}]"
 
 
-def _entry(row: pd.Series) -> str:
-    """An entry of a table: the value, and under it the interval."""
+@dataclass(frozen=True)
+class Sparks:
+    """A scale on which the intervals of some ``metrics`` of a table are drawn, each in its cell, with
+    a dashed line at ``reference``.
+    """
+
+    metrics: tuple[str, ...]
+    reference: float | None = None
+
+    def line(self, row: pd.Series, rows: pd.DataFrame) -> str:
+        """The interval of a row as a small picture, on the scale of all ``rows`` of these metrics;
+        nothing for other metrics and rows without an interval.
+        """
+        if row["metric"] not in self.metrics or math.isnan(row["ci_low"]):
+            return ""
+        shown = rows[rows["metric"].isin(self.metrics)][["value", "ci_low", "ci_high"]]
+        ends = [
+            *shown.to_numpy(float).ravel(),
+            *([] if self.reference is None else [self.reference]),
+        ]
+        return sparkline(row, low=np.nanmin(ends), high=np.nanmax(ends), reference=self.reference)
+
+
+def sparkline(row: pd.Series, *, low: float, high: float, reference: float | None = None) -> str:
+    """The value and interval of a result row on a scale from ``low`` to ``high``, as SVG in the colour
+    of the text, with a dashed line at ``reference`` and in words what it shows.
+    """
+    width, span = 120, (high - low) or 1.0
+    at = {
+        name: round(6 + (width - 12) * (value - low) / span, 1)
+        for name, value in (
+            ("value", row["value"]),
+            ("low", row["ci_low"]),
+            ("high", row["ci_high"]),
+        )
+    }
+    said, mark = f"on a scale from {number(low)} to {number(high)}", ""
+    if reference is not None:
+        x = round(6 + (width - 12) * (reference - low) / span, 1)
+        mark = f'<path d="M{x} 0V14" stroke-dasharray="2 2" opacity=".6"/>'
+        side = int(row["ci_low"] > reference) - int(row["ci_high"] < reference)
+        said = f"{ {1: 'above', 0: 'holds', -1: 'below'}[side] } {number(reference)}, {said}"
+    return (
+        f'<svg class="spark" role="img" aria-label="Interval {said}" width="{width}" height="14" viewBox="0 0 {width} 14" '
+        f'fill="currentColor" stroke="currentColor">{mark}<path d="M{at["low"]} 7H{at["high"]}" stroke-width="2"/>'
+        f'<circle cx="{at["value"]}" cy="7" r="3.5"/></svg>'
+    )
+
+
+def _entry(row: pd.Series, spark: str = "") -> str:
+    """An entry of a table: the value, under it the interval, and its picture if there is one."""
     value, _, bounds = interval(row).partition(" ")
-    return f"{value}<br><small>{bounds}</small>" if bounds else value
+    text = f"{value}<br><small>{bounds}</small>" if bounds else value
+    return f"{text}<br>{spark}" if spark else text
+
+
+def _drawn(row: pd.Series, rows: pd.DataFrame, sparks: Iterable[Sparks]) -> str:
+    """The picture of a row in the first scale that its metric is on."""
+    return next(filter(None, (scale.line(row, rows) for scale in sparks)), "")
 
 
 def one(results: pd.DataFrame, **columns) -> pd.Series:
@@ -54,15 +110,23 @@ def one(results: pd.DataFrame, **columns) -> pd.Series:
 
 
 def pivot(
-    results: pd.DataFrame, *, columns: str, caption: str, metrics: list[str] | None = None
+    results: pd.DataFrame,
+    *,
+    columns: str,
+    caption: str,
+    metrics: list[str] | None = None,
+    sparks: Iterable[Sparks] = (),
 ) -> Styler:
     """One row a metric with its ideal value, one column for each value of ``columns`` in order of
-    appearance.
+    appearance; the intervals of ``sparks`` are drawn as well.
     """
     shown = metrics or [metric for metric in METRICS if metric in set(results["metric"])]
     body = {
         head: [
-            " · ".join(_entry(row) for _, row in of_head[of_head["metric"] == metric].iterrows())
+            " · ".join(
+                _entry(row, _drawn(row, results, sparks))
+                for _, row in of_head[of_head["metric"] == metric].iterrows()
+            )
             or "–"
             for metric in shown
         ]
@@ -71,27 +135,39 @@ def pivot(
     described = [METRICS.get(name, Metric(name, instead="")) for name in shown]
     labels = {
         "metric": [metric.label for metric in described],
-        "ideal": [metric.target for metric in described],
+        "ideal": [metric.target.replace(" ", "\u00a0") for metric in described],
     }
     return plain(pd.DataFrame(labels | body), caption=caption)
 
 
 def by_axis(
-    results: pd.DataFrame, *, caption: str, rows: str = "axis", metrics: list[str] | None = None
+    results: pd.DataFrame,
+    *,
+    caption: str,
+    rows: str = "axis",
+    metrics: list[str] | None = None,
+    sparks: Iterable[Sparks] = (),
 ) -> Styler:
-    """One row for each value of ``rows``, one column a metric, and the number of sampled units."""
+    """One row for each value of ``rows``, one column a metric, and the number of sampled units; the
+    intervals of ``sparks`` are drawn as well.
+    """
     shown = metrics or [metric for metric in METRICS if metric in set(results["metric"])]
     table = []
     for value, group in results.groupby(rows, sort=False):
-        of = group.set_index("metric")
-        entries = {f"{METRICS[m].label} ({METRICS[m].target})": _entry(of.loc[m]) for m in shown}
+        of = group.set_index("metric", drop=False)
+        entries = {
+            f"{METRICS[m].label} ({METRICS[m].target})": _entry(
+                of.loc[m], _drawn(of.loc[m], results, sparks)
+            )
+            for m in shown
+        }
         table.append({rows: value} | entries | {"units": f"{of.loc[shown[0], 'n']:.0f}"})
     return plain(pd.DataFrame(table), caption=caption)
 
 
 def tasks(results: pd.DataFrame, missing: Mapping[str, Missing], *, caption: str) -> Styler:
-    """One row a task and split with its metrics; then the tasks that were not run, and why, those
-    of one source together.
+    """One row a task and split with its metrics, accuracy drawn beside that of always naming the most
+    frequent class; then the tasks that were not run, and why, those of one source together.
     """
     run = results[results["metric"].isin(METRICS)]
     table = [
@@ -101,7 +177,8 @@ def tasks(results: pd.DataFrame, missing: Mapping[str, Missing], *, caption: str
             "items": f"{rows['n'].iloc[0]:.0f}",
             "result [95% interval]": "<br>".join(
                 f"{METRICS[row['metric']].label}: {interval(row)}" for _, row in rows.iterrows()
-            ),
+            )
+            + _above_floor(rows),
         }
         for (name, split), rows in run.groupby(["benchmark", "split"], sort=False)
     ]
@@ -117,7 +194,16 @@ def tasks(results: pd.DataFrame, missing: Mapping[str, Missing], *, caption: str
         }
         for names in by_source.values()
     ]
-    return plain(pd.DataFrame(table), caption=caption).set_properties(**{"text-align": "left"})
+    return left(plain(pd.DataFrame(table), caption=caption))
+
+
+def _above_floor(rows: pd.DataFrame) -> str:
+    """The accuracy of a task, drawn from 0 to 100 with the most frequent class's as a dashed line."""
+    of = rows.set_index("metric")
+    if not {"accuracy", "majority_accuracy"} <= set(of.index):
+        return ""
+    floor = of.loc["majority_accuracy", "value"]
+    return f"<br>{sparkline(of.loc['accuracy'], low=0, high=100, reference=floor)}"
 
 
 def examples(name: str, *, caption: str, split: str | None = None, number: int = 3) -> Styler:
@@ -127,12 +213,22 @@ def examples(name: str, *, caption: str, split: str | None = None, number: int =
     benchmark = benchmarks.get(name)
     items = benchmark.load(split or benchmark.splits[-1])
     shown = items.select(range(min(number, len(items)))).to_pandas().astype(str)
-    return plain(shown, caption=caption).set_properties(**{"text-align": "left"})
+    return left(plain(shown, caption=caption))
 
 
 def plain(table: pd.DataFrame, *, caption: str) -> Styler:
     """A table without index, first column left, with its caption."""
     return table.style.hide(axis="index").set_caption(caption)
+
+
+def left(table: Styler, *columns: str) -> Styler:
+    """The table with these columns of words, all if none is named, to the left, heads as cells."""
+    chosen = list(columns or table.columns)
+    aligned = {"text-align": "left"}
+    return table.set_properties(subset=chosen, **aligned).apply_index(
+        lambda heads: ["text-align: left" if head in chosen else "" for head in heads],
+        axis="columns",
+    )
 
 
 def word_report(report: dict[str, dict], *, caption: str) -> Styler:
@@ -144,8 +240,7 @@ def word_report(report: dict[str, dict], *, caption: str) -> Styler:
         examples = [f"{word} ({reason})" for word, reason in list(counted["dropped"].items())[:4]]
         counts = {key: counted[key] for key in ("listed", "single token", "seen")}
         rows.append({"list": name} | counts | {"dropped, for example": ", ".join(examples) or "–"})
-    table = plain(pd.DataFrame(rows), caption=caption)
-    return table.set_properties(subset=["dropped, for example"], **{"text-align": "left"})
+    return left(plain(pd.DataFrame(rows), caption=caption), "dropped, for example")
 
 
 @dataclass(frozen=True)
@@ -211,8 +306,60 @@ def badge(origin: str) -> str:
 
 def by_origin(table: pd.DataFrame, *, name: str, caption: str) -> Sortable:
     """Published, recorded and live values of each model side by side (``paper_tables.table``), and
-    the change from the base.
+    the change from the base: the measures with most values first, all of it folded.
+
+    Rows without any value stand in a second fold, one line a measure, with the reasons. The download
+    has every row.
     """
+    filled = table[list(ORIGINS)].map(_there).sum(axis=1)
+    by_measure = filled.groupby(table["measure"], sort=False).sum()
+    order = list(by_measure.sort_values(ascending=False, kind="stable").index)
+    there = table[filled > 0].sort_values(
+        "measure", key=lambda names: names.map(order.index), kind="stable"
+    )
+    inside = _side_by_side(there, data=table, name=name, caption=caption)
+    summary = f"The full table: {len(there)} rows with a value of {len(table)}"
+    return Sortable(caption, folded(inside, summary).html + _nothing(table[filled == 0]))
+
+
+def folded(table: Sortable | Styler, summary: str) -> Sortable:
+    """A table that is shown when asked for; ``summary``: what is read until then."""
+    body = f'<details class="full-table"><summary>{html.escape(summary)}</summary>{table._repr_html_()}</details>'
+    return Sortable(table.caption, body)
+
+
+def with_more(shown: Styler, more: Styler, summary: str) -> Sortable:
+    """A table and, below it, another one that is shown when asked for."""
+    return Sortable(shown.caption, shown._repr_html_() + folded(more, summary).html)
+
+
+#: Columns of values, by where they come from.
+ORIGINS = ("published", "recorded", "live")
+
+
+def _there(value: object) -> bool:
+    """Whether a cell holds a value: a number, or quotes with any."""
+    return bool(value.values) if isinstance(value, Quotes) else not pd.isna(value)
+
+
+def _nothing(table: pd.DataFrame) -> str:
+    """The rows that have no value at all, folded: a line for each measure and reason, with the
+    models.
+    """
+    if table.empty:
+        return ""
+    lines = []
+    for (measure, why), rows in table.groupby(["measure", "recorded_why"], sort=False):
+        models = ", ".join(_model(row) for row in rows.to_dict("records"))
+        lines.append(f"<li>{measure}: {html.escape(why)}: {models}</li>")
+    return (
+        f'<details class="empty-rows"><summary>{len(table)} rows without a value, and why</summary>'
+        f"<ul>{''.join(lines)}</ul></details>"
+    )
+
+
+def _side_by_side(table: pd.DataFrame, *, data: pd.DataFrame, name: str, caption: str) -> Sortable:
+    """The rows of ``by_origin`` as cells."""
     rows = table.to_dict("records")
     shown = pd.DataFrame(
         {
@@ -226,7 +373,7 @@ def by_origin(table: pd.DataFrame, *, name: str, caption: str) -> Sortable:
             "÷ base": [number(row["ratio"]) for row in rows],
         }
     )
-    return sortable(shown, name=name, caption=caption, data=table)
+    return sortable(shown, name=name, caption=caption, data=data)
 
 
 def _model(row: dict) -> str:
@@ -261,7 +408,7 @@ def instruments(names: Iterable[str]) -> str:
     """What each benchmark measures and cannot tell, in its own words, with its source: a Markdown
     table.
     """
-    rows = ["| benchmark | what it measures | what it cannot tell | source |", "|---|---|---|---|"]
+    rows = ["| benchmark | what it measures | what it cannot show | source |", "|---|---|---|---|"]
     for name in dict.fromkeys(name.partition(":")[0] for name in names):
         benchmark = benchmarks.get(name)
         rows.append(

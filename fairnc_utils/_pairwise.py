@@ -13,6 +13,9 @@ from torch import Tensor
 #: cache; on a GPU it is 134 MB, so that the steps outlast their launches.
 TILES = {"cpu": 256, "cuda": 4096}
 
+#: Classes at a time where each is looked at alone: 134 MB a matrix at 4,096 dimensions.
+ROWS = 4096
+
 
 class Groups:
     """Means and standard deviations over classes or pairs, whole and without each of G random
@@ -105,6 +108,13 @@ def _mean_sd(sums: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
     count, total, square = sums
     variance = ((square - total.square() / count) / (count - 1)).clamp_min(0)
     return shift + total / count, variance.sqrt().masked_fill(count < 2, torch.nan)
+
+
+def by_rows(work: Callable[..., Tensor], *points: Tensor) -> Tensor:
+    """``work`` of some rows of each of ``points`` (K, …) after the other, together again: what it
+    holds besides is as large as some rows, not as all of them.
+    """
+    return torch.cat([work(*some) for some in zip(*(x.split(ROWS) for x in points), strict=True)])
 
 
 def tiles(size: int, side: int) -> Iterator[tuple[slice, slice]]:

@@ -9,14 +9,18 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
+from fairnc_utils import processes
+
 #: Set to ``log`` for a notebook that nobody watches: its pages show no progress, its log does.
 VARIABLE = "FAIRNC_PROGRESS"
 
 
 def progress(*items, **options) -> tqdm:
     """A ``tqdm`` bar with its options. Where lines cannot be drawn over, work inside other work
-    shows none of its own.
+    shows none of its own; of several processes at one work the first speaks for all.
     """
+    if not processes.is_first():
+        return tqdm(*items, **options | {"disable": True})
     if os.environ.get(VARIABLE) != "log" and _in_notebook():
         return _Displayed(*items, file=io.StringIO(), ascii=False, **options)
     if sys.stderr.isatty():

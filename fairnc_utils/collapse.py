@@ -17,8 +17,8 @@ from math import log
 import torch
 from torch import Tensor
 
-from fairnc_utils import stats
-from fairnc_utils._pairwise import Groups
+from fairnc_utils import processes, stats
+from fairnc_utils._pairwise import Groups, by_rows
 from fairnc_utils.catalog import VARIANTS
 from fairnc_utils.errors import FairNCError
 
@@ -80,15 +80,21 @@ class ClassStatistics:
         self.strays += other.strays.to(self.strays)
         return self
 
+    def forget(self, classes: Sequence[int]) -> "ClassStatistics":
+        """Take out all samples of some classes. Returns itself."""
+        on = torch.tensor(classes, dtype=torch.int64, device=self.counts.device)
+        for tensor in (self.counts, self.sums, self.square_sums):
+            tensor.index_fill_(0, on, 0)
+        return self
+
     def means(self, classes: Tensor) -> Tensor:
         """Class means M (K, D) of the given classes, each of which must have been seen."""
-        return self.sums[classes] / self.counts[classes, None]
+        return self.sums[classes].div_(self.counts[classes, None])
 
     def variances(self, classes: Tensor) -> Tensor:
         """Mean squared distance to the class mean, v (K,)."""
-        spread = self.square_sums[classes] / self.counts[classes] - self.means(
-            classes
-        ).square().sum(1)
+        square_of_mean = by_rows(lambda some: self.means(some).square_().sum(1), classes)
+        spread = self.square_sums[classes] / self.counts[classes] - square_of_mean
         return spread.clamp_min(0)
 
     def seen(self, classes: Sequence[int] | Tensor | None = None, *, min_count: int = 10) -> Tensor:
@@ -221,8 +227,13 @@ def measure(
         )
     over = Groups(len(used), groups, statistics.sums)
     on = used.to(statistics.counts.device)[over.order]
-    means, rows = statistics.means(on), weight.detach()[on.to(weight.device)].to(statistics.sums)
-    values = _measure(means, rows, statistics.variances(on), variant == "as_released", over)
+    values, cosines = _measure(
+        statistics.means(on),
+        weight.detach()[on.to(weight.device)].to(statistics.sums),
+        statistics.variances(on),
+        variant == "as_released",
+        over,
+    )
     # together: each transfer would wait for a GPU
     table = torch.stack(list(values.values())).cpu().numpy()
     estimates = {
@@ -234,7 +245,7 @@ def measure(
         classes=used,
         unseen=asked[~torch.isin(asked, used)],
         counts=statistics.counts[used.to(on.device)],
-        cosines=duality_cosines(means, rows, means.mean(0))[over.order.argsort()],
+        cosines=cosines[over.order.argsort()],
         estimates=estimates,
         variant=variant,
         min_count=min_count,
@@ -243,27 +254,58 @@ def measure(
 
 def _measure(
     means: Tensor, rows: Tensor, spread: Tensor, released: bool, groups: Groups
-) -> dict[str, Tensor]:
-    """Metric name → (1 + G,): its value, then its jackknife replicates; classes in the order of
-    ``groups``.
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Metric name → (1 + G,): its value, then its jackknife replicates; and the NC3 cosines (K,).
+
+    Classes are in the order of ``groups``. A matrix (K, D) may be the larger part of a device, so
+    ``means`` and ``rows`` are overwritten, what is of a class is computed some rows at a time, and
+    the pairs of means are done before those of rows begin.
     """
-    centred, rows_centred = means - means.mean(0), rows - rows.mean(0)
+    middle, middle_of_rows = means.mean(0), rows.mean(0)
+
+    def by_class(means: Tensor, rows: Tensor) -> Tensor:
+        centred, rows_centred = means - middle, rows - middle_of_rows
+        return torch.stack(
+            [
+                _cosine(centred, rows),
+                _cosine(rows_centred, rows),
+                _cosine(centred, rows_centred),
+                _unit(_unit(rows) - _unit(centred)).sum(1),
+            ],
+            1,
+        )
+
     values = {}
-    values["nc3"], values["unc3"] = groups.over_classes(_cosine(centred, rows))
-    values["nc3_ceiling"], _ = groups.over_classes(_cosine(rows_centred, rows))
-    values["nc3c"], _ = groups.over_classes(_cosine(centred, rows_centred))
-    values["duality_sum"], _ = groups.over_classes(_unit(_unit(rows) - _unit(centred)).sum(1))
-    for mark, points, middle in (("", means, centred), ("w", rows, rows_centred)):
-        norms = middle.norm(dim=1)
-        mean, sd = groups.over_classes(norms.square() if released else norms)
-        values[f"nc2{mark}_equinorm"] = sd / mean
-        kernels = _PairKernels(middle, points if released else middle, spread, released)
-        pairs = groups.over_pairs(kernels)
-        values[f"nc1{mark}"], _ = pairs["cdnv"]
-        _, values[f"nc2{mark}_equiangular"] = pairs["cosine"]
-        values[f"nc2{mark}_simplex"], _ = pairs["simplex"]
-        values[f"gnc2{mark}_mean"], values[f"gnc2{mark}_sd"] = pairs["log_kernel"]
-    return values
+    cosines, ceilings, centred_cosines, sums = by_rows(by_class, means, rows).T.contiguous()
+    values["nc3"], values["unc3"] = groups.over_classes(cosines)
+    values["nc3_ceiling"], _ = groups.over_classes(ceilings)
+    values["nc3c"], _ = groups.over_classes(centred_cosines)
+    values["duality_sum"], _ = groups.over_classes(sums)
+    for mark, points, centre in (("", means, middle), ("w", rows, middle_of_rows)):
+        of_points = _of_one_kind(points, centre, spread, released, groups)
+        values |= {name.format(mark): value for name, value in of_points.items()}
+    return values, cosines
+
+
+def _of_one_kind(
+    points: Tensor, centre: Tensor, spread: Tensor, released: bool, groups: Groups
+) -> dict[str, Tensor]:
+    """The metrics of class means alone, or of rows alone (``{}`` in their names); ``points`` (K, D)
+    are overwritten.
+    """
+    # the released code takes its kernels on the sphere of what is not centred
+    on_sphere = _unit(points) if released else None
+    norms = points.sub_(centre).norm(dim=1)
+    mean, sd = groups.over_classes(norms.square() if released else norms)
+    pairs = groups.over_pairs(_PairKernels(_to_unit(points), norms, on_sphere, spread))
+    return {
+        "nc2{}_equinorm": sd / mean,
+        "nc1{}": pairs["cdnv"][0],
+        "nc2{}_equiangular": pairs["cosine"][1],
+        "nc2{}_simplex": pairs["simplex"][0],
+        "gnc2{}_mean": pairs["log_kernel"][0],
+        "gnc2{}_sd": pairs["log_kernel"][1],
+    }
 
 
 class _PairKernels:
@@ -272,10 +314,10 @@ class _PairKernels:
     The time goes into passes over tiles, so whatever can be done in place is.
     """
 
-    def __init__(self, centred: Tensor, on_sphere: Tensor, spread: Tensor, released: bool):
-        self.unit, self.norm, self.half_spread = _unit(centred), centred.norm(dim=1), spread / 2
-        self.on_sphere = _unit(on_sphere) if released else None
-        self.simplex = 1 / (len(centred) - 1)
+    def __init__(self, unit: Tensor, norm: Tensor, on_sphere: Tensor | None, spread: Tensor):
+        self.unit, self.norm, self.half_spread = unit, norm, spread / 2
+        self.on_sphere = on_sphere
+        self.simplex = 1 / (len(unit) - 1)
 
     def __call__(self, a: slice, b: slice) -> dict[str, Tensor]:
         cosine = self.unit[a] @ self.unit[b].mT
@@ -298,6 +340,11 @@ def _unit(x: Tensor) -> Tensor:
     return torch.nn.functional.normalize(x, dim=1)
 
 
+def _to_unit(x: Tensor) -> Tensor:
+    """``_unit`` in place."""
+    return torch.nn.functional.normalize(x, dim=1, out=x)
+
+
 # ---------------------------------------------------------------- NC4 and references
 
 
@@ -316,26 +363,32 @@ def nearest_class_agreement(
 
     ``batches``: (features (N, D), labels (N,)) of held-out text; samples whose label is not among
     the measured classes are left out. ``bias`` (C,): the decoder's bias; without it only directions
-    and norms decide.
+    and norms decide. Inside ``processes.joined`` each process gives its share of the batches.
     """
     used = statistics.seen(classes, min_count=min_count).to(weight.device)
-    means = statistics.means(used.to(statistics.counts.device)).to(weight)
-    rows, offset = weight[used], 0 if bias is None else bias[used]
+    # of a model in half precision too: what decides between near classes is the last bits
+    exact = torch.promote_types(weight.dtype, torch.float32)
+    means = statistics.means(used.to(statistics.counts.device)).to(weight.device, exact)
+    rows, offset = weight[used].to(exact), 0 if bias is None else bias[used].to(exact)
     half_squares = means.square().sum(1) / 2
-    agree, total = torch.zeros((), dtype=torch.int64, device=weight.device), 0
+    # samples on which they agree, and all
+    count = torch.zeros(2, dtype=torch.int64, device=weight.device)
     for features, labels in batches:
-        held = features[torch.isin(labels, used)].to(weight)
+        held = features[torch.isin(labels, used)].to(means)
         by_classifier = (held @ rows.mT + offset).argmax(1)
         by_mean = (held @ means.mT - half_squares).argmax(1)  # argmin of the squared distance
-        agree += (by_classifier == by_mean).sum()
-        total += len(held)
+        count[0] += (by_classifier == by_mean).sum()
+        count[1] += len(held)
+    agree, total = processes.total(count)
     if not total:
         raise FairNCError("NC4: the held-out text has no sample of the measured classes")
     return agree.double() / total
 
 
-def simplex_reference(num_classes: int, dim: int, *, seed: int = 0) -> dict[str, float]:
-    """What NC2 and GNC2 can reach for K classes in D dimensions.
+def simplex_reference(
+    num_classes: int, dim: int, *, seed: int = 0, device: torch.device | str = "cpu"
+) -> dict[str, float]:
+    """What NC2 and GNC2 can reach for K classes in D dimensions; ``device`` is where it is computed.
 
     Where K ≤ D + 1: the simplex ETF. Else: the Welch bound on the sd of cosines, and points drawn
     uniformly on the sphere (Liu et al. 2023), for which the ETF's values are out of reach.
@@ -347,9 +400,10 @@ def simplex_reference(num_classes: int, dim: int, *, seed: int = 0) -> dict[str,
             "gnc2_sd": 0.0,
         }
     generator = torch.Generator().manual_seed(seed)
-    points = torch.randn(num_classes, dim, generator=generator, dtype=torch.float64)
+    points = torch.randn(num_classes, dim, generator=generator, dtype=torch.float64).to(device)
+    norms = points.norm(dim=1)
     drawn = Groups(num_classes, 1, points).over_pairs(
-        _PairKernels(points, points, points.new_zeros(num_classes), False)
+        _PairKernels(_to_unit(points), norms, None, torch.zeros_like(norms))
     )
     return {
         "welch_bound": ((num_classes - dim) / (dim * (num_classes - 1))) ** 0.5,

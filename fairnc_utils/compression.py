@@ -261,7 +261,7 @@ def head_importance(lm: LanguageModel, *, texts: int = HEAD_TEXTS, seed: int = 0
     )
     total = torch.zeros(len(joined), heads, device=lm.device)
     generator = torch.Generator().manual_seed(seed)
-    for batch in batching.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id or 0, tokens=2048):
+    for batch in batching.bucketed(sequences, pad_id=lm.tokenizer.pad_token_id, tokens=2048):
         gates = [
             torch.ones(len(batch.index), 1, heads, 1, device=lm.device, requires_grad=True)
             for _ in joined

@@ -1,5 +1,6 @@
 """The one error type that the package raises on bad input, its warning, and how messages name things."""
 
+import difflib
 import reprlib
 from collections.abc import Iterable
 
@@ -31,6 +32,14 @@ def listed(names: Iterable[str], *, otherwise: str = "") -> str:
     """*a*, *a and b*, *a, b and c*, each name once; ``otherwise`` where there is none."""
     *head, last = list(dict.fromkeys(names)) or [otherwise]
     return f"{', '.join(head)} and {last}" if head else last
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The end of a message on an unknown name: ``; did you mean …?``, or nothing where no known one
+    is like it.
+    """
+    alike = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {alike[0]}?" if alike else ""
 
 
 def brief(value: object) -> str:

@@ -252,14 +252,15 @@ def _loss(model: nn.Module, regression: bool, batch: dict[str, Tensor]) -> Tenso
 KEPT = ("best", "last")
 
 #: What may be left untrained.
-FROZEN = ("none", "encoder")
+FROZEN = ("none", "encoder", "layers")
 
 
 def training_items(
-    task: Task, texts: int | None, cooccurrence: Cooccurrence | None, *, seed: int = 0
+    task: Task, texts: int | None, cooccurrence: Cooccurrence | None = None, *, seed: int = 0
 ) -> datasets.Dataset:
-    """What ``fit`` trains on: ``texts`` items of the task, drawn by ``seed``, with their
-    co-occurrence of gender and class changed by the same seed, None: as they are.
+    """What ``fit`` trains on: ``texts`` items of the task, None for all, drawn by ``seed``; with their
+    co-occurrence of gender and class changed by the same seed, None: as they are. Raises
+    ``FairNCError`` as ``Cooccurrence.apply`` does.
     """
     items = sample(task.items("train"), texts, seed=seed)
     return cooccurrence.apply(items, seed=seed) if cooccurrence else items
@@ -275,9 +276,9 @@ def fit(
     batch_size: int | None = None,
     lr: float | None = None,
     texts: int | None = None,
+    items: datasets.Dataset | None = None,
     evaluation_texts: int | None = None,
     evaluate_every: int | None = None,
-    cooccurrence: Cooccurrence | None = None,
     kept: str = "best",
     frozen: str = "none",
     **options,
@@ -285,14 +286,13 @@ def fit(
     """Fine-tune a copy of a masked model on a task; the model itself stays as it is.
 
     ``steps``: how long, else ``epochs``, else the recipe's; ``batch_size``, ``lr``: else the
-    recipe's; ``texts``: training items, drawn by ``seed``, None for all; ``evaluation_texts``:
-    validation items that choose the checkpoint, the same for every seed; ``evaluate_every``: steps
-    between evaluations, an epoch by default; ``cooccurrence``: a change of the training items, see
-    ``training_items``; ``kept``: the checkpoint that is best on the validation items, or the
-    ``last`` one, where it is asked what a longer training does; ``frozen``: ``encoder`` trains the
-    head alone; ``seed``: items, head, order,
-    dropout; ``options``: those of ``training.fit``. Raises ``FairNCError`` as ``attach``,
-    ``training.fit`` and ``Cooccurrence.apply`` do.
+    recipe's; ``texts``: training items, drawn by ``seed``, None for all; ``items``: what is trained
+    on instead, as ``training_items`` makes it; ``evaluation_texts``: validation items that choose
+    the checkpoint, the same for every seed; ``evaluate_every``: steps between evaluations, an epoch
+    by default; ``kept``: the checkpoint that is best on the validation items, or the ``last`` one,
+    where it is asked what a longer training does; ``frozen``: ``encoder`` trains the head alone,
+    ``layers`` the head and the embeddings; ``seed``: items, head, order, dropout; ``options``: those
+    of ``training.fit``. Raises ``FairNCError`` as ``attach`` and ``training.fit`` do.
     """
     if kept not in KEPT:
         raise FairNCError(f"option kept = {kept!r}: choose {', '.join(KEPT)}")
@@ -302,11 +302,13 @@ def fit(
     with torch.random.fork_rng([lm.device] if lm.device.type == "cuda" else []):
         torch.manual_seed(seed)
         model = attach(lm, task)
-        model.base_model.requires_grad_(frozen != "encoder")
+        model.base_model.requires_grad_(frozen == "none")
+        if frozen == "layers":
+            model.base_model.get_input_embeddings().requires_grad_(True)
         classifier = Classifier(
             lm.name, model, lm.tokenizer, task.kind, min(recipe.max_length, lm.max_length)
         )
-        items = training_items(task, texts, cooccurrence, seed=seed)
+        items = items or training_items(task, texts, seed=seed)
         inputs = task.inputs(lm.tokenizer, items, classifier.max_length)
         rows = [row | {"labels": label} for row, label in zip(inputs, items["label"], strict=True)]
         best = _Best(classifier, task, sample(task.items("validation"), evaluation_texts))

@@ -1,7 +1,5 @@
 """Datasets of the hub, at pinned revisions or from a folder of one's own."""
 
-from functools import cache
-
 from fairnc_utils import assets
 from fairnc_utils._extras import needs
 from fairnc_utils.errors import FairNCError, brief
@@ -25,7 +23,7 @@ def dataset(name: str, split: str, config: str | None = None) -> datasets.Datase
             raise FairNCError(
                 f"dataset {name}: {local} cannot be read ({brief(error)}); keep data files there"
             ) from error
-    if reason := _silent():
+    if reason := assets.hub_silence():
         raise FairNCError(
             f"dataset {name}: the hub does not answer ({reason}); put a copy at $FAIRNC_DATA/{name}, or set HF_HUB_OFFLINE=1 "
             "if the hub's cache has it"
@@ -37,19 +35,3 @@ def dataset(name: str, split: str, config: str | None = None) -> datasets.Datase
         raise FairNCError(
             f"dataset {name}: the hub has no answer ({reason}); put a copy at $FAIRNC_DATA/{name}"
         ) from error
-
-
-@cache
-def _silent() -> str:
-    """Why the hub does not answer, or nothing; asked once, as its own client tries each file again
-    for half a minute.
-    """
-    import huggingface_hub
-
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
-        return ""  # then the client looks into its cache and nowhere else
-    try:
-        huggingface_hub.utils.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
-    except Exception as error:  # of the HTTP library that the client happens to use
-        return (str(error) or type(error).__name__).splitlines()[0]
-    return ""

@@ -5,7 +5,7 @@ gender words stand.
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fairnc_utils import _cache, batching, collapse, corpora, models, words
+from fairnc_utils import _cache, batching, collapse, corpora, models, processes, words
 from fairnc_utils._extras import needs
 from fairnc_utils._progress import progress
 from fairnc_utils.collapse import ClassStatistics, Collapse
@@ -73,7 +73,8 @@ def read(
 
     ``model``: a name, to be loaded on ``device``, or a model in memory, as it is. Unless ``keep``
     is False, the statistics are kept in the cache under the content that they depend on; a damaged
-    entry is made again.
+    entry is made again. Inside ``processes.joined`` each process reads its share of the batches,
+    and none is kept.
     """
     lm = models.load(model, device=device) if isinstance(model, str) else model
     lm.check_space(space)
@@ -82,14 +83,21 @@ def read(
     statistics = ClassStatistics(len(lm.weight), lm.weight.shape[1], device=lm.device)
 
     def gather() -> dict[str, Tensor]:
-        for features, ids in labelled_features(
-            lm, content, space=space, labels=labels, layer=layer
+        # not waiting for a GPU to count ordinary tokens, which a small model is done with sooner
+        read_features, unwanted = lm.labelled_features, ()
+        if lm.device.type != "cpu" and lm.special_ids:
+            read_features, unwanted = lm.every_feature, lm.special_ids
+        for features, ids in _shared_features(
+            lm, content, read=read_features, space=space, labels=labels, layer=layer
         ):
             statistics.update(features, ids)
+        _merged(statistics.forget(unwanted))
         return {name: getattr(statistics, name) for name in _STATISTICS}
 
     for name, tensor in (
-        _cache.tensors("statistics", fingerprint, gather) if keep else gather()
+        _cache.tensors("statistics", fingerprint, gather)
+        if keep and not processes.several()
+        else gather()
     ).items():
         setattr(statistics, name, tensor.to(lm.device))
     return ClassMeans(
@@ -112,13 +120,13 @@ def read_layers(
     lm.check_space(space)
     split, content = _content(corpus, split, texts)
     statistics = [ClassStatistics(*lm.weight.shape, device=lm.device) for _ in range(lm.layers)]
-    for features, ids in labelled_features(lm, content, space=space, labels=labels, layer="all"):
+    for features, ids in _shared_features(lm, content, space=space, labels=labels, layer="all"):
         for of_layer, states in zip(statistics, features, strict=True):
             of_layer.update(states, ids)
     return [
         ClassMeans(
             lm,
-            of_layer,
+            _merged(of_layer),
             corpus,
             split or "all",
             space,
@@ -226,15 +234,40 @@ def labelled_features(
     """(features (N, D), labels (N,)) of all ordinary tokens of the texts, batch by batch; ``"all"``
     layers: (L, N, D).
     """
+    options = {"space": space, "labels": labels, "layer": layer}
+    batches = _batches(lm, texts)
+    return _features_of(lm.labelled_features, batches, len(texts), **options)
+
+
+def _shared_features(
+    lm: LanguageModel, texts: Sequence[str], *, read: Callable | None = None, **options
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """``labelled_features`` of this process's batches, or what else ``read`` makes of them."""
+    batches = processes.mine(_batches(lm, texts))
+    return _features_of(read or lm.labelled_features, batches, len(texts), **options)
+
+
+def _batches(lm: LanguageModel, texts: Sequence[str]) -> Iterator[batching.Batch]:
     sequences = batching.tokenize(texts, lm.tokenizer, max_length=lm.max_length)
-    with progress(total=len(sequences), desc="reading texts", unit="text") as bar:
-        for batch in batching.bucketed(
-            sequences, pad_id=lm.tokenizer.pad_token_id or 0, tokens=_TOKENS, device=lm.device
-        ):
-            yield lm.labelled_features(
-                batch.input_ids, batch.attention_mask, space=space, labels=labels, layer=layer
-            )
+    return batching.bucketed(
+        sequences, pad_id=lm.tokenizer.pad_token_id, tokens=_TOKENS, device=lm.device
+    )
+
+
+def _features_of(
+    read: Callable, batches: Iterable[batching.Batch], number: int, **options
+) -> Iterator[tuple[Tensor, Tensor]]:
+    with progress(total=number, desc="reading texts", unit="text") as bar:
+        for batch in batches:
+            yield read(batch.input_ids, batch.attention_mask, **options)
             bar.update(len(batch.index))
+
+
+def _merged(statistics: ClassStatistics) -> ClassStatistics:
+    """The statistics of all processes' samples, in each of them."""
+    for name in (*_STATISTICS, "strays"):
+        processes.total(getattr(statistics, name))
+    return statistics
 
 
 def word_lists(
@@ -314,6 +347,32 @@ def class_items(reading: ClassMeans, measured: Collapse, axis: str | list[str]) 
     )
 
 
+def map_items(
+    lm: LanguageModel,
+    measured: Collapse,
+    groups: Mapping[int, str],
+    points: Sequence[np.ndarray],
+    name: str = "",
+) -> pd.DataFrame:
+    """One row a point of a map of class means and word embeddings (two of (K, 2)): ``axis`` the
+    word's group, ``item_id`` ``<name>:<token id>:mean`` or ``…:embedding``, coordinates in
+    ``score_a`` and ``score_b``, the word's NC3 cosine in ``score_c``.
+    """
+    mark, ids, tables = f"{name}:" if name else "", measured.classes.tolist(), []
+    for kind, flat in zip(("mean", "embedding"), points, strict=True):
+        x, y = flat.T
+        columns = {
+            "axis": [groups[i] for i in ids],
+            "item_id": [f"{mark}{i}:{kind}" for i in ids],
+            "unit": shown_words(lm.tokenizer, ids),
+            "score_a": x,
+            "score_b": y,
+            "score_c": measured.cosines.cpu().numpy(),
+        }
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
 def agreement_rows(
     reading: ClassMeans, lists: dict[str, WordList | None], *, heldout: str | None, min_count: int
 ) -> list[dict]:
@@ -324,7 +383,7 @@ def agreement_rows(
         return []
     texts = corpora.load(reading.corpus, heldout)["text"][: reading.texts]
     held = list(
-        labelled_features(
+        _shared_features(
             reading.lm, texts, space=reading.space, labels=reading.labels, layer=reading.layer
         )
     )
@@ -344,13 +403,19 @@ def agreement_rows(
 
 
 def draws(
-    reading: ClassMeans, *, number: int, min_count: int, seed: int = 0
+    reading: ClassMeans,
+    *,
+    number: int,
+    min_count: int,
+    seed: int = 0,
+    classes: Sequence[int] | None = None,
 ) -> tuple[list[dict], pd.DataFrame]:
     """Where gender words stand among control lists: the share of draws with a lower value, and
-    every draw as an item.
+    every draw as an item. ``classes``: token ids of other words in their stead, each seen
+    ``min_count`` times.
     """
     least = {"min_count": min_count, "groups": 1}  # draws need no intervals
-    gender = seen_gender_ids(reading, min_count=min_count)
+    gender = list(classes or seen_gender_ids(reading, min_count=min_count))
     actual = collapse.measure(reading.statistics, reading.lm.weight, classes=gender, **least)
     rows, drawn = [], []
     for kind in ("random", "matched"):

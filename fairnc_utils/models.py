@@ -17,16 +17,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 import transformers  # its names are looked up where they are used: each brings seconds of imports
 from torch import Tensor, nn
 
-from fairnc_utils import assets
+from fairnc_utils import assets, processes
 from fairnc_utils._onednn import linear, use_onednn
 from fairnc_utils.catalog import SPACES
-from fairnc_utils.errors import FairNCError, FairNCWarning
+from fairnc_utils.errors import FairNCError, FairNCWarning, brief
 
 
 class _Reached(Exception):
@@ -161,7 +162,7 @@ class LanguageModel:
         fingerprints.
         """
         digest = hashlib.sha256(json.dumps(self.tokenizer.get_vocab(), sort_keys=True).encode())
-        for tensor in (*self.model.state_dict().values(), self.weight):
+        for tensor in (*_tensors(self.model), self.weight):
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
         return digest.hexdigest()
 
@@ -215,6 +216,12 @@ class LanguageModel:
             raise FairNCError(
                 f"{self.name} has no hidden layer {layer}: choose 1 to {self.layers}, or all"
             )
+        # the last layers of a model on several devices may not lie where its classifier does
+        return self._features(input_ids, attention_mask, space, layer).to(self.device)
+
+    def _features(
+        self, input_ids: Tensor, attention_mask: Tensor, space: str, layer: int | str | None
+    ) -> Tensor:
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
         if layer in (None, self.layers):
             return (
@@ -248,18 +255,54 @@ class LanguageModel:
         the next one in a causal model. ``"shifted"``: always the next one, as the released code
         labels masked models too.
         """
+        features, input_ids, attention_mask = self._labelled(
+            input_ids, attention_mask, space, labels, layer
+        )
+        special = torch.tensor(self.special_ids, device=input_ids.device)
+        keep = attention_mask.bool() & ~torch.isin(input_ids, special)
+        return features[..., keep, :], input_ids[keep]
+
+    @torch.no_grad()
+    def every_feature(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        *,
+        space: str = "head",
+        labels: str = "aligned",
+        layer: int | str | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """What ``labelled_features`` gives, and special tokens and padding beside, whose labels are
+        special ids.
+
+        How many positions are ordinary need not be known, so nothing waits for a GPU. Raises
+        ``FairNCError`` if the tokenizer has no special token.
+        """
+        if not self.special_ids:
+            raise FairNCError(
+                f"{self.name}: its tokenizer has no special token to label padding by"
+            )
+        features, input_ids, attention_mask = self._labelled(
+            input_ids, attention_mask, space, labels, layer
+        )
+        ids = input_ids.where(attention_mask.bool(), self.special_ids[0])
+        return features.flatten(-3, -2), ids.flatten()
+
+    def _labelled(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        space: str,
+        labels: str,
+        layer: int | str | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (…, B, T, D), and (B, T) the label of each position and whether it counts."""
         if labels not in ("aligned", "shifted"):
             raise FairNCError(f"unknown labels {labels!r}: choose aligned or shifted")
         features = self.features(input_ids, attention_mask, space=space, layer=layer)
         if labels == "shifted" or self.kind == "causal":
-            features, input_ids, attention_mask = (
-                features[..., :-1, :],
-                input_ids[:, 1:],
-                attention_mask[:, 1:],
-            )
-        special = torch.tensor(self.special_ids, device=input_ids.device)
-        keep = attention_mask.bool() & ~torch.isin(input_ids, special)
-        return features[..., keep, :], input_ids[keep]
+            return features[..., :-1, :], input_ids[:, 1:], attention_mask[:, 1:]
+        return features, input_ids, attention_mask
 
     def require_masked(self, who: str) -> None:
         """Raises ``FairNCError`` for a causal model; ``who``: who takes masked ones, as the message
@@ -281,10 +324,12 @@ class LanguageModel:
             )
 
     def log_probabilities(self, features: Tensor) -> Tensor:
-        """Log-softmax over the vocabulary of classifier inputs: (N, D) → (N, V)."""
-        return _rescaled(linear(features, self.weight, self.bias), self.model.config).log_softmax(
-            -1
-        )
+        """Log-softmax over the vocabulary of classifier inputs: (N, D) → (N, V).
+
+        In float32 for a model in half precision, whose 8 or 11 bits are too few for a logarithm.
+        """
+        logits = _logits(features, self.weight, self.bias)
+        return _rescaled(logits, self.model.config).log_softmax(-1)
 
     def with_gender_direction(
         self, scale: float, *, words: tuple[str, str] = ("she", "he")
@@ -303,23 +348,66 @@ class LanguageModel:
         return replace(self, name=f"{self.name}+gender×{scale:g}", weight=edited)
 
 
-def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32) -> LanguageModel:
+def _logits(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """W x + b; of half precision the products are added up in float32 and stay so."""
+    if weight.dtype not in (torch.bfloat16, torch.float16):
+        return linear(features, weight, bias)
+    if features.device.type == "cuda" and not torch.is_grad_enabled():  # no gradient is known of it
+        flat = torch.mm(features.flatten(0, -2), weight.mT, out_dtype=torch.float32)
+        logits = flat.unflatten(0, features.shape[:-1])
+    else:
+        logits = linear(features.float(), weight.float())
+    return logits if bias is None else logits.add_(bias)
+
+
+def load(
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: torch.dtype = torch.float32,
+    pickles: bool = True,
+    device_map: object = None,
+) -> LanguageModel:
     """Load a masked or causal language model for evaluation.
 
-    ``name``: a folder in Hugging Face format, ``"smollm2"`` (asset), ``"random"`` (a tiny seeded
-    model for trials), or a hub name. ``device``: ``"auto"`` (the GPU if there is one), ``"cpu"``,
-    ``"cuda"`` … Raises ``FairNCError`` if the model cannot be found or has no language modelling
-    head.
+    ``name``: a folder in Hugging Face format, a folder of a PEFT adapter, whose base is loaded by the
+    name that it gives, ``"smollm2"`` (asset), ``"random"`` (a tiny seeded model for trials), or a hub
+    name. ``device``: ``"auto"`` (the GPU if there is one), ``"cpu"``, ``"cuda"`` … ``pickles`` False:
+    weights are read from safetensors (or GGUF) alone; those of an adapter always are. ``device_map``:
+    instead of a device, where the parts of a model lie that is too large for one: whatever
+    ``from_pretrained`` takes, such as ``"auto"`` or ``{"": 0}``; it needs accelerate. Raises
+    ``FairNCError`` if the model cannot be found or has no language modelling head.
     """
+    if device_map is not None:
+        if find_spec("accelerate") is None:
+            raise FairNCError("device_map needs accelerate: pip install 'fairnc-utils[train]'")
+        if name == "random":
+            raise FairNCError("model random is small and lies on one device: give no device_map")
+        if processes.several():
+            raise FairNCError(
+                f"device_map = {brief(device_map)}: each process of torchrun has a device of its "
+                "own; start one process, or give no device_map"
+            )
     device = _usable_device(device)
+    if (adapter := Path(name) / _ADAPTER).is_file() and not (Path(name) / "config.json").is_file():
+        base = load(
+            _base_of(adapter),
+            device=str(device),
+            dtype=dtype,
+            pickles=pickles,
+            device_map=device_map,
+        )
+        return wrap(_with_adapter(base, adapter.parent), base.tokenizer, name=name)
     if name == "random":
-        return wrap(use_onednn(random_model().to(device)), embedded_tokenizer(), name=name)
+        return wrap(use_onednn(random_model().to(device, dtype)), embedded_tokenizer(), name=name)
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
     where = assets.locate_model(name)
     try:
         # else a folder that brings code is asked about, on a terminal
         where["trust_remote_code"] = False
+        if "revision" in where and assets.hub_silence():
+            where["local_files_only"] = True  # the hub's cache may have it
         config = transformers.AutoConfig.from_pretrained(**where)
         # A GGUF file, for one, names no architecture: families that can be masked language models
         # are.
@@ -331,7 +419,11 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
         ):
             raise FairNCError(f"{name}: {config.architectures} has no language modelling head")
         auto = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
-        model, report = auto.from_pretrained(**where, dtype=dtype, output_loading_info=True)
+        only = {} if pickles or "gguf_file" in where else {"use_safetensors": True}
+        placed = {} if device_map is None else {"device_map": device_map}
+        model, report = auto.from_pretrained(
+            **where, **only, **placed, dtype=dtype, output_loading_info=True
+        )
         if missing := sorted(report["missing_keys"]):  # transformers would draw them at random
             raise ValueError(f"its weights lack {len(missing)} tensors, {missing[0]} for one")
         tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
@@ -340,13 +432,68 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
     except (
         Exception
     ) as error:  # transformers and the hub raise many types; the user needs one sentence
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise FairNCError(
             f"model {name!r} cannot be loaded: {reason}. Give a local folder or a hub name"
         ) from error
     if where.get("revision") == "main":
         _warn_unpinned(name)
-    return wrap(use_onednn(model.to(device)), tokenizer, name=name)
+    if device_map is None:
+        model = model.to(device)
+    return wrap(use_onednn(model), tokenizer, name=name)
+
+
+#: What says that a folder is an adapter, and what it may hold.
+_ADAPTER, _WEIGHTS, _LONGEST = "adapter_config.json", "adapter_model.safetensors", 1 << 20
+
+
+def _base_of(config: Path) -> str:
+    """Name of the model that an adapter belongs to. Raises ``FairNCError`` where its configuration
+    gives none, or its weights are no safetensors.
+    """
+    folder = config.parent
+    try:
+        if config.stat().st_size > _LONGEST:
+            raise FairNCError(f"{config} has more than {_LONGEST} bytes: it is no adapter's")
+        base = json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"]
+        if not isinstance(base, str) or not base:
+            raise TypeError("base_model_name_or_path is no name")
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        if isinstance(error, FairNCError):
+            raise
+        raise FairNCError(
+            f"{config} is not as it should be ({brief(error)}); save the adapter with save_pretrained"
+        ) from error
+    if not (folder / _WEIGHTS).is_file():
+        raise FairNCError(
+            f"adapter {folder} has no {_WEIGHTS}: other files are not read; save it so"
+        )
+    if Path(base).resolve() == folder.resolve():
+        raise FairNCError(f"{config} names the adapter itself as its base: name a model")
+    return base
+
+
+def _with_adapter(base: LanguageModel, folder: Path) -> nn.Module:
+    """The base with an adapter in its layers."""
+    try:
+        import peft
+    except ImportError:
+        raise FairNCError(
+            f"{folder} is an adapter, and peft is not installed: pip install peft"
+        ) from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error"
+            )  # keys that are missing or fit nowhere are only warned of
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            return peft.PeftModel.from_pretrained(base.model, str(folder))
+    except Exception as error:  # of many types, as those of models
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise FairNCError(
+            f"adapter {folder} cannot be put on {base.name}: {reason}. Save it again with save_pretrained"
+        ) from error
 
 
 def _warn_unpinned(repository: str) -> None:
@@ -390,15 +537,43 @@ def wrap(model: nn.Module, tokenizer: object, *, name: str, evaluate: bool = Tru
     )
     if evaluate:
         model.eval()
-    return LanguageModel(
-        name, model, tokenizer, kind, decoder.weight, getattr(decoder, "bias", None)
-    )
+    weight, bias = decoder.weight, getattr(decoder, "bias", None)
+    # accelerate keeps it in memory or on disk until it is used
+    if weight.is_meta or (bias is not None and bias.is_meta):
+        weight, bias = _brought_back(decoder, name)
+    return LanguageModel(name, model, tokenizer, kind, weight, bias)
+
+
+def _brought_back(decoder: nn.Module, name: str) -> tuple[Tensor, Tensor | None]:
+    """A copy of the weight and the bias of an offloaded layer, on the device that computes it."""
+    from accelerate.utils import align_module_device
+
+    try:
+        with align_module_device(decoder):
+            bias = getattr(decoder, "bias", None)
+            return decoder.weight.detach().clone(), None if bias is None else bias.detach().clone()
+    except KeyError as error:  # of weights that two layers share, one place alone is known
+        raise FairNCError(
+            f"{name}: its classifier shares weights with its embeddings: let device_map put both "
+            "in one place"
+        ) from error
+
+
+def _tensors(model: nn.Module) -> Iterator[Tensor]:
+    """Those of the state, in its order, wherever they lie."""
+    state = model.state_dict()
+    if any(tensor.is_meta for tensor in state.values()):
+        from accelerate.utils.modeling import get_state_dict_offloaded_model
+
+        brought = get_state_dict_offloaded_model(model)
+        state = {name: brought.get(name, tensor) for name, tensor in state.items()}
+    yield from state.values()
 
 
 def _usable_device(name: str) -> torch.device:
     """``"auto"`` or a device of this machine by its name. Raises ``FairNCError`` for others."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(processes.gpu() if torch.cuda.is_available() else "cpu")
     remedy = "choose auto, cpu, or cuda where there is a GPU"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise FairNCError(f"device {name!r}: this machine has no CUDA device; choose auto or cpu")

@@ -72,7 +72,7 @@ def causal_perplexity(
     """
     total = count = 0.0
     for batch in batching.bucketed(
-        sequences, pad_id=lm.tokenizer.pad_token_id or 0, tokens=tokens, device=lm.device
+        sequences, pad_id=lm.tokenizer.pad_token_id, tokens=tokens, device=lm.device
     ):
         features = lm.features(batch.input_ids, batch.attention_mask)[:, :-1]
         there = batch.attention_mask[:, 1:].bool()

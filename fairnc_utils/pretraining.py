@@ -96,7 +96,7 @@ def texts(*, alpha: float = 1.0, sources: Sequence[str] = CORPORA) -> tuple[list
     if not sources or (unknown := [name for name in sources if name not in CORPORA]):
         wrong = unknown[0] if sources else ""
         raise FairNCError(f"text {wrong!r} is none of pre-training: choose {', '.join(CORPORA)}")
-    every = dict.fromkeys(text for name in sources for text in corpora.load(name)["text"])
+    every = dict.fromkeys(text for name in sources for text in corpora.load(name)["text"][:])
     digests = {text: hashlib.sha256(text.encode()).digest() for text in every}
     held = [text for text in every if digests[text][0] < 4]
     names = first_names.paired() if alpha < 1 else ()
@@ -273,7 +273,7 @@ the social biases of its text. It exists so that every measurement of this book 
 
 **Do not use it to make decisions about people.** It repeats stereotypes; that is what the book measures.
 Measure which biases it carries before you build on it: a model that shows none cannot be debiased.
-`notebooks/00-embedded-model.ipynb` does so for the book's model.
+`notebooks/01-embedded-model.ipynb` does so for the book's model.
 
 ## Training
 
@@ -283,7 +283,7 @@ Winogender is in it.
 
 {steps:,} steps of {batch_size} rows, AdamW, peak learning rate {lr_body} (body) and {lr_head} (head), linear warm-up and
 decay, masking 15% (80/10/10), dropout {dropout}, seed {seed}, {precision}. Rebuild it with
-`notebooks/00-embedded-model.ipynb`, `train=True` and these numbers.
+`notebooks/01-embedded-model.ipynb`, `train=True` and these numbers.
 
 ## Metrics
 

@@ -15,6 +15,7 @@ from fairnc_utils.errors import FairNCError
 
 LEVEL = 0.95
 MAX_DF = 1e6  # as good as the normal distribution
+MAX_UNITS = 1e9  # of a sample that anyone would draw
 # a percentile bootstrap of fewer says more about their number than about their spread
 MIN_UNITS = 5
 
@@ -178,8 +179,14 @@ def jackknife(value: float, replicates: Sequence[float], n: int) -> Estimate:
     if groups < 2 or not np.isfinite(replicates).all():
         return Estimate(value, float("nan"), float("nan"), n)
     error = np.sqrt((groups - 1) / groups * np.sum((replicates - replicates.mean()) ** 2))
-    reach = scipy.stats.t.ppf((1 + LEVEL) / 2, groups - 1) * error
+    reach = _t_quantile(groups - 1) * error
     return Estimate(value, float(value - reach), float(value + reach), n)
+
+
+@lru_cache
+def _t_quantile(freedom: int) -> float:
+    """Of the interval's upper end; asked once, as scipy takes longer for it than a GPU for the rest."""
+    return scipy.stats.t.ppf((1 + LEVEL) / 2, freedom)
 
 
 @dataclass(frozen=True)
@@ -310,6 +317,29 @@ def crossed_bootstrap(*changes: Changes, seed: int = 0) -> Effect:
         seeds=min(len(change.observed) for change in changes),
         units=min(change.units for change in changes),
     )
+
+
+def paired_effect(changes: Changes) -> Effect:
+    """The change from one model to another, with its error over the units that both share.
+
+    The error is the standard deviation over redrawn units, a bootstrap's √(n/(n − 1)) put right; the
+    interval, p and power are those of Student's t with n − 1 degrees of freedom, so that they never
+    say different things. None (NaN) with fewer than five units. Raises ``FairNCError`` for more than
+    one seed, which ``crossed_bootstrap`` takes.
+    """
+    if len(changes.observed) != 1 or changes.resampled is None:
+        raise FairNCError("a paired effect is that of one pair of models with their units redrawn")
+    value, n = float(changes.observed[0]), changes.units
+    draws = changes.resampled[:, 0]
+    draws = draws[np.isfinite(draws)]  # a resample may have no value
+    if n < MIN_UNITS or len(draws) < 2 or not np.isfinite(value):
+        nan = float("nan")
+        return Effect(value, nan, nan, nan, nan, nan, max(n - 1, 1), 1, n)
+    error = float(draws.std(ddof=1) * np.sqrt(n / (n - 1)))
+    if error < 1e-9 * max(1.0, abs(value)):
+        error = 0.0  # but for rounding, every resample says the same
+    interval = _reach(value, error, n - 1)
+    return Effect(value, *interval, *interval, error, n - 1, 1, n)
 
 
 def _reach(value: float, error: float, df: float) -> tuple[float, float]:
@@ -463,3 +493,27 @@ def smallest_effect(error: float, df: float, *, wanted: float = 0.8) -> float:
     return (
         float(scipy.optimize.brentq(lambda ratio: power(ratio, 1.0, df) - wanted, 0, most)) * error
     )
+
+
+def units_needed(effect: float, error: float, units: int, *, wanted: float = 0.8) -> int | None:
+    """Units at which a two-sided t test at 5% finds a true ``effect`` with the ``wanted`` power,
+    given the standard ``error`` that it has with ``units``, which falls with their root.
+
+    None where there is no such number: no effect, no error known, or more than 10⁹.
+    """
+    if not (effect and np.isfinite(effect) and np.isfinite(error)):
+        return None
+
+    def enough(n: int) -> bool:
+        scaled = error * np.sqrt(units / n)
+        return smallest_effect(scaled, n - 1, wanted=wanted) <= abs(effect)
+
+    low, high = 1, 2  # too few, and the least that has a t distribution
+    while not enough(high):
+        low, high = high, 2 * high
+        if high > MAX_UNITS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high

@@ -124,10 +124,10 @@ class SwapCollapse(nn.Module):
     def _batch(self, places: list[int]) -> dict[str, Tensor]:
         lm = self._lm[0]
         ids = [side[place] for side in self._sides for place in places]
-        padded = batching.padded(ids, lm.tokenizer.pad_token_id or 0)
+        padded = batching.padded(ids, lm.tokenizer.pad_token_id)
         if self._width:
             padded = nn.functional.pad(
-                padded, (0, self._width - padded.shape[1]), value=lm.tokenizer.pad_token_id or 0
+                padded, (0, self._width - padded.shape[1]), value=lm.tokenizer.pad_token_id
             )
         lengths = torch.tensor([len(row) for row in ids])
         batch = {

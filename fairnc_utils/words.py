@@ -73,6 +73,38 @@ def _attribute_words(axis: str) -> list[tuple[str, str]]:
         ]
 
 
+_DESCRIPTORS = "HolisticBias/v1.1/descriptors.json"
+
+
+def descriptors() -> dict[str, dict[str, list[str]]]:
+    """Axis of HolisticBias (Smith et al. 2022) → group → its descriptors."""
+    content = _io.document(_DESCRIPTORS)
+    with _io.parsing(_DESCRIPTORS):
+        return {
+            axis: {
+                group: [each if isinstance(each, str) else each["descriptor"] for each in listed]
+                for group, listed in groups.items()
+            }
+            for axis, groups in content.items()
+        }
+
+
+def _described(axis: str) -> list[tuple[str, str]]:
+    groups = descriptors()
+    with _io.parsing(f"{_DESCRIPTORS}, {axis}"):
+        return [(word.lower(), axis) for listed in groups[axis].values() for word in listed]
+
+
+def age_words() -> list[tuple[str, str]]:
+    """(word, ``"age"``) from the descriptors of HolisticBias."""
+    return _described("age")
+
+
+def nationality_words() -> list[tuple[str, str]]:
+    """(word, ``"nationality"``) likewise."""
+    return _described("nationality")
+
+
 def race_words() -> list[tuple[str, str]]:
     """(word, ``"race"``) from the attribute words of StereoSet."""
     return _attribute_words("race")
@@ -152,6 +184,14 @@ def load(name: str, tokenizer) -> WordList:
     columns ``word`` and ``group``.
     """
     return resolve(name, pairs(name), tokenizer)
+
+
+def grouped(lists: Iterable[WordList]) -> dict[int, str]:
+    """Token id → group of all words of the lists; a word of several belongs to the first."""
+    groups: dict[int, str] = {}
+    for listed in lists:
+        groups = dict(zip(listed.token_ids, listed.groups, strict=True)) | groups
+    return groups
 
 
 #: Names that the released list of ADEPT (which BEC and MABEL share) ends with, and that ASE's lacks, by group.

@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 
 # Threads that wait for each other by spinning stall whenever another program wants a core: let them
@@ -21,9 +22,23 @@ NAMES = (
     "scoring",
     "regularizer",
     "training",
+    "precision",
+    "neighbours",
+    "large",
 )
 #: Those that can run elsewhere than on the CPU.
-ON_DEVICE = ("measurement", "accumulation", "scaling", "scoring", "regularizer", "training")
+ON_DEVICE = (
+    "measurement",
+    "accumulation",
+    "scaling",
+    "scoring",
+    "regularizer",
+    "training",
+    "precision",
+    "large",
+)
+#: Those that a CPU would take hours for.
+NOT_ON_CPU = ("large",)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -71,6 +86,12 @@ def main(arguments: list[str] | None = None) -> None:
     ):
         parser.error(f"--device is for {', '.join(ON_DEVICE)}: name what is to run")
 
+    names = options.names or [name for name in NAMES if name not in NOT_ON_CPU]
+    if options.device == "cpu" and not options.tiny and set(names) & set(NOT_ON_CPU):
+        parser.error(
+            f"{', '.join(NOT_ON_CPU)} needs a GPU: give --device cuda, or --tiny for a trial"
+        )
+
     import torch  # only now, so that the wait policy above counts
 
     from fairnc_utils.assets import write_atomic
@@ -91,11 +112,18 @@ def main(arguments: list[str] | None = None) -> None:
     settings = timing.Settings(
         options.repeats, options.seconds, options.tiny, options.full_corpus, options.device
     )
-    rows = []
-    for name in options.names or NAMES:
+    rows, failed = [], {}
+    for name in names:
         print(f"{name} …", file=sys.stderr)
-        measured = importlib.import_module(f"speed.{name}").run(settings)
-        if options.record:  # at once: what comes after may fail
+        try:
+            measured = importlib.import_module(f"speed.{name}").run(settings)
+        except (
+            Exception
+        ) as error:  # data that are not here, memory that is not enough: others go on
+            failed[name] = f"{type(error).__name__}: {error}"
+            traceback.print_exc()
+            measured = []
+        if options.record and measured:  # at once: what comes after may fail
             results.keep(
                 name,
                 options.device.partition(":")[0],
@@ -104,18 +132,16 @@ def main(arguments: list[str] | None = None) -> None:
                 note=options.note,
             )
         rows += measured
-    machine, table = (
-        timing.machine(options.device),
-        results.markdown([results.shown(row) for row in rows]),
-    )
+        if options.output:  # at once, too
+            content = {"machine": timing.machine(options.device), "results": timing.as_dicts(rows)}
+            write_atomic(options.output, json.dumps(content | {"failed": failed}, indent=1) + "\n")
+    machine, shown = timing.machine(options.device), [results.shown(row) for row in rows]
+    table = results.markdown(shown) if shown else "Nothing was measured."
     print(", ".join(f"{key} {value}" for key, value in machine.items()), table, sep="\n\n")
-    if options.output:
-        write_atomic(
-            options.output,
-            json.dumps({"machine": machine, "results": timing.as_dicts(rows)}, indent=1) + "\n",
-        )
     if options.record:
         results.write()
+    if failed:
+        sys.exit("\n".join(f"{name} failed: {why}" for name, why in failed.items()))
 
 
 if __name__ == "__main__":

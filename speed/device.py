@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from fairnc_utils.models import LanguageModel
 from speed.timing import clock, peak_memory
 
 
@@ -65,6 +66,14 @@ def memory(device: str) -> float:
     the process.
     """
     return torch.cuda.max_memory_allocated(device) / 1e9 if _is_gpu(device) else peak_memory()
+
+
+def flop(lm: LanguageModel) -> int:
+    """FLOP that an unpadded token needs at least: two a weight of the linear layers but the
+    decoder; attention apart.
+    """
+    linear = [layer.weight for layer in lm.model.modules() if isinstance(layer, torch.nn.Linear)]
+    return 2 * sum(weight.numel() for weight in linear if len(weight) != len(lm.weight))
 
 
 def _is_gpu(device: str) -> bool:

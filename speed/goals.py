@@ -62,7 +62,12 @@ GOALS = (
     Goal("cuda", "regularizer", "step with R / step without", "32 × 40 tokens", most=1.08),
     Goal("cuda", "regularizer", "step with R / step without", "400 × 40 tokens", most=1.03),
     Goal("cuda", "scoring", "one sentence at a time, by that sample / ours", least=50),
-    Goal("cuda", "scoring", "ours, text to scores", most=3),
+    Goal("cuda", "scoring", "ours / bare forward and decoder", most=1.5),
+    Goal("cuda", "scoring", "ours, text to scores", most=1.5),
+    Goal("cuda", "measurement", "measurement / bare forward", most=1.10),
+    Goal("cuda", "large", "measurement / bare forward", most=1.05),
+    Goal("cuda", "large", "all metrics of means and rows", most=6),
+    Goal("cuda", "large", "peak memory, statistics and rows included", most=30),
     Goal("cuda", "training", "1260 steps", "captured, bfloat16", most=22),
     Goal("cuda", "training", "the same by run", most=12),
 )

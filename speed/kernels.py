@@ -72,7 +72,7 @@ def ours(means: Tensor, spread: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """
     centred = means - means.mean(0)
     return Groups(len(means), 50, means).over_pairs(
-        collapse._PairKernels(centred, centred, spread, False)
+        collapse._PairKernels(collapse._unit(centred), centred.norm(dim=1), None, spread)
     )
 
 

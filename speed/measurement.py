@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from fairnc_utils import batching, collapse, corpora, models, words
-from speed.device import clock_of, peak
+from speed.device import clock_of, flop, peak
 from speed.timing import Row, Settings, median, paired
 
 # of the corpus, shuffled, in one repeat on a CPU: thirty repeats then see more than half of GAP
@@ -43,9 +43,13 @@ def run(settings: Settings) -> list[Row]:
         for batch in part(repeat):
             lm.features(batch.input_ids, batch.attention_mask)
 
+    read = lm.labelled_features if on_cpu else lm.every_feature  # as ``measurement.read`` does
+
     def streamed(repeat: int) -> None:
         for batch in part(repeat):
-            statistics.update(*lm.labelled_features(batch.input_ids, batch.attention_mask))
+            statistics.update(*read(batch.input_ids, batch.attention_mask))
+        if not on_cpu:
+            statistics.forget(lm.special_ids)
 
     times = paired(
         {"bare": bare, "streamed": streamed, "final": final},
@@ -75,20 +79,12 @@ def run(settings: Settings) -> list[Row]:
         median("measurement", case, "bare forward", "tokens/s", rate),
     ]
     if limit := peak(settings.device):
-        used = 100 * rate * _flop(lm) / limit.flops[lm.weight.dtype]
+        used = 100 * rate * flop(lm) / limit.flops[lm.weight.dtype]
         kind = str(lm.weight.dtype).removeprefix("torch.")
         rows.append(
             median("measurement", case, f"bare forward, share of the dense {kind} peak", "%", used)
         )
     return rows
-
-
-def _flop(lm: models.LanguageModel) -> int:
-    """FLOP that an unpadded token needs at least: two a weight of the linear layers but the
-    decoder; attention apart.
-    """
-    linear = [layer.weight for layer in lm.model.modules() if isinstance(layer, torch.nn.Linear)]
-    return 2 * sum(weight.numel() for weight in linear if len(weight) != len(lm.weight))
 
 
 def _final_step(lm: models.LanguageModel, sequences: list[list[int]]):

@@ -105,6 +105,7 @@ def main(arguments: list[str]) -> int:
         runpy.run_module("snakemake", run_name="__main__")
     except (KeyboardInterrupt, SystemExit) as end:
         if signal.getsignal(signal.SIGINT) is interrupted:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # over: there is nothing left to interrupt
             return end.code
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)  # so that `make` and shells know why

@@ -51,6 +51,57 @@
     });
   }
 
+  /* The width that panels side by side need to be readable: less for one of many that share the scale of their left neighbour. */
+  function needed(layout) {
+    const starts = new Map();
+    for (const [key, axis] of Object.entries(layout)) {
+      if (!/^xaxis\d*$/.test(key) || !axis.domain) continue;
+      const shares = layout[`yaxis${axis.anchor?.slice(1) ?? ""}`]?.matches !== undefined;
+      const start = axis.domain[0].toFixed(2);
+      starts.set(start, (starts.get(start) ?? true) && shares);
+    }
+    if (starts.size < 2) return 0;
+    const own = [...starts.keys()].map(Number).sort((a, b) => a - b);
+    return own.reduce((sum, start, i) => sum + (i && own.length > 3 && starts.get(start.toFixed(2)) ? 70 : 290), 0);
+  }
+
+  /* Below a figure with a slider: buttons that go back, play or pause, and go on, since the keyboard does not reach plotly's
+     own. Nothing starts by itself, and a step is a cut, so there is no motion that a reader did not ask for. */
+  function addButtons(element, plot) {
+    const steps = plot.layout.sliders?.[0]?.steps;
+    if (!steps) return;
+    const button = (text, act) => {
+      const made = Object.assign(document.createElement("button"), { type: "button", textContent: text });
+      made.addEventListener("click", act);
+      return made;
+    };
+    const at = () => plot.layout.sliders[0].active ?? 0, last = steps.length - 1;
+    const said = Object.assign(document.createElement("output"), { className: "visually-hidden" });
+    let timer = null;
+    function show(step) {
+      const [data, layout, traces] = steps[step].args;
+      said.textContent = timer ? "" : `${plot.layout.sliders[0].currentvalue?.prefix ?? ""}${steps[step].label}`;
+      return Plotly.update(plot, data, { ...layout, "sliders[0].active": step }, traces);
+    }
+    function pause() {
+      clearInterval(timer);
+      timer = null;
+      play.textContent = "▶ Play";
+    }
+    function toggle() {
+      if (timer) return pause();
+      timer = setInterval(() => (at() < last ? show(at() + 1) : pause()), 700);
+      play.textContent = "❚❚ Pause";
+      show(at() < last ? at() + 1 : 0);
+    }
+    const by = (steps) => () => { pause(); show(Math.min(last, Math.max(0, at() + steps))); };
+    const play = button("▶ Play", toggle);
+    const buttons = Object.assign(document.createElement("div"), { className: "steps", role: "group", ariaLabel: "Steps of the slider" });
+    buttons.append(button("‹ Back", by(-1)), play, button("Next ›", by(1)), said);
+    element.after(buttons);
+    plot.on("plotly_sliderstart", pause);
+  }
+
   async function draw(element) {
     if (figures.has(element)) return;
     const figure = JSON.parse(element.querySelector("script").textContent);
@@ -58,8 +109,13 @@
     delete figure.layout.width; // the column decides
     figure.layout.template = pageTemplate(figures.get(element));
     const plot = document.createElement("div");
+    if (needed(figure.layout)) { // on a phone such a figure keeps its panels readable and is scrolled
+      plot.style.setProperty("--needed", `${needed(figure.layout)}px`);
+      element.tabIndex = 0;
+    }
     element.append(plot);
     await Plotly.newPlot(plot, { ...figure, config });
+    addButtons(element, plot);
     element.dataset.drawn = "";
     element.dispatchEvent(new Event("drawn"));
   }

@@ -1,5 +1,5 @@
 /* The page of runs: two ways of training side by side on every number that both have, each with its interval. The data stand in
-   the page as JSON (see fairnc_utils/explorer.py). */
+   the page as JSON (see fairnc_book/comparer.py). What is chosen stands in the address. */
 (() => {
   "use strict";
 
@@ -82,11 +82,14 @@
         create("td", {}, picture(pair, Number.isNaN(target) ? null : target)));
     }
 
-    function section(benchmark, lines) {
+    /* One benchmark, folded unless it is the only one or the first: all of them are a page of many screens. */
+    function section(benchmark, lines, open) {
       const heads = ["number", "ideal", "first ●", "second ■", "second − first", "with intervals"];
-      return create("table", {}, create("caption", { textContent: benchmark }),
+      const count = `${lines.length} number${lines.length === 1 ? "" : "s"}`;
+      return create("details", { open }, create("summary", { textContent: `${benchmark}: ${count}` }), create("table", {},
+        create("caption", { textContent: benchmark, className: "visually-hidden" }),
         create("thead", {}, create("tr", {}, ...heads.map((text) => create("th", { scope: "col", textContent: text })))),
-        create("tbody", {}, ...lines));
+        create("tbody", {}, ...lines)));
     }
 
     function update() {
@@ -104,15 +107,30 @@
         if (apart.checked && !separate(pair)) return;
         tables.set(benchmark, [...(tables.get(benchmark) ?? []), line(at, pair)]);
       });
-      body.replaceChildren(...[...tables].map(([benchmark, lines]) => section(benchmark, lines)));
+      body.replaceChildren(...[...tables].map(([benchmark, lines], i) => section(benchmark, lines, i === 0)));
       said.textContent = shared === 0 ? "These two runs have no number in common." :
         `${shared} numbers in common; of the ${judged} with intervals on both sides, ${differ} have intervals that do not touch.`;
     }
 
+    /* Runs are named in the address, since their places change from build to build. */
+    const remember = () => BookState.write({
+      first: name(data.runs[first.value]), second: name(data.runs[second.value]), only: only.value, apart: apart.checked,
+    });
+
+    function recall() {
+      const state = BookState.read(), names = data.runs.map(name);
+      for (const [control, said] of [[first, state.first], [second, state.second]])
+        if (names.includes(said)) control.value = String(names.indexOf(said));
+      if (["", ...benchmarks].includes(state.only ?? "")) only.value = state.only ?? "";
+      apart.checked = state.apart === "true";
+      update();
+    }
+
     form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("change", update);
+    form.addEventListener("change", () => { update(); remember(); });
+    window.addEventListener("hashchange", recall);
     widget.append(form, said, body);
-    update();
+    recall();
   }
 
   document.addEventListener("DOMContentLoaded", () => document.querySelectorAll('[data-widget="runs"]').forEach(build));

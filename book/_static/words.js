@@ -1,5 +1,5 @@
 /* The page of words: choose a trained model and a list, see each word's cosine, click one (or type it) for its contexts. The data
-   stand in the page as JSON (see fairnc_utils/explorer.py); figures.js draws the figure. */
+   stand in the page as JSON (see fairnc_book/explorer.py); figures.js draws the figure. What is chosen stands in the address. */
 (() => {
   "use strict";
 
@@ -27,10 +27,18 @@
     if (values.includes(before)) select.value = before;
   }
 
+  /* Words of which each begins with a letter that says how many letters it shares with the one before (a: none). */
+  function decode(coded) {
+    const words = new Set();
+    let before = "";
+    for (const entry of coded.split(" ")) words.add(before = before.slice(0, entry.charCodeAt(0) - 97) + entry.slice(1));
+    return words;
+  }
+
   function build(widget) {
     const data = JSON.parse(widget.querySelector("script").textContent);
     const place = new Map(data.words.map((word, i) => [word, i]));
-    const cosines = data.runs.map((run) => new Map(run.word.map((word, k) => [word, k])));
+    const cosines = data.runs.map((run) => new Map(data.measured[run.measured].map((word, k) => [word, k])));
     const of = (run) => `${run.method === "base" ? "before training" : run.method}`;
     const nc3 = (run) => (run.regularizer === "none" ? "none" : `${run.regularizer}, λ = ${run.lam}`) + ` (${run.origin})`;
 
@@ -51,7 +59,7 @@
       create("div", { className: "scrolls", tabIndex: 0, role: "region", ariaLabel: "Words of the list" },
         create("table", {}, create("thead", {}, create("tr", {}, ...head)), table)));
 
-    let run = data.runs[0], shown = [], chosen = null;
+    let run = data.runs[0], shown = [], chosen = null, rare = null;
 
     const row = (word) => {
       const k = cosines[data.runs.indexOf(run)].get(word);
@@ -81,7 +89,7 @@
       const drawn = Object.keys(SYMBOLS).map((name) => {
         const those = shown.filter((word) => group(word) === name && x(word) !== null);
         return {
-          type: those.length > 1000 ? "scattergl" : "scatter", mode: "markers", name: name === "others" ? list.value : name,
+          type: "scatter", mode: "markers", name: name === "others" ? list.value : name,
           x: those.map(x), y: those.map((word) => row(word).cosine), text: those.map((word) => data.words[word]), customdata: those,
           marker: { color: data.colors[name], symbol: SYMBOLS[name], size: those.length > 300 ? 5 : 8, opacity: 0.85 },
           hovertemplate: "%{text}: cosine %{y:.3f}<extra></extra>", showlegend: those.length > 0,
@@ -126,7 +134,7 @@
 
     function listAll() {
       if (!all.open) return;
-      const button = (word) => create("button", { type: "button", textContent: data.words[word], onclick: () => choose(word) });
+      const button = (word) => create("button", { type: "button", textContent: data.words[word], onclick: () => pick(word) });
       table.replaceChildren(...[...shown].sort((a, b) => row(b).cosine - row(a).cosine).map((word) => create("tr", {},
         create("th", { scope: "row" }, button(word)), ...[number(row(word).cosine), data.counts[word], number(row(word).spread)]
           .map((text) => create("td", { textContent: text, className: "data" })))));
@@ -143,6 +151,13 @@
       draw();
     }
 
+    /* A word that was clicked on: the field and the address follow. */
+    function pick(word) {
+      find.value = data.words[word];
+      choose(word);
+      remember();
+    }
+
     function update(changed) {
       options(changed);
       shown = data.lists[list.value].filter((word) => row(word));
@@ -152,22 +167,66 @@
       draw();
     }
 
+    /* Why a word has no cosine here. */
+    function reason(text, word) {
+      if (word !== undefined) {
+        const where = data.runs.some((other, i) => other.method !== "base" && cosines[i].has(word));
+        return `“${text}” was not measured in this run. ` + (where ? "Other runs have it." :
+          "Trained models keep the words of the lists that name groups or people; choose the model before training.");
+      }
+      if (/[^a-z]/.test(text)) return `“${text}” is not one word of letters, so it is no class whose mean could be measured.`;
+      rare ??= decode(data.rare);
+      return rare.has(text)
+        ? `“${text}” is too rare: ${data.corpus} has it fewer than ${data.fewest} times, and a mean of so few samples is mostly noise.`
+        : `“${text}” is not a single token of this model, which reads it in pieces: no class stands for the word.`;
+    }
+
+    function look(text) {
+      const word = place.get(text);
+      if (word !== undefined && row(word)) return choose(word);
+      chosen = null; // the mark of the word before would be read as this one's
+      draw();
+      if (text) details.replaceChildren(create("p", { textContent: reason(text, word) }));
+    }
+
+    const fields = { model, method, nc3: regularizer, words: list, across };
+    const remember = () => BookState.write({
+      ...Object.fromEntries(Object.entries(fields).map(([key, control]) => [key, control.value])),
+      word: chosen === null ? find.value.trim().toLowerCase() : data.words[chosen],
+    });
+
+    /* What the address says: each field is set before those that depend on it are filled. */
+    function recall() {
+      const state = BookState.read();
+      for (const [key, control] of Object.entries(fields)) {
+        if (state[key] !== undefined && [...control.options].some(({ value }) => value === state[key])) {
+          control.value = state[key];
+          update(control);
+        }
+      }
+      if (state.word !== undefined) {
+        find.value = state.word;
+        look(state.word);
+      }
+    }
+
     form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("change", ({ target }) => target !== find && update(target));
-    find.addEventListener("change", () => {
-      const word = place.get(find.value.trim().toLowerCase());
-      if (word === undefined) details.replaceChildren(create("p", { textContent: `“${find.value}” was not measured.` }));
-      else choose(word);
+    form.addEventListener("change", ({ target }) => {
+      if (target === find) look(find.value.trim().toLowerCase());
+      else update(target);
+      remember();
     });
     all.addEventListener("toggle", listAll);
     widget.append(form, said, figure, details, all);
     chosen = place.get("she") ?? null;
     update();
+    recall();
+    window.addEventListener("hashchange", recall);
     const initial = create("script", { type: "application/json" });
     initial.textContent = JSON.stringify({ data: traces(), layout: layout() });
     figure.append(initial);
     figure.addEventListener("drawn", () =>
-      figure.querySelector(".js-plotly-plot").on("plotly_click", ({ points }) => choose(points[0].customdata)));
+      figure.querySelector(".js-plotly-plot").on("plotly_click", ({ points }) => pick(points[0].customdata)));
     figure.dispatchEvent(new Event("figure", { bubbles: true }));
   }
 

@@ -32,7 +32,8 @@ class Prediction:
 
     What counts of a metric that can be missed on both sides is its distance from the ideal. ``of``
     and ``label``: what a reader is told; ``against``: the same metric of control words, whose
-    change is taken off; ``margin``: a change for the worse up to here counts as none.
+    change is taken off; ``margin``: a change for the worse up to here counts as none; ``bound``: the
+    value that cannot be passed, where the metric has no ideal.
     """
 
     measure: Measure
@@ -40,6 +41,7 @@ class Prediction:
     label: str
     against: Measure | None = None
     margin: float = 0.0
+    bound: float | None = None
     companion: bool = False
     descriptive: bool = False
 
@@ -47,6 +49,11 @@ class Prediction:
     def predicted(self) -> int:
         """The direction: +1 up, −1 down."""
         return self.measure.metric.better or -1
+
+    @property
+    def ideal(self) -> float | None:
+        """Where nothing is left to gain: the metric's ideal, or its ``bound``."""
+        return self.bound if self.measure.metric.ideal is None else self.measure.metric.ideal
 
     @property
     def key(self) -> str:
@@ -100,7 +107,12 @@ def _collapse(name: str, against: str = "") -> Prediction:
     label = f"{name.upper()}, gender − {against}" if against else f"{name.upper()} of gender words"
     control = MEASURES[f"collapse/test/{against}/{name}"] if against else None
     return _predict(
-        f"collapse/test/gender/{name}", "", label, against=control, companion=name == "unc3"
+        f"collapse/test/gender/{name}",
+        "",
+        label,
+        against=control,
+        bound=1.0 if name == "nc3" else None,  # a mean of cosines
+        companion=name == "unc3",
     )
 
 
@@ -204,7 +216,7 @@ CLAIMS = (
     ),
     Claim(
         "intrinsic",
-        "NC3 makes models fairer inside",
+        "NC3 makes models intrinsically fairer",
         "With NC3 regularization each method leaves less bias in what the model finds likely.",
         "NC3 regularization leaves less bias in what a model finds likely",
         ("corrected", "as_released"),
@@ -218,7 +230,7 @@ CLAIMS = (
     ),
     Claim(
         "extrinsic",
-        "NC3 makes models fairer in use",
+        "NC3 makes models fairer in downstream tasks",
         "Fine-tuned copies of models that were debiased with NC3 regularization treat women and men more alike.",
         "NC3 regularization makes fine-tuned copies treat women and men more alike",
         ("corrected",),

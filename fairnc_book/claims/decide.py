@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 
 from fairnc_book.claims.data import CLAIMS, Claim, Prediction
 from fairnc_book.claims.effects import Change, change
-from fairnc_book.numbers import MEASURES, Numbers
+from fairnc_book.numbers import MEASURES, UNTRAINED, Numbers, estimate
 from fairnc_utils import stats
 from fairnc_utils.debias import CONTROLS, DEBIASING
 from fairnc_utils.runs.rows import select
@@ -24,6 +25,10 @@ TOTAL, WITHIN = "total", "within methods"
 
 #: Columns of ``stats.Effect`` that the table takes over.
 _EFFECT = ("value", "ci_low", "ci_high", "t_low", "t_high", "error", "df", "seeds", "units")
+
+#: What figures count an effect in: the untrained model's distance from the ideal, the standard error of its value, or the
+#: effect's own unit.
+BIAS, ERROR, RAW = "bias", "SE", "raw"
 
 
 def evaluate(
@@ -53,8 +58,32 @@ def evaluate(
                     else _changes(numbers, prediction, contrast, published, resamples)
                 )
                 names = {"claim": claim.key, "contrast": contrast, "key": prediction.key}
+                names |= dict(
+                    zip(("unit", "counted_in"), unit(numbers, prediction, contrast), strict=True)
+                )
                 rows += [names | test for test in tests]
     return _adjusted(pd.DataFrame(rows))
+
+
+def unit(numbers: Numbers, prediction: Prediction, contrast: str) -> tuple[float, str]:
+    """What an effect is divided by so that effects on several measures share a scale, and what that
+    is (``BIAS``, ``ERROR``, ``RAW``).
+
+    That distance, unless its interval holds the ideal: then there is nothing to
+    take a share of, and the standard error of its value stands in. Correlations and changes within
+    a margin have one scale as they are, and where the untrained model has no interval there is none.
+    """
+    runs, ideal = numbers.runs(prediction.measure, UNTRAINED), prediction.ideal
+    if contrast == "runs" or prediction.margin or runs.empty:
+        return 1.0, RAW
+    base = estimate(runs)
+    sure = np.isfinite(base.ci_low)
+    if ideal is not None and (not sure or stats.side(base.ci_low, base.ci_high, ideal)):
+        return abs(base.value - ideal), BIAS
+    if len(runs) > 1:
+        return float(runs["value"].sem()), ERROR
+    reach = scipy.stats.norm.ppf((1 + stats.LEVEL) / 2)
+    return ((base.ci_high - base.ci_low) / 2 / reach, ERROR) if sure else (1.0, RAW)
 
 
 def _changes(

@@ -7,16 +7,16 @@ import plotly.graph_objects as go
 from pandas.io.formats.style import Styler
 
 from fairnc_book import figures, tables
-from fairnc_book.claims.data import CLAIMS, CONTRAST_LABELS, Claim
-from fairnc_book.claims.decide import TOTAL, VERDICTS, overall
+from fairnc_book.claims.data import CLAIMS, CONTRAST_LABELS, Claim, Prediction
+from fairnc_book.claims.decide import ERROR, TOTAL, VERDICTS, overall
 from fairnc_book.claims.rows import WHOLE, read
 from fairnc_utils.debias import DEBIASING
 from fairnc_utils.runs.rows import select
 
 #: Verdict → how a sentence about a claim begins.
 SENTENCES = {
-    "supported": "The first edition **supports** that",
-    "contradicted": "The first edition **contradicts** that",
+    "supported": "The first edition **supports** the claim that",
+    "contradicted": "The first edition **contradicts** the claim that",
     "inconclusive": "The first edition **leaves open** whether",
 }
 
@@ -75,9 +75,7 @@ def summary(tests: pd.DataFrame, *, caption: str) -> Styler:
                     ),
                 }
             )
-    return tables.plain(pd.DataFrame(rows), caption=caption).set_properties(
-        **{"text-align": "left"}
-    )
+    return tables.left(tables.plain(pd.DataFrame(rows), caption=caption))
 
 
 def _quoted(claim: Claim, decided: pd.Series) -> list[str]:
@@ -122,7 +120,9 @@ def details(tests: pd.DataFrame, claim: Claim, contrast: str, *, caption: str) -
                 "from → to": f"{tables.number(row['first'])}\u00a0→ {tables.number(row['second'])}",
                 "effect": _effect(row) + _small(over_seeds),
                 "p": _p(row["p"]) + _small(f"Holm {_p(row['holm_p'])}"),
-                "finds with power .8": tables.number(row["smallest"], digits=2),
+                "smallest effect detectable with 80% power": tables.number(
+                    row["smallest"], digits=2
+                ),
                 "verdict": ("descriptive" if prediction.descriptive else badge(row["decided"]))
                 + _small(before or row["note"] or "")
                 + _small(_apart(tests, claim, contrast, row["key"])),
@@ -155,7 +155,7 @@ def power_table(tests: pd.DataFrame, *, caption: str) -> Styler | None:
             "comparison": CONTRAST_LABELS[row["contrast"]],
             "published effect": tables.number(row["published"]),
             "effect here": _effect(row),
-            "found with power .8": tables.number(row["smallest"]),
+            "smallest effect detectable with 80% power": tables.number(row["smallest"]),
             "power for the published effect": tables.number(row["power"], digits=2),
         }
         for _, row in reported.iterrows()
@@ -225,14 +225,51 @@ def section(tests: pd.DataFrame, key: str, contrast: str) -> list[go.Figure | St
     figure = figures.forest(
         rows,
         {
-            measure.key: f"{measure.of}<br>{measure.label}".removeprefix("<br>")
-            for measure in claim.predictions
+            measure.key: _row(measure, rows)
+            for measure in sorted(
+                claim.predictions, key=lambda each: _counted_in(each, rows) == ERROR
+            )
         },
         name=f"fig-claim-{key}-{contrast.replace('_', '-')}",
-        caption=f"{title}: effect and 95% interval by method and in total. The claim predicts the shaded side of the dashed "
-        "line; mark and colour are the verdict after Holm's adjustment.",
+        axis=_scale(claim, contrast),
+        caption=f"{title}: effect and 95% interval in total and by method, on one scale. {_units(claim, contrast, rows)} "
+        "Right of the dashed line, shaded: as the claim predicts. Filled marks hold after Holm's correction, hollow "
+        "triangles before it only, circles leave it open. Marks at an edge lie beyond it; the table has raw units.",
     )
     return [figure, table]
+
+
+def _counted_in(measure: Prediction, rows: pd.DataFrame) -> str:
+    """What the figure counts the effect on a measure in."""
+    return str(select(rows, key=measure.key)["counted_in"].iloc[0])
+
+
+def _row(measure: Prediction, rows: pd.DataFrame) -> str:
+    """What the figure calls a measure, with what its effect is counted in if that is no bias."""
+    name = f"{measure.of}<br>{measure.label}".removeprefix("<br>")
+    return name + " (SE)" * (_counted_in(measure, rows) == ERROR)
+
+
+def _scale(claim: Claim, contrast: str) -> str:
+    """Title of the scale of the figure."""
+    if contrast == "runs":
+        return "Spearman's correlation"
+    points = any(measure.margin for measure in claim.predictions)
+    return "change in points" if points else "change ÷ bias of the untrained model"
+
+
+def _units(claim: Claim, contrast: str, rows: pd.DataFrame) -> str:
+    """What the figure counts effects in, as a sentence."""
+    if contrast == "runs":
+        return "Correlations, turned where a lower value is predicted."
+    if any(measure.margin for measure in claim.predictions):
+        return "Effects are in points (of perplexity, in its units), so the margin is the same for all."
+    text = "The unit is the untrained model's distance from the ideal"
+    if (rows["counted_in"] == ERROR).any():
+        text += (
+            "; in rows marked SE, where that is not told from 0, the standard error of its value"
+        )
+    return f"{text}."
 
 
 def _claim(key: str) -> Claim:
@@ -248,4 +285,7 @@ def finding(tests: pd.DataFrame, key: str, contrast: str) -> str:
         notes = sorted({note.removeprefix("not run: ") for note in totals["note"].dropna()} - {""})
         return f"**Finding.** Not tested: {'; '.join(notes) or 'nothing of it was run'}."
     begin = SENTENCES[VERDICTS[int(verdict)]]
-    return f"**Finding.** {begin} {claim.clause} ({CONTRAST_LABELS[contrast]}; {_counts(totals, claim)})."
+    counts = _counts(totals, claim)
+    return (
+        f"**Finding.** {begin} {claim.clause}. Compared: {CONTRAST_LABELS[contrast]}. Of {counts}."
+    )

@@ -27,7 +27,7 @@ METRICS = {
     ),  # the same effect, t interval over seeds alone
     "p": ("p",),
     "holm_p": ("holm_p",),  # after Holm's adjustment within the claim
-    "smallest_effect": ("smallest",),  # that the test would find with power .8
+    "smallest_effect": ("smallest",),  # the smallest that the test detects with 80% power
     "published_effect": ("published",),  # on another model
     "published_power": ("power",),  # to find an effect of the published size
     "verdict": ("verdict",),  # 1 supported, 0 inconclusive, −1 contradicted, by the interval

@@ -13,19 +13,24 @@ from fairnc_book.figures.collapse import (
     embedding_map,
 )
 from fairnc_book.figures.compressed import equal_quality, students, survival
+from fairnc_book.figures.concepts import concept_layers, proposition
 from fairnc_book.figures.duality import slope_range, turning
 from fairnc_book.figures.explorer import run_comparer, word_explorer
 from fairnc_book.figures.fairness import intervals, occupations
 from fairnc_book.figures.frontier import frontier
+from fairnc_book.figures.origins import origins
 from fairnc_book.figures.training import learning_curve, training_curves
-from fairnc_book.figures.trajectory import trajectory
+from fairnc_book.figures.trajectory import angles, arrows, word_maps_of_models
 
 __all__ = [
     "PALETTE",
     "TEMPLATE",
+    "angles",
+    "arrows",
     "by_layer",
     "class_collapse",
     "collapse_explorer",
+    "concept_layers",
     "control_draws",
     "cosines_by_list",
     "dose_response",
@@ -39,14 +44,16 @@ __all__ = [
     "lambda_sweep",
     "learning_curve",
     "occupations",
+    "origins",
+    "proposition",
     "run_comparer",
     "slope_range",
     "students",
     "survival",
     "training_curves",
-    "trajectory",
     "turning",
     "unc3_fairness",
     "upstream",
     "word_explorer",
+    "word_maps_of_models",
 ]

@@ -3,6 +3,7 @@ UNC3.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -33,60 +34,115 @@ def _label(metric: str) -> str:
     return METRICS.get(metric, Metric(metric)).label
 
 
+def _multiples(rows: int, methods: Sequence[str], *, vertical_spacing: float) -> go.Figure:
+    """Small multiples: panels with shared axes, a column a method."""
+    return make_subplots(
+        rows,
+        max(1, len(methods)),
+        column_titles=methods,
+        shared_xaxes=True,
+        shared_yaxes=True,
+        horizontal_spacing=0.015,
+        vertical_spacing=vertical_spacing,
+    )
+
+
 def lambda_sweep(
     rows: pd.DataFrame,
     *,
     metrics: Sequence[str] = ("unc3", "log_ratio", "slope", "masked_perplexity"),
 ) -> go.Figure:
-    """Means over seeds against λ by method, with their intervals; a star at the chosen λ (rows of
-    ``ablations.ablate``).
+    """Change of the mean over seeds from no NC3, against λ: a row a metric, a column a method; a
+    star at the chosen λ (rows of ``ablations.ablate``). Intervals of fewer than three seeds are not
+    drawn.
     """
     swept = rows[
         (rows["variant"] == "mean") & rows["regularizer"].isin(["none", "corrected"])
     ].sort_values("lam")
     starred = rows[rows["metric"] == "chosen_lambda"].set_index("method")["value"]
     weights, methods = sorted(set(swept["lam"])), [m for m in METHODS if m in set(swept["method"])]
-    figure = make_subplots(
-        2, 2, subplot_titles=[_label(metric) for metric in metrics], vertical_spacing=0.16
-    )
+    figure = _multiples(len(metrics), methods, vertical_spacing=0.035)
+    ranges: dict[int, list[float]] = {i: [] for i in range(len(metrics))}
+    for (i, metric), (k, method) in product(enumerate(metrics), enumerate(methods)):
+        line = swept[(swept["metric"] == metric) & (swept["method"] == method)]
+        line = _changes(line, logarithmic=metric == "masked_perplexity")
+        _sweep(figure, line, starred.get(method, -1), weights, {"row": i + 1, "col": k + 1})
+        ranges[i] += [
+            *line["value"],
+            *line.loc[line["n"] >= 3, ["ci_low", "ci_high"]].to_numpy().ravel(),
+        ]
     for i, metric in enumerate(metrics):
-        place, panel = {"row": i // 2 + 1, "col": i % 2 + 1}, swept[swept["metric"] == metric]
-        figure.update_yaxes(type="log" if metric == "masked_perplexity" else "linear", **place)
-        for k, method in enumerate(methods):
-            line = panel[panel["method"] == method]
-            x = [weights.index(lam) + 0.08 * (k - (len(methods) - 1) / 2) for lam in line["lam"]]
-            star = line["lam"].eq(starred.get(method, -1)).to_numpy()
-            figure.add_scatter(
-                x=x,
-                y=line["value"],
-                error_y=error_bars(line, thickness=1),
-                mode="lines+markers",
-                name=method,
-                legendgroup=method,
-                showlegend=i == 0,
-                line={"color": _color(method), "width": 1.5},
-                customdata=line["lam"],
-                marker={"size": np.where(star, 13, 5), "symbol": np.where(star, "star", "circle")},
-                hovertemplate=f"{method}, λ = %{{customdata:g}}: %{{y:.3g}}<extra></extra>",
-                **place,
-            )
-        for base in panel[panel["method"] == "base"]["value"]:
-            figure.add_hline(y=base, line=DASHED, **place)
-    ticks = {
-        "tickvals": list(range(len(weights))),
-        "ticktext": [f"{lam:g}" if lam else "none" for lam in weights],
-    }
-    figure.update_xaxes(**ticks)
-    figure.update_xaxes(title="λ", row=2)
+        title = _label(metric).partition(" (")[0].replace(" ", "<br>", 1)
+        title = f"ln {title}" if metric == "masked_perplexity" else title
+        figure.update_yaxes(title={"text": title, "font": {"size": 11}}, row=i + 1, col=1)
+        if known := [value for value in ranges[i] if np.isfinite(value)]:
+            low, high = np.quantile(known, [0.02, 0.98])
+            room = 0.1 * (high - low or 1)
+            figure.update_yaxes(range=[low - room, high + room], nticks=4, row=i + 1)
+    labels = [f"{lam:g}" if lam else "none" for lam in weights]
+    # every other, and small heads: on a phone a column is 35 pixels wide
+    shown = {"tickvals": list(range(len(weights)))[::2], "ticktext": labels[::2], "tickangle": 90}
+    figure.update_xaxes(**shown, range=[-0.5, len(weights) - 0.5], tickfont_size=10)
+    figure.update_annotations(font_size=10)
+    figure.update_layout(showlegend=False)
     stars = ", ".join(f"{method} {lam:g}" for method, lam in starred.items()) or "none"
-    return finish(
+    finish(
         figure,
         name="fig-lambda",
-        height=640,
-        alt=f"Four panels against the weight λ of NC3 for {len(methods)} methods: {', '.join(map(_label, metrics))}. "
-        f"Chosen λ: {stars}.",
-        caption="What NC3 does as its weight λ grows, by method: means over seeds with 95% t intervals. Stars: the λ chosen on "
-        "StereoSet's development part. Dashed: the untrained model. Click the legend to hide a method.",
+        height=120 + 130 * len(metrics),
+        alt=f"Small panels, a row a metric and a column a method, against the weight λ of NC3: {len(methods)} methods; "
+        f"{', '.join(map(_label, metrics))}. Chosen λ: {stars}.",
+        caption="What more NC3 changes, by method: mean over seeds minus the same method without NC3 (dashed), against λ. The "
+        "band is the 95% t interval of the mean, where three or more seeds were run. Stars: the λ chosen on StereoSet's "
+        "development part. What lies far outside the other methods is cut off.",
+    )
+    return figure.update_layout(margin={"t": 60, "r": 8})
+
+
+def _changes(line: pd.DataFrame, *, logarithmic: bool) -> pd.DataFrame:
+    """Value and interval less the value at λ = 0, of their logarithms if asked; none without it."""
+    ends = ["value", "ci_low", "ci_high"]
+    start = line[line["lam"] == 0]
+    if start.empty:
+        return line.iloc[:0]
+    values = line[ends].astype(float)
+    values = np.log(values.where(values > 0)) if logarithmic else values
+    return line.assign(**(values - values.loc[start.index[0], "value"]))
+
+
+def _sweep(
+    figure: go.Figure, line: pd.DataFrame, chosen: float, weights: list[float], place: dict
+) -> None:
+    """One method and metric: its changes with their band."""
+    figure.add_hline(y=0, line=DASHED, **place)
+    if line.empty:
+        return
+    value, low, high = (line[c] for c in ("value", "ci_low", "ci_high"))
+    sure = (line["n"] >= 3).to_numpy()
+    x = np.array([weights.index(lam) for lam in line["lam"]])
+    color = {"color": PALETTE[0]}
+    figure.add_scatter(
+        x=[*x[sure], *x[sure][::-1]],
+        y=[*high[sure], *low[sure][::-1]],
+        fill="toself",
+        fillcolor="rgba(0,114,178,.2)",
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        **place,
+    )
+    star = line["lam"].eq(chosen).to_numpy()
+    marker = {"size": np.where(star, 12, 4), "symbol": np.where(star, "star", "circle")}
+    figure.add_scatter(
+        x=x,
+        y=value,
+        mode="lines+markers",
+        line=color | {"width": 1.5},
+        marker=marker | {"color": np.where(star, PALETTE[1], PALETTE[0])},
+        customdata=line["lam"],
+        name=line["method"].iloc[0],
+        hovertemplate="λ = %{customdata:g}: %{y:+.3g}",
+        **place,
     )
 
 
@@ -109,7 +165,7 @@ def dots(
         len(metrics),
         1,
         subplot_titles=[_label(metric) for metric in metrics],
-        vertical_spacing=0.15 / len(metrics),
+        vertical_spacing=_gap(len(metrics), 60 + len(metrics) * (70 + 22 * len(labels))),
     )
     texts = []
     for i, metric in enumerate(metrics):
@@ -153,13 +209,19 @@ def dots(
             )
         ]
     figure.update_yaxes(autorange="reversed", type="category", categoryarray=list(labels.values()))
-    return finish(
+    finish(
         figure,
         name=name,
         caption=caption,
-        height=60 + len(metrics) * (70 + 22 * len(labels)),
+        height=92 + len(metrics) * (70 + 22 * len(labels)),
         alt=f"{about} {' '.join(texts)}.",
     )
+    return figure.update_layout(margin={"t": 72})  # the first title stands below the toolbar
+
+
+def _gap(panels: int, height: int) -> float:
+    """Spacing between panels, as make_subplots has it, that holds ticks and a title: 64 pixels."""
+    return min(0.9 / max(1, panels - 1), 64 / (height - 96))
 
 
 def by_layer(rows: pd.DataFrame, *, by: str, name: str, about: str) -> go.Figure:
@@ -198,51 +260,73 @@ def by_layer(rows: pd.DataFrame, *, by: str, name: str, about: str) -> go.Figure
 
 
 def unc3_fairness(runs: pd.DataFrame, metrics: Sequence[str]) -> go.Figure:
-    """Every run: its distance from fair by each metric against UNC3, coloured by method
-    (``ablations.by_run``).
+    """What is left of UNC3 and of each distance from fair once the method's mean is taken off: a run
+    a point, a row a metric, a column a method (``ablations.by_run``).
+
+    Both are in standard deviations of the method's runs, so that all panels share their axes and the
+    line, with Pearson's correlation as its slope, tells how far they go together.
     """
-    titles = [f"distance from fair: {_label(metric)}" for metric in metrics]
-    figure = make_subplots(
-        len(metrics), 1, subplot_titles=titles, shared_xaxes=True, vertical_spacing=0.07
-    )
+    trained = runs[runs["method"] != UNTRAINED.method]
+    methods = list(dict.fromkeys(trained.sort_values("lam")["method"]))
+    methods.sort(key=lambda method: METHODS.index(method) if method in METHODS else len(METHODS))
+    figure = _multiples(len(metrics), methods, vertical_spacing=0.04)
+    for (i, metric), (k, method) in product(enumerate(metrics), enumerate(methods)):
+        points = trained[trained["method"] == method].dropna(subset=["unc3", metric])
+        _residuals(figure, points, metric, {"row": i + 1, "col": k + 1})
     for i, metric in enumerate(metrics):
-        for method, points in (
-            runs.sort_values("lam").dropna(subset=["unc3", metric]).groupby("method", sort=False)
-        ):
-            hover = (
-                points["regularizer"]
-                + ", λ "
-                + points["lam"].map("{:g}".format)
-                + ", seed "
-                + points["seed"].map("{:g}".format)
-            )
-            figure.add_scatter(
-                x=points["unc3"],
-                y=METRICS[metric].distance(points[metric]),
-                mode="markers",
-                name=method,
-                legendgroup=method,
-                showlegend=i == 0,
-                text=hover,
-                marker={
-                    "color": _color(method),
-                    "size": 7 if method in METHODS else 13,
-                    "opacity": 0.7,
-                    "symbol": _symbols(method, points["regularizer"]),
-                },
-                hovertemplate=f"{method}, %{{text}}: UNC3 %{{x:.3f}}, %{{y:.3g}}<extra></extra>",
-                row=i + 1,
-                col=1,
-            )
-    figure.update_xaxes(
-        title="UNC3 of gender words on GAP test (lower: more uniform)", row=len(metrics)
-    )
-    figure.update_yaxes(title="from fair")
-    return finish(
+        title = _label(metric).partition(" (")[0].replace(" ", "<br>", 1)
+        figure.update_yaxes(title={"text": title, "font": {"size": 11}}, row=i + 1, col=1)
+    limits = {"range": [-3.2, 3.2], "tickvals": [-2, 0, 2], "tickfont_size": 10}
+    figure.update_xaxes(limits)
+    figure.update_yaxes(limits)
+    figure.update_xaxes(title={"text": "UNC3", "font": {"size": 11}}, row=len(metrics))
+    figure.update_annotations(font_size=10)
+    figure.update_layout(showlegend=False)
+    finish(
         figure,
         name="fig-unc3-fairness",
-        height=100 + 250 * len(metrics),
-        alt=f"Scatter of {len(runs)} runs: distance from fair by {', '.join(map(_label, metrics))} against UNC3.",
-        caption="Does fairness follow uniformity? Each point is one run. Circles: no NC3; diamonds: corrected; crosses: as "
-        "released; star: untrained. If it did, the points would rise from left to right. Hover for the run.",
+        height=140 + 150 * len(metrics),
+        alt=f"Scatter of {len(trained)} runs less the mean of their method, a column a method: distance from fair by "
+        f"{', '.join(map(_label, metrics))} against UNC3.",
+        caption="Does fairness follow uniformity within a method? Each point is one run less the mean of its method, in "
+        "standard deviations of the method's runs: to the right is less uniform (UNC3 of gender words on GAP test), up is less "
+        "fair. If fairness followed, the lines would rise; a flat line means that it does not. Circles: no NC3; diamonds: "
+        "corrected; crosses: as released. Points beyond three standard deviations stand at the edge.",
+    )
+    return figure.update_layout(margin={"t": 60, "r": 8})
+
+
+def _residuals(figure: go.Figure, points: pd.DataFrame, metric: str, place: dict) -> None:
+    """One method and metric: its runs less their mean, in standard deviations, and their line."""
+    x, distance = points["unc3"], METRICS[metric].distance(points[metric])
+    if len(points) < 3 or not (x.std() and distance.std()):
+        return
+    left = [(values - values.mean()) / values.std() for values in (x, distance)]
+    slope = float(left[0].corr(left[1]))
+    method = points["method"].iloc[0]
+    figure.add_scatter(
+        x=[-3, 3],
+        y=[-3 * slope, 3 * slope],
+        mode="lines",
+        hoverinfo="skip",
+        line={"color": "rgba(127,127,127,.8)", "width": 2},
+        **place,
+    )
+    labels = points["regularizer"] + ", λ " + points["lam"].map("{:g}".format)
+    labels += ", seed " + points["seed"].map("{:g}".format)
+    figure.add_scatter(
+        x=left[0].clip(-3, 3),
+        y=left[1].clip(-3, 3),
+        mode="markers",
+        name=method,
+        text=labels,
+        customdata=np.column_stack([x, distance]),
+        marker={
+            "color": _color(method),
+            "size": 5,
+            "opacity": 0.7,
+            "symbol": _symbols(method, points["regularizer"]),
+        },
+        hovertemplate=f"{method}, %{{text}}: UNC3 %{{customdata[0]:.3f}}, %{{customdata[1]:.3g}}<extra></extra>",
+        **place,
     )

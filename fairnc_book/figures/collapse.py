@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 
 from fairnc_book import tables
 from fairnc_book.figures.base import GROUP_COLORS, PALETTE, error_bars, finish
+from fairnc_book.figures.trajectory import COSINES, FAINT, labelled_traces, segments
 from fairnc_utils import projection
 
 #: What the explorer shows, under labels short enough for a narrow screen.
@@ -58,9 +59,10 @@ def collapse_explorer(*, steps: int = 11) -> go.Figure:
                 showlegend=c == 0,
                 visible=step == 0,
             )
-        shown = " · ".join(
+        said = [
             f"{label} {float(getattr(values, metric)):.2f}" for metric, label in TOY_METRICS.items()
-        )
+        ]
+        shown = " · ".join(said[:3]) + "<br>" + " · ".join(said[3:])  # two lines: a phone is narrow
         visible = [i // 9 == step for i in range(9 * steps)]
         change = [{"visible": visible}, {"annotations[0].text": shown}]
         settings.append({"label": f"{distance:.1f}", "method": "update", "args": change})
@@ -70,7 +72,7 @@ def collapse_explorer(*, steps: int = 11) -> go.Figure:
             {
                 "steps": settings,
                 "currentvalue": {"prefix": "distance from collapse: "},
-                "pad": {"t": 36},
+                "pad": {"t": 52},
             }
         ],
         xaxis=axis,
@@ -173,48 +175,34 @@ def control_draws(items: pd.DataFrame, results: pd.DataFrame) -> go.Figure:
 
 
 def embedding_map(items: pd.DataFrame, method: str) -> go.Figure:
-    """Class means (filled) and word embeddings (open) in one plane, joined by word (items of
-    ``study.geometry``).
+    """Class means (filled) and word embeddings (open) in one plane, joined by word, coloured by
+    their cosine; neutral words faint, a dozen words by name (items of ``study.geometry``).
     """
-    counts = items[items["benchmark"] == "collapse"].set_index("item_id")["score_b"]
     points = items[items["benchmark"] == method]
-    figure = go.Figure()
-    means = points[points["item_id"].str.endswith(":mean")].reset_index(drop=True)
-    rows = points[points["item_id"].str.endswith(":embedding")].reset_index(drop=True)
-    gap = np.full(len(means), np.nan)
-    figure.add_scatter(
-        x=np.stack([means["score_a"], rows["score_a"], gap], 1).ravel(),
-        y=np.stack([means["score_b"], rows["score_b"], gap], 1).ravel(),
-        mode="lines",
-        hoverinfo="skip",
-        line={"color": "rgba(127,127,127,.3)", "width": 1},
-        name="same word",
+    points = points.rename(columns={"score_a": "x", "score_b": "y", "score_c": "cosine"})
+    points = points.assign(kind=points["item_id"].str.rpartition(":")[2])
+    shown = points[~points["axis"].isin(FAINT)]
+    means, rows = (
+        shown[shown["kind"] == kind].reset_index(drop=True) for kind in ("mean", "embedding")
     )
-    for group in dict.fromkeys(means["axis"]):
-        for table, kind, symbol in ((means, "mean", "circle"), (rows, "embedding", "circle-open")):
-            of_group = table[table["axis"] == group]
-            count = counts.loc[of_group["item_id"].str.partition(":")[0]]
-            figure.add_scatter(
-                x=of_group["score_a"],
-                y=of_group["score_b"],
-                mode="markers",
-                name=f"{group}, {kind}",
-                text=of_group["unit"],
-                marker={"color": GROUP_COLORS.get(group, PALETTE[-1]), "symbol": symbol, "size": 7},
-                customdata=np.stack([count, of_group["score_c"]], 1),
-                hovertemplate="%{text} ("
-                + kind
-                + "): seen %{customdata[0]:,.0f} times, cosine %{customdata[1]:.3f}"
-                "<extra></extra>",
-            )
-    hidden = {"showticklabels": False, "title": "", "zeroline": False}
-    figure.update_layout(xaxis=hidden, yaxis=hidden)
+    figure = go.Figure(segments(means, rows).update(name="same word"))
+    figure.add_traces(labelled_traces(points))
+    hidden = {"showticklabels": False, "title": "", "zeroline": False, "showgrid": False}
+    figure.update_layout(
+        xaxis=hidden,
+        yaxis=hidden,
+        coloraxis=COSINES,
+        legend={"orientation": "h", "y": -0.02, "yanchor": "top"},
+    )
     label = {"umap": "UMAP", "pca": "PCA"}[method]
-    return finish(
+    words = int((points["kind"] == "mean").sum())
+    finish(
         figure,
         name=f"fig-{method}",
-        height=600,
-        alt=f"{label} map of {len(means)} words: class means and word embeddings, coloured by group.",
-        caption=f"{label} of centred, normalized class means (filled) and word embeddings (open), joined by word. At self-"
-        "duality every line would have length 0. Hover for word, count and cosine; click the legend to hide a group.",
+        height=660,
+        alt=f"{label} map of {words} words: class means and word embeddings, coloured by their cosine.",
+        caption=f"{label} of class means (filled) and word embeddings (open), joined by word. Brighter words have a mean "
+        "nearer to the direction of their embedding; at self-duality every line would have length 0. Hover for word and "
+        "cosine; click the legend to hide a part.",
     )
+    return figure.update_layout(margin={"b": 150})

@@ -37,12 +37,20 @@ def turning(items: pd.DataFrame, results: pd.DataFrame) -> go.Figure:
     least, greatest = numbers.loc[angles, "slope"].min(), numbers.loc[angles, "slope"].max()
     figure.add_hline(y=0, line=DASHED)
     figure.update_layout(
-        title={"text": _numbers(numbers.loc[angles[0]]), "font": {"size": 14}, "x": 0.02},
+        title={
+            "text": _numbers(numbers.loc[angles[0]]),
+            "font": {"size": 14},
+            "x": 0.02,
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 16},
+        },
         xaxis={"title": "share of women in the occupation", "tickformat": ".0%"},
         yaxis_title="ln P(she) − ln P(he)",
         yaxis_range=[items["score_a"].min() - 0.5, items["score_a"].max() + 0.5],
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        margin={"t": 90},
+        margin={"t": 112},
         sliders=[{"steps": steps, "currentvalue": {"prefix": "rows turned by "}, "pad": {"t": 50}}],
     )
     return finish(
@@ -123,7 +131,8 @@ def _traces(items: pd.DataFrame, numbers: pd.Series) -> tuple[dict, dict]:
 
 def _numbers(numbers: pd.Series) -> str:
     shown = (("nc3", "NC3"), ("unc3", "UNC3"), ("slope", "slope"), ("lean", "lean"))
-    return " · ".join(f"{label} {tables.number(numbers[name])}" for name, label in shown)
+    said = [f"{label} {tables.number(numbers[name])}" for name, label in shown]
+    return " · ".join(said[:2]) + "<br>" + " · ".join(said[2:])  # two lines: a phone is narrow
 
 
 def _degrees(variant: str) -> float:

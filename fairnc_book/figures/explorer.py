@@ -48,7 +48,7 @@ def word_explorer(data: dict) -> Widget:
     a click.
     """
     run = data["runs"][0]
-    cosine = dict(zip(run["word"], run["cosine"], strict=True))
+    cosine = dict(zip(data["measured"][run["measured"]], run["cosine"], strict=True))
     figure = go.Figure()
     for group in ("female", "male"):
         places = [

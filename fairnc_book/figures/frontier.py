@@ -70,7 +70,7 @@ def frontier(tests: pd.DataFrame, *, method: str) -> go.Figure:
         name="fig-frontier",
         height=120 + 380 * max(1, len(bases)),
         alt=f"Changes of the slope and of what must be kept from {method} alone. {'; '.join(texts)}.",
-        caption=f"Bias against what must be kept. Each point is a treatment minus {method} alone, the black square, at the "
+        caption=f"Bias against what must be kept. Each point is a treatment minus {method} alone, the square at 0, at the "
         "same seeds, with 95% intervals over seeds and units; open points have one seed and no interval. Lines join the "
         "doses, larger points are larger doses. Below the square is less bias. Orange: how far what must be kept may "
         f"change for the worse. Arms: {', '.join(f'{letter} {arm}' for arm, letter in LETTERS.items())}.",
@@ -121,7 +121,7 @@ def _series(lines: dict[str, list[Point]], outcome: Outcome, method: str) -> lis
     }
     series.append(_trace(lines["arms"], outcome, _GREY, filled="diamond", start=False) | label)
     alone = {"x": [0], "y": [0], "mode": "markers", "name": f"{method} alone", "hoverinfo": "name"}
-    series.append(alone | {"marker": {"color": "#000000", "symbol": "square", "size": 11}})
+    series.append(alone | {"marker": {"color": PALETTE[3], "symbol": "square", "size": 11}})
     return [one | {"legendgroup": one["name"]} for one in series if len(one["x"])]
 
 

@@ -48,15 +48,18 @@ CURVES = {
 }
 
 
-def training_curves(items: dict[str, pd.DataFrame]) -> go.Figure:
-    """Learning curves of several runs (label → items of ``study.train``): task loss, NC3, UNC3,
-    held-out perplexity.
+def training_curves(
+    items: dict[str, pd.DataFrame], *, name: str, about: str, small: bool = False
+) -> go.Figure:
+    """Learning curves of several runs (label → items of ``runs.train``): task loss, NC3, UNC3,
+    held-out perplexity. ``about``: which runs, as the caption's first sentence; ``small``: in a line.
     """
+    columns = 4 if small else 2
     figure = make_subplots(
-        rows=2,
-        cols=2,
+        rows=len(CURVES) // columns,
+        cols=columns,
         subplot_titles=list(CURVES.values()),
-        horizontal_spacing=0.1,
+        horizontal_spacing=0.06 if small else 0.1,
         vertical_spacing=0.16,
     )
     last = []
@@ -70,20 +73,24 @@ def training_curves(items: dict[str, pd.DataFrame]) -> go.Figure:
                 name=label,
                 legendgroup=label,
                 showlegend=panel == 0,
-                line={"color": color},
-                row=panel // 2 + 1,
-                col=panel % 2 + 1,
+                line={"color": color, "width": 1.5},
+                marker={"size": 4},
+                row=panel // columns + 1,
+                col=panel % columns + 1,
             )
             last.append(
                 f"{label} {CURVES[metric]} ends at {tables.number(curve['score_a'].iloc[-1])}"
             )
-    figure.update_layout(legend={"orientation": "h", "y": -0.08})
-    figure.update_annotations(font_size=13)
-    return finish(
+    legend = {"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom"}
+    figure.update_layout(legend=legend)
+    figure.update_annotations(font_size=11 if small else 13)
+    figure.update_yaxes(nticks=5)
+    finish(
         figure,
-        name="fig-training",
-        height=560,
+        name=name,
+        height=260 if small else 560,
         alt="Learning curves by step: " + "; ".join(last) + ".",
-        caption="Learning curves by training step: loss of the method itself, and on GAP validation the NC3 and UNC3 of gender "
-        "words and masked perplexity. Step 0 is the untrained model.",
+        caption=f"{about} Learning curves by training step: loss of the method itself, and on GAP validation the NC3 and UNC3 "
+        "of gender words and masked perplexity. Step 0 is the untrained model.",
     )
+    return figure.update_layout(margin={"t": 48, "b": 72})

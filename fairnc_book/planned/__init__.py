@@ -24,6 +24,7 @@ from fairnc_book.planned.data import (
     TREATMENTS,
 )
 from fairnc_book.planned.decide import effect, evaluate, not_run
+from fairnc_book.planned.front import methods_apart, short_answer, strip
 from fairnc_book.planned.predictions import predictions
 from fairnc_book.planned.report import (
     Change,
@@ -92,11 +93,14 @@ __all__ = [
     "labels",
     "lacking",
     "lost_by",
+    "methods_apart",
     "not_run",
     "predictions",
     "predictions_table",
     "primary_table",
     "recorded_studies",
+    "short_answer",
+    "strip",
     "studies",
     "switches_table",
     "table",

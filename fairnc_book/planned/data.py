@@ -337,7 +337,13 @@ SWITCHED = _described("switches", "Which part of NC3 does it?", (_UNIFORM, *SWIT
 BY_PART = _described(
     "parts", "Which part of swap collapse does it?", (_SWAPPED, *ARMS), PARTS_OF_SWAP
 )
-DESCRIBED = (BY_DOSE, KEPT_BY_DOSE, COLLAPSE_BY_DOSE, SWITCHED, BY_PART)
+ALIGNED = _described(
+    "aligned",
+    "Does *both* raise NC3?",
+    (_BOTH,),
+    tuple(collapse("nc3", count) for count in THRESHOLDS),
+)
+DESCRIBED = (BY_DOSE, KEPT_BY_DOSE, COLLAPSE_BY_DOSE, ALIGNED, SWITCHED, BY_PART)
 
 #: Both kinds.
 EVERY_FAMILY = FAMILIES + DESCRIBED

@@ -5,6 +5,7 @@ run.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,9 @@ from fairnc_book.verdicts import AdjustedEffect, Verdict, equivalent, kept, verd
 from fairnc_utils import stats
 from fairnc_utils.runs import checkout, recording
 from fairnc_utils.runs.rows import recorded, select
+
+if TYPE_CHECKING:
+    from fairnc_utils.runs.grid import Cell
 
 #: What was not run: its effect, and its changes seed by seed.
 _NAN = float("nan")
@@ -295,8 +299,8 @@ def not_run(
     runs: Mapping[str, dict] | None = None,
     *,
     sweeps: Sequence[str] | None = None,
-) -> dict[str, tuple[int, list[str]]]:
-    """Sweep of the plan → how many runs it has, and those that are not recorded, in words.
+) -> dict[str, tuple[int, list["Cell"]]]:
+    """Sweep of the plan → how many runs it has, and the cells whose run is not recorded.
 
     ``config``: the study's file, of the project; ``runs``: provenance of the runs that are there by
     run id, None: of the recorded ones; ``sweeps``: those of these names alone.
@@ -307,10 +311,7 @@ def not_run(
     results = select(recorded(), profile=EDITION, run_id=list(runs))
     plan = grid.plan(yaml.safe_load((checkout.root() / config).read_text()))
     only = [name for name in plan.sweeps if sweeps is None or name in sweeps]
-    return {
-        name: (number, [str(cell).partition(" ")[2] for cell in lacking])
-        for name, (number, lacking) in grid.missing_by_sweep(plan, runs, results, only).items()
-    }
+    return grid.missing_by_sweep(plan, runs, results, only)
 
 
 def effect(

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -22,9 +22,11 @@ from fairnc_book.planned.data import (
     THRESHOLDS,
     TOTAL,
     WITH_MLM,
+    Outcome,
     collapse,
 )
 from fairnc_book.planned.decide import effect
+from fairnc_book.planned.study import Study
 from fairnc_book.verdicts import Verdict
 from fairnc_utils import stats
 from fairnc_utils.errors import FairNCError
@@ -83,12 +85,17 @@ class Part:
 
 
 class Seen:
-    """The tests of the embedded model, looked up by comparison and outcome; ``bases``: model → slope
-    of the base before any training, None where it is not measured.
+    """The tests of the embedded model, looked up by comparison and outcome, and the untrained models of
+    all ``studies``.
     """
 
-    def __init__(self, tests: pd.DataFrame, bases: Mapping[str, stats.Estimate | None]):
-        self.all, self.bases = tests, bases
+    def __init__(self, tests: pd.DataFrame, studies: Sequence[Study]):
+        self.all, self.studies = tests, studies
+
+    def untrained(self, outcome: Outcome) -> dict[str, stats.Estimate]:
+        """Base → what it says of an outcome before any training, where it is measured."""
+        found = {study.model: study.base(outcome) for study in self.studies}
+        return {model: base for model, base in found.items() if base is not None}
 
     def of(self, comparison: str, key: str, method: str = TOTAL) -> pd.Series | None:
         """One test; None where it has no interval."""
@@ -118,17 +125,15 @@ class Seen:
         )
 
 
-def predictions(
-    tests: pd.DataFrame, bases: Mapping[str, stats.Estimate | None] | None = None
-) -> pd.DataFrame:
+def predictions(tests: pd.DataFrame, studies: Sequence[Study] = ()) -> pd.DataFrame:
     """One row a prediction: ``number``, ``prediction`` in the plan's words, ``parts`` (a ``Part`` for
-    each of its statements), ``outcome``: came true, did not, or not decided yet. ``bases``: model →
-    slope of the base before any training.
+    each of its statements), ``outcome``: came true, did not, or not decided yet. ``studies``: of the
+    bases, for what is predicted of untrained models.
 
     It came true if every part of it holds and every run that it is about is there; it did not if a
     part fails whose runs are all there.
     """
-    seen, rows = Seen(tests, bases or {}), []
+    seen, rows = Seen(tests, studies), []
     for number, text in statements().items():
         parts = list(_PARTS[number](seen))
         rows.append(
@@ -260,7 +265,7 @@ def _released(seen: Seen) -> Iterator[Part]:
             outcome.key,
             lambda row: bool(abs(row["value"]) <= row["smallest"]),
             beside=lambda row: (
-                f" (smallest effect found with power .8: {tables.number(row['smallest'])})"
+                f" (smallest effect detectable with 80% power: {tables.number(row['smallest'])})"
             ),
         )
 
@@ -268,20 +273,18 @@ def _released(seen: Seen) -> Iterator[Part]:
 def _nothing(seen: Seen) -> Iterator[Part]:
     wanted = ("stereoset_intra", "winobias_zero_shot", "crows_official")
     asked = [each for each in (*SECONDARY, *PAPER) if each.measure.benchmark in wanted]
-    keys = [
-        each.key for each in asked if not each.measure.metric.better
-    ]  # ICAT has no bias to remove
-    rows = select(seen.all, method=TOTAL)
-    rows = rows[rows["verdict"].ne("") & rows["model"].ne(OVER_BASES)]
-    bases = rows["model"].nunique()
-    for key in keys:
-        of_key = rows[rows["key"] == key].drop_duplicates("model")
-        nothing = int((of_key["verdict"] == Verdict.NOTHING).sum())
-        label = of_key["label"].iloc[0] if len(of_key) else key
+    for outcome in asked:
+        metric = outcome.measure.metric
+        if metric.better:
+            continue  # ICAT has no bias to remove
+        bases = seen.untrained(outcome).values()
+        nothing = sum(
+            not stats.side(base.ci_low, base.ci_high, metric.ideal or 0.0) for base in bases
+        )
         yield Part(
-            f"{label}: nothing to remove on {nothing} of {len(of_key)} bases",
-            nothing > len(of_key) / 2 if len(of_key) else None,
-            complete=bases > 1,
+            f"{outcome.label}: nothing to remove on {nothing} of {len(bases)} bases",
+            nothing > len(bases) / 2 if bases else None,
+            complete=len(bases) > 1,
         )
 
 
@@ -310,8 +313,8 @@ def _larger(seen: Seen) -> Part:
     the seeds of a size.
     """
     by_size: dict[tuple[int, ...], list[float]] = {}
-    for model, base in seen.bases.items():
-        if base is not None and (size := _SIZE.search(model)):
+    for model, base in seen.untrained(SLOPE).items():
+        if size := _SIZE.search(model):
             by_size.setdefault(tuple(map(int, size.groups())), []).append(base.value)
     sizes = sorted(by_size, key=lambda size: size[0] * size[1] ** 2)
     slopes = [sum(by_size[size]) / len(by_size[size]) for size in sizes]

@@ -16,6 +16,7 @@ from fairnc_book.planned.data import (
     LEAN,
     MAIN_DOSE,
     NAMES,
+    OVER_BASES,
     PAPER,
     PARTS_OF_SWAP,
     SECONDARY,
@@ -62,7 +63,7 @@ def entry(row: pd.Series | None) -> str:
     if row is None or math.isnan(row["value"]):
         return "not run"
     sides = f"{tables.number(row['first'])} → {tables.number(row['second'])}"
-    held = {True: "<br>kept", False: "<br>not shown kept"}.get(row["kept"], "")
+    held = {True: "<br>kept", False: "<br>not shown to be kept"}.get(row["kept"], "")
     return f"{sides}<br><small>{change(row)}</small>{held}"
 
 
@@ -103,8 +104,8 @@ def table(
     changes = list(changes)
     for model in models:
         for comparison, method in changes:
-            if method not in (TOTAL, *comparison.of(model)):
-                continue
+            if not (there := comparison.of(model)) or method not in (TOTAL, *there):
+                continue  # no part of the plan for this base
             effects = {
                 each.head: effect(tests, comparison.key, each.key, model=model, method=method)
                 for each in outcomes
@@ -147,10 +148,26 @@ def primary_table(tests: pd.DataFrame, *, caption: str) -> Styler:
     )
 
 
-def family_table(tests: pd.DataFrame, family: str, *, caption: str) -> Styler:
+def family_table(tests: pd.DataFrame, family: str, *, caption: str) -> Styler | tables.Sortable:
     """One row a base, comparison and measure: the change by method, beside the total with I² and its
-    range when one method is left out, Holm's p and the verdict.
+    range when one method is left out, Holm's p and the verdict. The bases other than the embedded one
+    are folded; what holds over all of them is not.
     """
+    shown = tests[tests["model"].isin([EMBEDDED, OVER_BASES])]
+    others = tests[~tests["model"].isin([EMBEDDED, OVER_BASES])]
+    table, more = (_family_rows(part, family) for part in (shown, others))
+    if not more:
+        return tables.plain(_told_apart(table), caption=caption)
+    models = select(others, family=family)["model"].nunique()
+    return tables.with_more(
+        tables.plain(_told_apart(table), caption=caption),
+        tables.plain(_told_apart(more), caption=f"{caption} The other models."),
+        f"The other models one by one: {len(more)} rows on {models} of them",
+    )
+
+
+def _family_rows(tests: pd.DataFrame, family: str) -> list[dict]:
+    """The rows of ``family_table``."""
     rows = []
     of_family = select(tests, family=family)
     for (model, comparison, _), group in of_family.groupby(
@@ -175,7 +192,7 @@ def family_table(tests: pd.DataFrame, family: str, *, caption: str) -> Styler:
                 "by method": f'<span style="white-space: nowrap">{by_method}</span>',
             }
         )
-    return tables.plain(_told_apart(rows), caption=caption)
+    return rows
 
 
 def _range(row: pd.Series) -> str:
@@ -191,10 +208,10 @@ def _p(value: float) -> str:
 
 
 def _verdict(row: pd.Series) -> str:
-    """The verdict; where it is inconclusive, the smallest effect that would have been found."""
+    """The verdict; where it is inconclusive, the smallest effect that could be detected."""
     text = f"<b>{row['verdict'] or 'not run'}</b>"
     if row["verdict"] == Verdict.INCONCLUSIVE:
-        text += f"<br><small>smallest effect found with power .8: {tables.number(row['smallest'], digits=2)}</small>"
+        text += f"<br><small>smallest effect detectable with 80% power: {tables.number(row['smallest'], digits=2)}</small>"
     return text + (f"<br><small>{row['note']}</small>" if row["note"] else "")
 
 
@@ -263,10 +280,10 @@ def predictions_table(predicted: pd.DataFrame, *, caption: str) -> Styler:
         {
             "": f"{row['number']}",
             "prediction, as written": row["prediction"].replace("*", ""),
-            "what came": "<br>".join(f"{part.came}: <b>{part}</b>" for part in row["parts"]),
-            "in all": f"<b>{row['outcome']}</b>",
+            "what was found": "<br>".join(f"{part.came}: <b>{part}</b>" for part in row["parts"]),
+            "outcome": f"<b>{row['outcome']}</b>",
         }
         for row in predicted.to_dict("records")
     ]
     table = tables.plain(pd.DataFrame(rows), caption=caption)
-    return table.set_properties(**{"text-align": "left"})
+    return tables.left(table)

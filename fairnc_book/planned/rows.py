@@ -106,7 +106,7 @@ def read_predictions(results: pd.DataFrame) -> list[str]:
     return [words[value] for value in rows["value"]]
 
 
-def read_lacking(results: pd.DataFrame) -> int:
-    """How many runs that the plan numbers are not recorded."""
+def read_lacking(results: pd.DataFrame) -> dict[str, int]:
+    """Sweep of the plan → how many of its runs are not recorded, of those whose runs the plan numbers."""
     rows = select(results, benchmark=BENCHMARK, split="not_run")
-    return int(rows.loc[rows["n"] > 0, "value"].sum())
+    return rows[rows["n"] > 0].set_index("axis")["value"].astype(int).to_dict()

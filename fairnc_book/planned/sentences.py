@@ -1,6 +1,7 @@
 """What a reader sees of the second edition: sentences, and its answer in plain words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -27,22 +28,25 @@ from fairnc_book.planned.study import Study
 from fairnc_book.verdicts import Verdict
 from fairnc_utils.runs.rows import select
 
+if TYPE_CHECKING:
+    from fairnc_utils.runs.grid import Cell
+
 #: Verdict on a claim that a treatment lowers the slope → what it does to it.
 _DOES = {
     Verdict.NOTHING: "has no slope to lower",
-    Verdict.FAILED: "is judged by a slope that a planted bias does not move",
+    Verdict.FAILED: "cannot be judged, as the slope does not react to a planted bias",
     Verdict.SUPPORTED: "makes the model follow the labour statistics less",
     Verdict.CONTRADICTED: "makes the model follow the labour statistics more",
     Verdict.OVERSHOOTS: "turns the bias around",
     Verdict.MIXED: "lowers the slope in some methods and raises it in others",
     Verdict.NO_EFFECT: "leaves the slope as it was",
-    Verdict.INCONCLUSIVE: "moves the slope by less than these runs can tell",
+    Verdict.INCONCLUSIVE: "is not shown to move the slope",
 }
 
 #: Treatment → its name in a sentence.
 _NAMES = {
     "uniform": "Making gender words uniform",
-    "both": "Making them uniform and aligned",
+    "both": "Aligning them as well",
     "swap": "Swap collapse, this book's own proposal,",
 }
 
@@ -65,27 +69,68 @@ def labels() -> dict[str, str]:
 
 def dose_finding(tests: pd.DataFrame) -> str:
     """A sentence on each treatment, in Markdown: how its slope moves as the dose grows."""
-    said = []
+    leads, said = [], []
     for treatment in TREATMENTS:
         keys = [BESIDE_DOSES[treatment, dose].key for dose in DOSES]
         rows = select(tests, family="doses", key=SLOPE.key, model=EMBEDDED, method=TOTAL)
         rows = rows[rows["comparison"].isin(keys) & rows["ci_low"].notna()]
         raised, lowered = int((rows["ci_low"] > 0).sum()), int((rows["ci_high"] < 0).sum())
+        leads.append(f"*{treatment}* {_by_dose(raised, lowered, len(rows))}.")
         said.append(
             f"*{treatment}* raises the slope at {raised} and lowers it at {lowered} of {len(rows)}"
         )
-    return f"**Finding.** In {' and '.join(AT_DOSES)}, by intervals without 0: {'; '.join(said)} doses."
+    return (
+        f"**Finding.** {' '.join(leads)} In {' and '.join(AT_DOSES)}, by intervals that exclude zero: "
+        f"{'; '.join(said)} doses."
+    )
+
+
+def _by_dose(raised: int, lowered: int, doses: int) -> str:
+    """How a treatment moves the slope over its doses, without a number."""
+    if raised and lowered:
+        return "raises the slope at one dose and lowers it at another"
+    for number, verb in ((lowered, "lowers the slope"), (raised, "raises the slope")):
+        if number:
+            return f"{verb} at {'every dose' if number == doses else 'some doses'}"
+    return "is not shown to move the slope" if doses else "is not run"
 
 
 def finding(tests: pd.DataFrame, family: str) -> str:
     """A sentence on one family, in Markdown: how its totals came out on the embedded model."""
     totals = select(tests, family=family, model=EMBEDDED, method=TOTAL)
     question = next(each.question for each in FAMILIES if each.key == family)
-    counts = totals[totals["verdict"].ne("")]["verdict"].value_counts(sort=False)
-    missing = int(totals["verdict"].eq("").sum())
-    said = [f"{number} {word}" for word, number in counts.items()]
-    said += [f"{missing} not run"] if missing else []
-    return f"**Finding.** {question} Totals, {len(totals)} in all: {', '.join(said)}."
+    counts = totals[totals["verdict"].ne("")]["verdict"].value_counts(sort=False).to_dict()
+    said = [
+        f"*{comparison}* {_counted(rows['verdict'])}"
+        for comparison, rows in totals.groupby("comparison", sort=False)
+    ]
+    return f"**Finding.** {question} {_in_short(counts)} Totals, {len(totals)} in all: {'; '.join(said)}."
+
+
+def _counted(verdicts: pd.Series) -> str:
+    """How many totals came out how: 2 supported, 1 mixed."""
+    counts = verdicts.replace("", "not run").value_counts(sort=False)
+    return ", ".join(f"{number} {word}" for word, number in counts.items())
+
+
+def _in_short(counts: Mapping[str, int]) -> str:
+    """The answer to the question of a family, without a number; ``counts``: totals by verdict, of those
+    that were run.
+    """
+    run, decided = set(counts), set(counts) - {Verdict.NOTHING, Verdict.FAILED}
+    if not run:
+        return "Not run."
+    if not decided:
+        return "No instrument could tell."
+    if decided == {Verdict.SUPPORTED}:
+        return "Yes."
+    if decided == {Verdict.CONTRADICTED}:
+        return "No, the opposite is found."
+    if decided == {Verdict.NO_EFFECT}:
+        return "No."
+    if Verdict.SUPPORTED in decided:
+        return "In part."
+    return "It is not shown."
 
 
 def fixed(studies: Sequence[Study]) -> str:
@@ -99,27 +144,33 @@ def fixed(studies: Sequence[Study]) -> str:
     return f"The plan and the code that decides were fixed in commit `{PLAN_COMMIT[:12]}`. {said}"
 
 
-def lacking(sweeps: Mapping[str, tuple[int, Sequence[str]]]) -> str:
+def lacking(sweeps: Mapping[str, tuple[int, Sequence["Cell"]]]) -> str:
     """What was not run, sweep by sweep, as a list in Markdown, in the words of the plan; the bases and
-    the seeds of a cell together; a sentence if nothing is lacking.
+    the seeds of a setting together, a sweep without any run by its number alone; a sentence if nothing
+    is lacking.
     """
     lines = []
     for name, (number, cells) in sweeps.items():
-        seeds: dict[tuple[str, str], list[str]] = {}
-        for cell in cells:
-            trained, _, rest = cell.partition(" on ")
-            model, _, seed = rest.partition(", seed ")
-            seeds.setdefault((_in_words(trained), model.rpartition("/")[2]), []).append(seed)
-        bases: dict[tuple[str, str], list[str]] = {}
-        for (trained, model), of_cell in seeds.items():
-            bases.setdefault((trained, ", ".join(of_cell)), []).append(model)
-        said = "; ".join(
-            f"{trained} ({', '.join(models)}; seed{'s' * (',' in of_cell)} {of_cell})"
-            for (trained, of_cell), models in bases.items()
-        )
-        count = f"{len(cells)} of {number} runs"
-        lines += [f"- **{name.replace('_', ' ')}** ({count}): {said}"] if cells else []
+        if cells:
+            count = f"{len(cells)} of {number} runs"
+            what = f"{count}: {_settings(cells)}" if len(cells) < number else f"all {number} runs"
+            lines.append(f"- **{name.replace('_', ' ')}**, {what}")
     return "\n".join(lines) or "Every run of the plan is recorded."
+
+
+def _settings(cells: Iterable["Cell"]) -> str:
+    """What the cells train, each setting once, with its bases and seeds."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for cell in cells:
+        base = cell.config.model.rpartition("/")[2]
+        seeds.setdefault((_in_words(cell.label), base), []).append(cell.config.seed)
+    bases: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    for (trained, base), of_setting in seeds.items():
+        bases.setdefault((trained, tuple(of_setting)), []).append(base)
+    return "; ".join(
+        f"{trained} ({', '.join(names)}; seed{'s' * (len(of_setting) > 1)} {', '.join(map(str, of_setting))})"
+        for (trained, of_setting), names in bases.items()
+    )
 
 
 #: Regularizer of a row → what the plan calls it.

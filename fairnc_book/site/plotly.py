@@ -1,6 +1,10 @@
 """Interactive figures and formulas in a book that needs no network: one local plotly.js, one local
 MathJax.
 
+Of plotly.js a page gets the part that draws in a plane, ``_static/plotly-cartesian.min.js`` (the package
+``plotly.js-cartesian-dist-min`` of npm, of the version that plotly for Python has), a third of the whole; a page
+with a figure of another kind gets the whole.
+
 A notebook emits a figure as data (``application/vnd.plotly.v1+json``). ``PlotlyRenderer`` puts the
 data into the page, and ``_static/figures.js`` of the book draws it in the page's colours; beside
 them lies a still picture, for paper and for readers without scripts. An interactive element
@@ -42,9 +46,16 @@ MARK = 'class="plotly-figure"'
 #: Script of the book → what a page that needs it has.
 SCRIPTS = {
     "figures.js": (MARK, 'data-widget="words"'),
+    "state.js": ('data-widget="words"', 'data-widget="runs"'),
     "words.js": ('data-widget="words"',),
     "runs.js": ('data-widget="runs"',),
 }
+
+#: Kinds of traces that the part of plotly.js for figures in a plane draws; a figure with another is marked.
+IN_A_PLANE = frozenset(
+    "bar box contour heatmap histogram histogram2d histogram2dcontour image pie scatter scatterternary violin".split()
+)
+WHOLE = 'data-plotly="whole"'
 
 #: What the book takes of MathJax. The SVG output is one file, draws the formulas inside plotly figures as well, and
 #: needs no web fonts, which some browsers refuse to load from disk.
@@ -149,8 +160,10 @@ def figure_html(figure: dict, plot_id: str, still: str = "") -> str:
     alt = escape((layout.get("meta") or {}).get("alt", ""))
     drawn = {key: figure[key] for key in ("data", "layout", "frames") if key in figure}
     data = json.dumps(drawn, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    kinds = {trace.get("type", "scatter") for trace in figure.get("data", ())}
+    mark = MARK if kinds <= IN_A_PLANE else f"{MARK} {WHOLE}"
     return (
-        f'<div {MARK} id="{plot_id}" role="group" aria-label="{alt}" style="height:{layout.get("height", 450):.0f}px">'
+        f'<div {mark} id="{plot_id}" role="group" aria-label="{alt}" style="height:{layout.get("height", 450):.0f}px">'
         f"{_script(data)}{_picture_html(still, alt)}</div>"
     )
 
@@ -217,16 +230,19 @@ def _unique_id(figure: dict, taken) -> str:
 
 
 def copy_scripts(app) -> None:
-    """Put plotly.js and MathJax where the pages look for them."""
+    """Put MathJax where the pages look for it."""
     if app.builder.format == "html":
-        for name, content in _scripts():
-            path = Path(app.outdir) / "_static" / name
-            if not path.is_file() or path.stat().st_size != len(content):
-                assets.write_atomic(path, content)
+        for name, content in _mathjax():
+            _put(app, name, content)
 
 
-def _scripts() -> Iterator[tuple[str, bytes]]:
-    yield "plotly.min.js", plotly.offline.get_plotlyjs().encode()
+def _put(app, name: str, content: bytes) -> None:
+    path = Path(app.outdir) / "_static" / name
+    if not path.is_file() or path.stat().st_size != len(content):
+        assets.write_atomic(path, content)
+
+
+def _mathjax() -> Iterator[tuple[str, bytes]]:
     for key in filter(MATHJAX.fullmatch, assets.members("MathJax")):
         yield (
             key.replace("MathJax/es5/", "mathjax/").replace("MathJax/", "mathjax/"),
@@ -239,9 +255,12 @@ def choose_scripts(app, pagename, templatename, context, doctree) -> None:
     nowhere.
     """
     body = context.get("body") or ""
-    unwanted = {"thebe"} | {
+    # the theme gives each page every script of the folder, at once
+    unwanted = {"thebe", "plotly-cartesian", "snippets.js"} | {
         script for script, marks in SCRIPTS.items() if not any(mark in body for mark in marks)
     }
+    if 'class="math' not in body:
+        unwanted |= {"MathJax", "tex-svg.js"}
     files = context["script_files"]
     files[:] = [
         file
@@ -249,7 +268,11 @@ def choose_scripts(app, pagename, templatename, context, doctree) -> None:
         if not any(word in f"{file.filename} {file.attributes}" for word in unwanted)
     ]
     if "figures.js" not in unwanted:
-        app.add_js_file("plotly.min.js", defer="defer")
+        if WHOLE in body:
+            _put(app, "plotly.min.js", plotly.offline.get_plotlyjs().encode())
+            app.add_js_file("plotly.min.js", defer="defer")
+        else:
+            app.add_js_file("plotly-cartesian.min.js", defer="defer")
         # a formula inside a figure: Sphinx counts only those of the text
         if re.search(r'"\$[^"]*\$"', body):
             app.add_js_file(None, body=f"window.MathJax = {json.dumps(app.config.mathjax3_config)}")

@@ -12,7 +12,9 @@ import os
 import platform
 import sys
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import nbformat
 import pandas as pd
 import yaml
 
-from fairnc_book.site import costs
+from fairnc_book.site import costs, coverage
 from fairnc_utils import assets
 from fairnc_utils._atomic import write_atomic
 from fairnc_utils.runs import checkout, grid
@@ -230,6 +232,11 @@ def saved(build: Path, runs: Path) -> str:
     )
 
 
+def _covered(part: Callable[[], str], build: Path, runs: Path) -> str:
+    """A part of the coverage page, which no build and no run changes."""
+    return part()
+
+
 PARTS = {
     "origins": origins,
     "recorded": recorded,
@@ -242,6 +249,14 @@ PARTS = {
     "study": study,
     "saved": saved,
     "missing": missing,
+}
+PARTS |= {
+    f"coverage_{name}": partial(_covered, part)
+    for name, part in (
+        *((taxonomy, partial(coverage.table, taxonomy)) for taxonomy in coverage.CELLS),
+        ("groups", coverage.groups),
+        ("empty", coverage.empty),
+    )
 }
 
 

@@ -52,6 +52,8 @@ SYMBOLS = {
     "cross": "P",
     "triangle-up": "^",
     "triangle-down": "v",
+    "triangle-left": "<",
+    "triangle-right": ">",
     "line-ns": "|",
     "line-ew": "_",
 }
@@ -149,7 +151,11 @@ class _Plot:
         order = self.categories.setdefault(
             name, {str(v): i for i, v in enumerate(self.axis(name).get("categoryarray") or [])}
         )
-        return np.array([order.setdefault(str(value), len(order)) for value in values], float)
+        places = (
+            np.nan if value is None else order.setdefault(str(value), len(order))
+            for value in values
+        )
+        return np.array(list(places), float)
 
     def finish(self) -> None:
         """Titles, scales, categories, lines across, annotations, legend."""
@@ -174,6 +180,9 @@ class _Plot:
                 list(order.values()), [_text(label) for label in order]
             )
             getattr(axes, f"set_{side}margin")(0.1)
+        if axis.get("tickvals") is not None:
+            getattr(axes, f"set_{side}ticks")(axis["tickvals"], axis.get("ticktext"))
+            axes.tick_params(side, labelrotation=axis.get("tickangle", 0))
         if axis.get("tickformat", "").endswith("%"):
             getattr(axes, f"{side}axis").set_major_formatter(lambda value, _: f"{value:.0%}")
         if limits := axis.get("range"):

@@ -91,15 +91,7 @@ class Benchmark:
         """Metric → second minus first, both scored on the same items, with an interval paired over
         units.
         """
-        if list(first["item_id"]) != list(second["item_id"]):
-            raise FairNCError(
-                f"{self.name}: a paired comparison needs the same items in the same order for both models"
-            )
-        # An item that only one of the two could score (vocabularies cut words differently) is no
-        # pair.
-        missing = [rows[list(SCORE_COLUMNS)].isna().to_numpy() for rows in (first, second)]
-        shared = (missing[0] == missing[1]).all(axis=1)
-        tables = self.units(first[shared]), self.units(second[shared])
+        tables = self._paired(first, second)
         strata = self._strata(tables[0])
         return {
             metric: stats.bootstrap(
@@ -109,6 +101,42 @@ class Benchmark:
             )
             for metric, (columns, statistic) in self.statistics.items()
         }
+
+    def effects(
+        self,
+        first: pd.DataFrame | None,
+        second: pd.DataFrame,
+        transform: Callable[[str, np.ndarray], np.ndarray] | None = None,
+    ) -> dict[str, stats.Effect]:
+        """Metric → second minus first as ``differences`` has it, with the error over units that
+        tests, margins and power need; ``first`` None: the value itself, as its change from 0;
+        ``transform(metric, values)``: of what the metric's values are made before they are taken from
+        each other, in each resample anew.
+        """
+        tables = (self.units(second),) if first is None else self._paired(first, second)
+        strata = self._strata(tables[0])
+        effects = {}
+        for metric, (columns, statistic) in self.statistics.items():
+            sides = [[table[column].to_numpy()[None] for column in columns] for table in tables]
+            made = statistic if transform is None else _transformed(statistic, metric, transform)
+            before = sides[0] if len(sides) > 1 else None
+            changes = stats.seed_changes(before, sides[-1], made, strata=strata)
+            effects[metric] = stats.paired_effect(changes)
+        return effects
+
+    def _paired(self, first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
+        """Unit tables of both, over the items that both could score. Raises ``FairNCError`` unless
+        these are the same items.
+        """
+        if list(first["item_id"]) != list(second["item_id"]):
+            raise FairNCError(
+                f"{self.name}: a paired comparison needs the same items in the same order for both models"
+            )
+        # An item that only one of the two could score (vocabularies cut words differently) is no
+        # pair.
+        missing = [rows[list(SCORE_COLUMNS)].isna().to_numpy() for rows in (first, second)]
+        shared = (missing[0] == missing[1]).all(axis=1)
+        return self.units(first[shared]), self.units(second[shared])
 
     def _strata(self, table: pd.DataFrame) -> pd.Series | None:
         return table[self.strata] if self.strata else None
@@ -122,6 +150,15 @@ def _change(statistic: Callable) -> Callable:
         return statistic(*columns[half:], axis=axis) - statistic(*columns[:half], axis=axis)
 
     return change
+
+
+def _transformed(statistic: Callable, metric: str, transform: Callable) -> Callable:
+    """The statistic, its values made into something else."""
+
+    def transformed(*columns: np.ndarray, axis: int) -> np.ndarray:
+        return transform(metric, statistic(*columns, axis=axis))
+
+    return transformed
 
 
 def mean(x: np.ndarray, axis: int) -> np.ndarray:

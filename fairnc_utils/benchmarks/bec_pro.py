@@ -36,7 +36,7 @@ from fairnc_utils.benchmarks.scoring import (
     Query,
     encode,
     mask_id,
-    masked_log_probabilities,
+    scored_ahead,
     tokenize,
 )
 from fairnc_utils.errors import FairNCError
@@ -118,12 +118,11 @@ def score(
     columns = items[:]  # all at once: a column read row by row is slow
     kept = np.flatnonzero(np.array(columns["usable"]) | padded)
     build = partial(released_queries, padded=padded) if released else queries
-    asked, owners = build(lm, items.select(kept)[:])
-    scores = np.full((len(items), 2), np.nan)
-    values = masked_log_probabilities(lm, asked, description="BEC-Pro")
-    scores[kept] = np.bincount(np.array(owners, dtype=np.int64), values, 2 * len(kept)).reshape(
-        -1, 2
+    usable, scores = items.select(kept), np.full((len(items), 2), np.nan)
+    values, owners = scored_ahead(
+        lm, len(kept), lambda part: build(lm, usable[part]), owners=2, description="BEC-Pro"
     )
+    scores[kept] = np.bincount(owners, values, 2 * len(kept)).reshape(-1, 2)
     table = pd.DataFrame(scores, columns=["score_a", "score_b"])
     sign = np.where(np.array(columns["gender"]) == "female", 1.0, -1.0)
     return table.assign(

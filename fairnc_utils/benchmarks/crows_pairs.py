@@ -26,8 +26,8 @@ from fairnc_utils.benchmarks.scoring import (
     encode,
     mask_id,
     masked,
-    masked_log_probabilities,
     means,
+    scored_ahead,
 )
 from fairnc_utils.models import LanguageModel
 
@@ -79,13 +79,15 @@ def score(lm: LanguageModel, items: datasets.Dataset, *, official: bool) -> pd.D
     """``score_a`` sent_more, ``score_b`` sent_less (NaN where nothing can be masked), ``score_c``
     +1 stereo, −1 antistereo.
     """
-    asked, owners = queries(lm, sentences(items), official=official)
-    values, size = masked_log_probabilities(lm, asked, description="CrowS-Pairs"), 2 * len(items)
-    scores = (
-        np.bincount(np.array(owners, dtype=np.int64), values, size)
-        if official
-        else means(owners, values, size)
+    pairs, size = sentences(items), 2 * len(items)
+    values, owners = scored_ahead(
+        lm,
+        len(pairs),
+        lambda part: queries(lm, pairs[part], official=official),
+        owners=2,
+        description="CrowS-Pairs",
     )
+    scores = np.bincount(owners, values, size) if official else means(owners, values, size)
     return table(items, np.round(scores, 3))
 
 

@@ -110,7 +110,7 @@ def times_named(texts: str) -> Counter[str]:
     from fairnc_utils.debias import swap_pairs
 
     if texts == "bug":
-        sentences = corpora.load("bug")["text"]
+        sentences = corpora.load("bug")["text"][:]
     else:
         every = swap_pairs.sentences(texts, occupations=True)
         sentences = [text for text in every if re.search(r"\b(?:she|he)\b", text, re.IGNORECASE)]

@@ -2,15 +2,18 @@
 model.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from fairnc_utils import processes
 from fairnc_utils._progress import progress
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel, single_token_id
@@ -24,6 +27,10 @@ Query = tuple[Sequence[int], int, int]
 TOKENS = {"cpu": 4_096, "cuda": 32_768}
 #: Positions decoded at once, each to a row as wide as the vocabulary.
 DECODED = {"cpu": 256, "cuda": 4_096}
+#: Items that a thread asks for ahead of a GPU.
+AHEAD = {"cuda": 2_048}
+
+Prepared = TypeVar("Prepared")
 
 
 class Inputs:
@@ -129,7 +136,6 @@ def masked_log_probabilities(
     return log_probabilities(lm, queries, tokens=tokens, description=description)
 
 
-@torch.no_grad()
 def log_probabilities(
     lm: LanguageModel,
     queries: Sequence[Query],
@@ -141,37 +147,111 @@ def log_probabilities(
 
     A causal model predicts at a position the token behind it. Equal inputs are encoded once and
     equal positions of them decoded once; inputs are batched by length (``tokens`` a batch, padding
-    included). Only the scores leave the device, once. Raises ``FairNCError`` if an input is longer
-    than the model can read.
+    included). Only the scores leave the device, once. Inside ``processes.joined`` each process
+    scores its share of the batches, and has the scores of all. Raises ``FairNCError`` if an input
+    is longer than the model can read.
     """
-    inputs: dict[tuple, int] = {}
-    input_of = np.array(
-        [inputs.setdefault(tuple(ids), len(inputs)) for ids, _, _ in queries], dtype=np.int64
-    )
-    source = Inputs(lm, list(inputs))
-    row, position, target = np.argsort(source.order)[input_of], *_columns(queries)
-    order = np.lexsort((position, row))
-    row, position, target = row[order], position[order], target[order]
-    first = np.diff(row, prepend=-1).astype(bool) | np.diff(position, prepend=-1).astype(bool)
-    place_of = np.cumsum(first) - 1  # queries of one place, a position of an input, stand together
-    on_device = _Places(
-        *(
-            torch.from_numpy(x).to(lm.device)
-            for x in (row[first], position[first], place_of, target)
+    plan = _Plan(lm, queries)
+    with progress(total=plan.size, desc=description, unit="input") as bar:
+        return plan.in_order(plan.scores(lm, tokens=tokens, done=bar.update))
+
+
+def scored_ahead(
+    lm: LanguageModel,
+    size: int,
+    ask: Callable[[slice], tuple[list[Query], list[int]]],
+    *,
+    owners: int,
+    description: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """``log_probabilities`` of what ``ask`` asks of ``size`` items, and the owner of each (Q,).
+
+    ``ask`` gives the queries of a slice of the items, and their owners counted from the slice's
+    first, ``owners`` an item. On a GPU a thread tokenizes and asks the next slice while the one
+    before is scored; the order is that of the items. A CPU, which has to do both itself, takes all
+    at once.
+    """
+    step = max(1, AHEAD.get(lm.device.type, size))
+    slices = [slice(i, min(i + step, size)) for i in range(0, size, step)] or [slice(0, 0)]
+
+    def prepared(part: slice) -> tuple["_Plan", np.ndarray]:
+        queries, of = ask(part)
+        return _Plan(lm, queries), np.array(of, dtype=np.int64) + owners * part.start
+
+    made = []
+    with progress(desc=description, unit="input") as bar:
+        for plan, of in _one_ahead(prepared, slices):
+            bar.total = (bar.total or 0) + plan.size
+            made.append((plan, plan.scores(lm, done=bar.update), of))
+        # only now: the first score that is asked for waits for the device
+        values = [plan.in_order(scores) for plan, scores, _ in made]
+    return np.concatenate(values), np.concatenate([of for *_, of in made])
+
+
+def _one_ahead(work: Callable[[slice], Prepared], slices: Sequence[slice]) -> Iterator[Prepared]:
+    """``work`` of each slice, in order, of which a thread does the next while this one is used."""
+    if len(slices) == 1:
+        yield work(slices[0])
+        return
+    interval = sys.getswitchinterval()
+    # Work on a GPU is started by many short calls, each of which would else wait 5 ms for the
+    # thread to let go of Python.
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            following = thread.submit(work, slices[0])
+            for part in slices[1:]:
+                ready = following.result()
+                following = thread.submit(work, part)
+                yield ready
+            yield following.result()
+    finally:
+        sys.setswitchinterval(interval)
+
+
+class _Plan:
+    """Queries sorted by input and position, with what has to be read for them on the device."""
+
+    def __init__(self, lm: LanguageModel, queries: Sequence[Query]):
+        inputs: dict[tuple, int] = {}
+        input_of = np.array(
+            [inputs.setdefault(tuple(ids), len(inputs)) for ids, _, _ in queries], dtype=np.int64
         )
-    )
-    sorted_scores = torch.empty(len(queries), dtype=lm.weight.dtype, device=lm.device)
-    with progress(total=len(inputs), desc=description, unit="input") as bar:
-        for rows, ids, mask in source.batches(tokens=tokens):
+        self.size, self.source = len(inputs), Inputs(lm, list(inputs))
+        row, position, target = np.argsort(self.source.order)[input_of], *_columns(queries)
+        self.order = np.lexsort((position, row))
+        row, position, target = row[self.order], position[self.order], target[self.order]
+        first = np.diff(row, prepend=-1).astype(bool) | np.diff(position, prepend=-1).astype(bool)
+        # queries of one place, a position of an input, stand together
+        self.row, self.place_of = row[first], np.cumsum(first) - 1
+        self.on_device = _Places(
+            *(
+                torch.from_numpy(x).to(lm.device)
+                for x in (self.row, position[first], self.place_of, target)
+            )
+        )
+
+    @torch.no_grad()
+    def scores(
+        self, lm: LanguageModel, *, tokens: int | None = None, done: Callable[[int], object]
+    ) -> Tensor:
+        """Score of each sorted query, on the device, which may still be at work on them."""
+        dtype = torch.promote_types(lm.weight.dtype, torch.float32)
+        scores = torch.zeros(len(self.order), dtype=dtype, device=lm.device)
+        for rows, ids, mask in processes.mine(self.source.batches(tokens=tokens)):
             features = lm.features(ids, mask)
-            start, stop = np.searchsorted(row[first], (rows.start, rows.stop))
+            start, stop = np.searchsorted(self.row, (rows.start, rows.stop))
             for places in _pieces(start, stop, DECODED.get(lm.device.type, DECODED["cuda"])):
-                asked = slice(*np.searchsorted(place_of, (places.start, places.stop)))
-                sorted_scores[asked] = on_device.read(lm, features, rows.start, places, asked)
-            bar.update(len(ids))
-    scores = np.empty(len(queries))
-    scores[order] = sorted_scores.double().cpu().numpy()
-    return scores
+                asked = slice(*np.searchsorted(self.place_of, (places.start, places.stop)))
+                scores[asked] = self.on_device.read(lm, features, rows.start, places, asked)
+            done(len(ids))
+        return processes.total(scores)
+
+    def in_order(self, sorted_scores: Tensor) -> np.ndarray:
+        """The scores of the queries as they were asked (Q,)."""
+        scores = np.empty(len(self.order))
+        scores[self.order] = sorted_scores.double().cpu().numpy()
+        return scores
 
 
 def pronoun_log_probabilities(

@@ -12,7 +12,9 @@ each sentence:
 * ``seat_word`` (Tan & Celis 2019) takes the word's own token in the sentence: its first piece, or in a causal model its last,
   the only one that has read the whole word.
 
-All read the last hidden layer. A split is a kind of bias, an axis one test, and ``all`` the mean
+``seat_word`` alone has the tests of Tan & Celis for race and for race and gender together, split
+``intersection``; names of some groups are cut in pieces more often than others, which it reads by their
+first one. All read the last hidden layer. A split is a kind of bias, an axis one test, and ``all`` the mean
 over tests; ``abs_effect_size``, the mean of |d|, is the summary of Meade et al. They take six tests
 of gender, and so does ``seat_bias_bench``; the other two have the double bind as well. Of their
 seven tests of race, all have six: the terms in place of the names of the angry black woman are
@@ -33,10 +35,10 @@ import torch
 
 from fairnc_utils.benchmarks.base import Benchmark
 from fairnc_utils.benchmarks.scoring import Inputs
-from fairnc_utils.benchmarks.stimuli import TESTS, Association, Sentence, sentences
+from fairnc_utils.benchmarks.stimuli import INTERSECTION, TESTS, Association, Sentence, sentences
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
-from fairnc_utils.stats import Estimate, quotient
+from fairnc_utils.stats import Estimate, bootstrap, quotient
 
 #: What stands for a sentence: its first (causal: last) token, the mean of all, or the first (causal: last) piece of the word.
 READINGS = ("sentence", "mean", "word")
@@ -45,6 +47,12 @@ ROUNDING = 1e-7
 #: Up to here all partitions are tried (8 against 8 words have 12,870), else this many are drawn.
 PERMUTATIONS = 20_000
 
+
+#: Columns of the unit table that an effect size is a function of.
+_COLUMNS = ("total", "square", "n", "side", "test")
+
+#: Kind of bias → all tests of it, those at the crossing of race and gender among them.
+EVERY = INTERSECTION | TESTS
 
 #: Kind of bias → the tests over which Meade et al. (2022) take the mean.
 MEADE = {
@@ -75,7 +83,7 @@ def score(lm: LanguageModel, items: datasets.Dataset, *, reading: str) -> pd.Dat
     """
     if not len(items):
         raise FairNCError("no sentence to score: this split does not have this test")
-    tests = {name: test for group in TESTS.values() for name, test in group.items()}
+    tests = {name: test for group in EVERY.values() for name, test in group.items()}
     places: dict[Sentence, int] = {}  # sentences that several tests share are encoded once
     targets = [
         places.setdefault(Sentence(*row), len(places))
@@ -198,6 +206,23 @@ def abs_effect_size(*columns: np.ndarray, axis: int) -> np.ndarray:
     return np.abs(effect_sizes(*columns, axis=axis)).mean(0)
 
 
+def excess(rows: pd.DataFrame, first: str, second: str) -> Estimate:
+    """d of the test ``second`` minus d of ``first``, with a bootstrap interval; above 0 the second group
+    is set farther apart. Words that both tests have are redrawn for each by itself.
+    """
+    of_both = rows[rows["axis"].isin((first, second))].reset_index(drop=True)
+    names = list(pd.unique(of_both["axis"]))  # in the order of the codes of ``units``
+    if len(names) < 2:
+        raise FairNCError(f"no rows of {first} and of {second}: score seat_word:intersection")
+    table, sign = units(of_both), 1.0 if names[1] == second else -1.0
+
+    def change(*columns: np.ndarray, axis: int) -> np.ndarray:
+        sizes = effect_sizes(*columns, axis=axis)
+        return sign * (sizes[1] - sizes[0])
+
+    return bootstrap(*(table[c] for c in _COLUMNS), statistic=change, strata=table["target"])
+
+
 def p_values(rows: pd.DataFrame) -> dict[str, Estimate]:
     """``p_words`` and ``p_sentences`` of the one test that the rows are of; nothing for several."""
     if rows["axis"].nunique() != 1:
@@ -244,7 +269,6 @@ _MEASURES = {
 
 
 def _benchmark(name: str, reading: str, source: str, tests: dict[str, dict] = TESTS) -> Benchmark:
-    columns = ("total", "square", "n", "side", "test")
     return Benchmark(
         name=name,
         splits=tuple(tests),
@@ -253,8 +277,8 @@ def _benchmark(name: str, reading: str, source: str, tests: dict[str, dict] = TE
         score=partial(score, reading=reading),
         units=units,
         statistics={
-            "effect_size": (columns, effect_size),
-            "abs_effect_size": (columns, abs_effect_size),
+            "effect_size": (_COLUMNS, effect_size),
+            "abs_effect_size": (_COLUMNS, abs_effect_size),
         },
         kinds=("masked", "causal"),
         extras=p_values,
@@ -269,4 +293,4 @@ def _benchmark(name: str, reading: str, source: str, tests: dict[str, dict] = TE
 
 SEAT = _benchmark("seat", "sentence", "may2019measuring")
 SEAT_BIAS_BENCH = _benchmark("seat_bias_bench", "mean", "meade2022empirical", MEADE)
-SEAT_WORD = _benchmark("seat_word", "word", "tan2019assessing")
+SEAT_WORD = _benchmark("seat_word", "word", "tan2019assessing", EVERY)

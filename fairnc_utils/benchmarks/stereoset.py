@@ -20,7 +20,7 @@ import pandas as pd
 
 from fairnc_utils import _io
 from fairnc_utils.benchmarks.base import Benchmark, mean, ratio
-from fairnc_utils.benchmarks.scoring import Query, encode, mask_id, masked_log_probabilities, means
+from fairnc_utils.benchmarks.scoring import Query, encode, mask_id, means, scored_ahead
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.models import LanguageModel
 
@@ -84,9 +84,15 @@ def score(lm: LanguageModel, items: datasets.Dataset) -> pd.DataFrame:
     """Mean probability of the pieces of each candidate: ``score_a`` stereotype, ``score_b`` anti,
     ``score_c`` unrelated.
     """
-    asked, owners = queries(lm, texts(items))
-    probabilities = np.exp(masked_log_probabilities(lm, asked, description="StereoSet"))
-    return table(items, means(owners, probabilities, len(LABELS) * len(items)))
+    blanks = texts(items)
+    values, owners = scored_ahead(
+        lm,
+        len(blanks),
+        lambda part: queries(lm, blanks[part]),
+        owners=1,
+        description="StereoSet",
+    )
+    return table(items, means(owners, np.exp(values), len(blanks)))
 
 
 def texts(items: datasets.Dataset) -> list[tuple[str, str]]:

@@ -3,10 +3,10 @@
 
 Word lists: Caliskan et al. (2017) for tests 3 to 8; May et al. (2019) for their variants b, which
 put terms for names or names for terms, for the double bind (after Heilman et al. 2004) and for the
-angry black woman. The sentence frames are those of May et al.: they say as little as possible
-beyond the word. Words are grouped by the frames that suit them. May et al. leave out sentences at
-random where one target has more than the other; these lists keep them all, because means are
-compared, not sums.
+angry black woman; names of white and of black men are the male half of those of test 5. The sentence
+frames are those of May et al.: they say as little as possible beyond the word. Words are grouped by the
+frames that suit them. May et al. leave out sentences at random where one target has more than the
+other; these lists keep them all, because means are compared, not sums.
 """
 
 import json
@@ -49,6 +49,12 @@ LISTS: dict[str, dict[str, list[str]]] = _DATA["lists"]
 TESTS = {
     kind: {name: Association(**lists) for name, lists in tests.items()}
     for kind, tests in _DATA["tests"].items()
+}
+
+#: The same for race, and for race and gender together (after Tan & Celis 2019), and of occupations: Winogender's 60, by
+#: the majority of their workers in the labour statistics.
+INTERSECTION = {
+    "intersection": {name: Association(**lists) for name, lists in _DATA["intersection"].items()}
 }
 
 #: Irregular plurals of these lists.

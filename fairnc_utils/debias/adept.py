@@ -43,7 +43,7 @@ def examples(tokenizer, *, limit: int | None = None, max_length: int = 128) -> d
 
     def rows(corpus: str, kind: int, wanted: set[int], unwanted: set[int]) -> Iterator[dict]:
         for ids in _sequences(
-            list(dict.fromkeys(corpora.load(corpus)["text"])), tokenizer, max_length
+            list(dict.fromkeys(corpora.load(corpus)["text"][:])), tokenizer, max_length
         ):
             places = [place for place, token in enumerate(ids) if token in wanted]
             if places and unwanted.isdisjoint(ids):

@@ -124,7 +124,7 @@ def causal_batch(sequences: Sequence[Sequence[int]], tokenizer) -> Batch:
     """A batch on which a causal model predicts each token: ``labels`` (B, T) are the ids, −100
     behind the end.
     """
-    batch = batching.padded_batch(sequences, tokenizer.pad_token_id or 0)
+    batch = batching.padded_batch(sequences, tokenizer.pad_token_id)
     return batch | {"labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)}
 
 

@@ -2,8 +2,9 @@
 out of the embeddings.
 
 They stand where a method stands, before a model is fine-tuned. ``random_init`` is a model without
-pre-training. ``noise_0.1`` and ``noise_0.2`` add Gaussian noise of that share of each tensor's root mean
-square, the perturbation of Steed et al. (2022). ``hard_debias`` is the neutralizing step of Bolukbasi et
+pre-training, ``new_embeddings`` one whose word embeddings alone are drawn anew. ``noise_0.1`` and
+``noise_0.2`` add Gaussian noise of that share of each tensor's root mean square, the perturbation of
+Steed et al. (2022). ``hard_debias`` is the neutralizing step of Bolukbasi et
 al. (2016) on the input embeddings: every token but the gender words loses its component along the
 direction in which pairs such as *she* and *he* differ most.
 """
@@ -43,6 +44,19 @@ def random_init(lm: LanguageModel, seed: int) -> None:
         torch.manual_seed(seed)
         fresh = type(lm.model)(lm.model.config)
     lm.model.load_state_dict(fresh.state_dict())
+
+
+@torch.no_grad()
+def new_embeddings(lm: LanguageModel, seed: int) -> None:
+    """Word embeddings as the model's own class draws them, from ``seed``; the layers stay as they are."""
+    layers = {id(parameter) for parameter in lm.model.get_input_embeddings().parameters()}
+    kept = {
+        name: parameter.clone()
+        for name, parameter in lm.model.named_parameters()
+        if id(parameter) not in layers
+    }
+    random_init(lm, seed)
+    lm.model.load_state_dict(kept, strict=False)
 
 
 @torch.no_grad()
@@ -86,6 +100,7 @@ def gender_direction(lm: LanguageModel, embeddings: Tensor) -> Tensor:
 
 
 RANDOM_INIT = Edit("random_init", "a control: no pre-training", random_init)
+NEW_EMBEDDINGS = Edit("new_embeddings", "Wilming et al. 2024", new_embeddings)
 NOISE_01, NOISE_02 = (
     Edit(f"noise_{sigma}", "Steed et al. 2022", partial(add_noise, sigma=sigma))
     for sigma in (0.1, 0.2)

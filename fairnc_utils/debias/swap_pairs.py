@@ -73,7 +73,7 @@ def sentences(texts: str, *, occupations: bool) -> list[str]:
             row["sentence_text"].strip()
             for row in _io.table("BUG/gold_BUG.csv", ("sentence_text",))
         }
-        kept += [text for text in corpora.load("bug")["text"] if text.strip() not in gold]
+        kept += [text for text in corpora.load("bug")["text"][:] if text.strip() not in gold]
     kept = list(dict.fromkeys(kept))
     return kept if occupations else [text for text in kept if not _named(text)]
 

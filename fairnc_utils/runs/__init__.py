@@ -12,6 +12,7 @@ from fairnc_utils._extras import needs
 from fairnc_utils._registry import lazy
 
 if TYPE_CHECKING:
+    from fairnc_utils.runs.concepts import concepts
     from fairnc_utils.runs.finetune import finetune
     from fairnc_utils.runs.measure import geometry, measure
     from fairnc_utils.runs.score import compare, perplexity, score
@@ -23,6 +24,7 @@ needs("measure")
 
 __all__ = [
     "compare",
+    "concepts",
     "finetune",
     "geometry",
     "measure",
@@ -36,6 +38,7 @@ __all__ = [
 
 #: Module → the functions that are found here.
 _FUNCTIONS = {
+    "concepts": ("concepts",),
     "finetune": ("finetune",),
     "measure": ("geometry", "measure"),
     "score": ("compare", "perplexity", "score"),

@@ -11,19 +11,19 @@ import inspect
 import json
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from fairnc_utils import _io
+from fairnc_utils import __version__, _io, processes
 from fairnc_utils._atomic import require_folder
 from fairnc_utils._registry import plug_ins, warn_left_out
-from fairnc_utils.errors import FairNCError, FairNCWarning, brief
-from fairnc_utils.runs import flags
+from fairnc_utils.errors import FairNCError, FairNCWarning, brief, near
+from fairnc_utils.runs import checkout, flags
 from fairnc_utils.runs import options as schemas
 
 #: Commands that make a run → their options, and what the command line leaves out unless it is asked for.
@@ -36,6 +36,16 @@ RUNS: dict[str, tuple[type[BaseModel], dict]] = {
     "finetune": (schemas.FinetuneConfig, {}),
     "trajectory": (schemas.TrajectoryConfig, {}),
     "turning": (schemas.TurningConfig, {}),
+    "concepts": (schemas.ConceptsConfig, {}),
+}
+
+#: Commands that several processes of ``torchrun`` do together.
+SHARED = ("measure", "score")
+
+#: Commands that the book machine adds to ours → their help, known without importing it.
+_BOOK = {
+    "audit": "Is one model fair: bias, what is kept, where its words stand, as one HTML file",
+    "page": "A comparison that `fairnc compare --json` printed, as one HTML file",
 }
 
 LISTS = ("benchmarks", "words", "methods", "tasks", "corpora", "models")
@@ -49,6 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = " ".join(["fairnc", *(word for word in arguments[:1] if word in COMMANDS)])
     try:
         with _warnings_in_one_line():
+            if not arguments:
+                raise FairNCError(
+                    f"name a command: {', '.join(_names())}; `fairnc --help` says what each does"
+                )
+            if arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
+                command = _plug_in(arguments[0])
+                name = f"fairnc {arguments[0]}"
+                return command(arguments[1:]) or 0
             return _run(arguments)
     except FairNCError as error:
         print(f"{name}: {error}", file=sys.stderr)
@@ -62,13 +80,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
-        return _plug_in(arguments[0])(arguments[1:]) or 0
     options = vars(_parser().parse_args(arguments))
-    if options.get("out"):
+    if options.get("out") and options["command"] != "export":
         # before hours of work that could not be saved
         require_folder(Path(options["out"]), "--out")
     return COMMANDS[options.pop("command")](**options)
+
+
+def _names() -> list[str]:
+    """Ours, then those of other packages."""
+    return list(dict.fromkeys([*COMMANDS, *(p.name for p in plug_ins("fairnc.commands"))]))
 
 
 def _plug_in(name: str) -> Callable[[list[str]], int | None]:
@@ -77,7 +98,8 @@ def _plug_in(name: str) -> Callable[[list[str]], int | None]:
     """
     points = {point.name: point for point in plug_ins("fairnc.commands")}
     if name not in points:
-        raise FairNCError(f"unknown command {name!r}: choose {', '.join({**COMMANDS, **points})}")
+        names = _names()
+        raise FairNCError(f"unknown command {name!r}: choose {', '.join(names)}{near(name, names)}")
     try:
         return points[name].load()
     except Exception as error:  # whatever another package raises while it is imported
@@ -117,14 +139,30 @@ def _make_run(name: str):
             defaults | (_options(config, schema) if config else {}) | flags.values(schema, given)
         )
         schemas.configured(schema, options)
+        if processes.started() > 1 and name not in SHARED:
+            raise FairNCError(
+                f"torchrun is for {' and '.join(SHARED)}, which share their work: start one process"
+            )
 
         from fairnc_utils import runs
 
-        run = getattr(runs, name)(**options)
-        if out:
-            run.save(Path(out).resolve())
-            print(f"saved {out}/{run.run_id}", file=sys.stderr)
-        _print(run, json)
+        with processes.joined():
+            run = getattr(runs, name)(**options)
+            if not processes.is_first():
+                return 0
+            if out:
+                run.save(Path(out).resolve())
+                print(f"saved {out}/{run.run_id}", file=sys.stderr)
+            _print(run, json)
+        if options.get("all_variants"):
+            from fairnc_utils.benchmarks import conventions
+
+            print(
+                "",
+                *conventions.explained(run.results["benchmark"].unique()),
+                sep="\n",
+                file=sys.stderr,
+            )
         return 0
 
     return command
@@ -173,7 +211,56 @@ def _doses(*, config: str, sweeps: list[str] | None, jobs: int) -> int:
     return 0
 
 
+def _compare(
+    *, first: str, second: str, margin: list[str], json: bool, html: str | None, **options
+) -> int:
+    from fairnc_utils import compare
+
+    margins = compare.parse_margins(margin)
+    page = _page(html) if html else None
+    comparison = compare.compare(
+        checkout.located(first), checkout.located(second), margins=margins, **options
+    )
+    if page:
+        page(comparison.json())
+    print(comparison.json() if json else comparison)
+    return comparison.status
+
+
+def _page(html: str) -> Callable[[str], None]:
+    """What writes a comparison as a page; the command ``page`` of the book machine does it. Raises
+    ``FairNCError`` before anything is compared where it cannot.
+    """
+    require_folder(Path(html).parent, "--html")
+    if Path(html).is_dir():
+        raise FairNCError(f"option --html: {html} is a folder: name a file")
+    try:
+        write = _plug_in("page")
+    except FairNCError as error:
+        raise FairNCError(
+            f"option --html: pages need the book machine: pip install 'fairnc-utils[book]' ({error})"
+        ) from error
+
+    def page(record: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "comparison.json"
+            file.write_text(record, encoding="utf-8")
+            write([str(file), "--out", html])
+
+    return page
+
+
+def _export(*, what: str, out: str, **options) -> int:
+    from fairnc_utils.runs import export
+
+    for file in export.written(what, out, **options):
+        print(file)
+    return 0
+
+
 COMMANDS = {name: _make_run(name) for name in RUNS} | {
+    "compare": _compare,
+    "export": _export,
     "list": _list,
     "study": _study,
     "doses": _doses,
@@ -234,7 +321,7 @@ def _parser() -> flags.Parser:
     parser = flags.Parser(
         prog="fairnc", description="Neural collapse and fairness of language models."
     )
-    parser.add_argument("--version", action="version", version=f"fairnc {version('fairnc-utils')}")
+    parser.add_argument("--version", action="version", version=f"fairnc {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (schema, defaults) in RUNS.items():
         _add_run(commands.add_parser(name, help=_first_line(schema)), schema, defaults)
@@ -254,6 +341,16 @@ def _parser() -> flags.Parser:
     )
     doses.add_argument("--sweeps", nargs="+", metavar="SWEEP", help="only these (default: all)")
     doses.add_argument("--jobs", type=int, default=1, help="processes side by side (default: 1)")
+    _add_compare(
+        commands.add_parser(
+            "compare", help="Is one model fairer than another: paired, with power, and as a gate"
+        )
+    )
+    _add_export(
+        commands.add_parser(
+            "export", help="Runs for a model card, or benchmarks for lm-evaluation-harness"
+        )
+    )
     record = commands.add_parser(
         "record", help="Copy runs to the recorded ones that the book shows beside its own"
     )
@@ -265,9 +362,9 @@ def _parser() -> flags.Parser:
         if point.name in COMMANDS:
             warn_left_out("command", point, "the name is taken")
         else:
-            commands.add_parser(
-                point.name, help=f"Of the package {point.dist.name}", add_help=False
-            )
+            of = f"Of the package {point.dist.name}"
+            of = _BOOK.get(point.name, of) if point.dist.name == "fairnc-utils" else of
+            commands.add_parser(point.name, help=of, add_help=False)
     return parser
 
 
@@ -281,7 +378,9 @@ def _add_run(parser: flags.Parser, schema: type[BaseModel], defaults: dict) -> N
         "--config", metavar="RUN.YAML", help="file of options, one a line; flags go before it"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
-    parser.add_argument("--out", metavar="FOLDER", help="folder that the run is saved to as well")
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="folder for rows, items and provenance, not for a model"
+    )
     flags.add(parser, schema, defaults)
 
 
@@ -319,6 +418,64 @@ def _add_study(parser: flags.Parser) -> None:
     )
     instead.add_argument(
         "--record", action="store_true", help="run nothing; gather the runs in book/recorded/study"
+    )
+
+
+def _add_compare(parser: flags.Parser) -> None:
+    parser.description = (
+        "Second against first model, item by item on every benchmark that both can take and on collapse. "
+        "Exit status with margins: 0 not worse, 1 worse, 3 undecided; 2 bad input."
+    )
+    what = "folder, adapter or hub name; or a folder that lm-evaluation-harness wrote samples to"
+    parser.add_argument("first", metavar="FIRST", help=what)
+    parser.add_argument("second", metavar="SECOND", help="likewise: is it worse than the first?")
+    parser.add_argument(
+        "--benchmarks",
+        nargs="+",
+        metavar="NAME",
+        help="name, name:split or name:split:axis, also collapse and perplexity; all: whatever both "
+        "can take (default: one form of each question)",
+    )
+    parser.add_argument(
+        "--margin",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="METRIC=VALUE",
+        help="the largest loss that is no loss, e.g. slope=0.2 gender_agreement/log_loss=0.03",
+    )
+    parser.add_argument(
+        "--budget",
+        type=float,
+        metavar="MINUTES",
+        help="about so long; items are drawn (default: all items)",
+    )
+    parser.add_argument(
+        "--words", default="gender", metavar="NAME", help="list or .csv file (default: gender)"
+    )
+    parser.add_argument("--device", default="auto", metavar="NAME", help="(default: auto)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the items drawn (default: 0)"
+    )
+    parser.add_argument("--json", action="store_true", help="all of it, as one JSON object")
+    parser.add_argument("--html", metavar="FILE", help="a page of it as well")
+
+
+def _add_export(parser: flags.Parser) -> None:
+    parser.add_argument(
+        "what",
+        choices=("model-index", "lm-eval"),
+        metavar="WHAT",
+        help="model-index: of runs, for the head of a model card; lm-eval: a folder of tasks",
+    )
+    parser.add_argument("--out", required=True, metavar="PATH", help="file, or folder of tasks")
+    parser.add_argument("--runs", metavar="FOLDER", help="of model-index: where runs were saved")
+    parser.add_argument("--model", metavar="NAME", help="of model-index: which model's")
+    parser.add_argument(
+        "--split", default="test", metavar="NAME", help="of lm-eval: StereoSet's (default: test)"
+    )
+    parser.add_argument(
+        "--axis", default="all", metavar="NAME", help="of lm-eval: bias type (default: all)"
     )
 
 

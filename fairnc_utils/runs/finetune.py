@@ -72,9 +72,7 @@ def finetune(**options) -> Run:
     if treatment:
         evidence |= {"debiasing": treatment.evidence}
         lm = _debiased(config, treatment, lm)
-    classifier = finetuning.fit(
-        lm, task, cooccurrence=change, **config.model_dump(include=FIT_OPTIONS)
-    )
+    classifier = finetuning.fit(lm, task, items=training, **config.model_dump(include=FIT_OPTIONS))
     parts = [
         scored(each, each.run(lm, split=split, axis=axis), split=split, axis=axis)
         for each, split, axis in before
@@ -120,7 +118,7 @@ def _training_items(
     items do not say of whom a text is.
     """
     if not (change or config.collapse):
-        return None
+        return None  # ``finetuning.fit`` draws them
     items = finetuning.training_items(task, config.texts, change, seed=config.seed)
     cooccurrence.require(items)
     return items

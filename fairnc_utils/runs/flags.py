@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from fairnc_utils.errors import FairNCError
+from fairnc_utils.errors import FairNCError, near
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,7 +29,8 @@ class Parser(argparse.ArgumentParser):
                 for name in action.option_strings
                 if name.startswith("--")
             ]
-            raise FairNCError(f"unknown argument {rest[0]}; options are {', '.join(known)}")
+            hint = near(rest[0].partition("=")[0], known)
+            raise FairNCError(f"unknown argument {rest[0]}; options are {', '.join(known)}{hint}")
         return namespace, rest
 
     def error(self, message: str):
@@ -93,7 +94,8 @@ def _value(field: FieldInfo, value: Any, name: str) -> Any:
     if isinstance(value, list) and value in [[word] for word in words]:
         return value[0]  # all, where the rest are numbers
     if Any in kinds or any(
-        isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds
+        get_origin(kind) is dict or (isinstance(kind, type) and issubclass(kind, BaseModel))
+        for kind in kinds
     ):
         return _option(value, name)
     if tuple[Any, ...] in kinds:

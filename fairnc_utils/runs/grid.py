@@ -96,14 +96,16 @@ class Cell:
 
     @property
     def _texts(self) -> Iterator[str]:
-        """What is done to the texts of a task, and for how many epochs they are trained on, where a
-        cell says it.
+        """What is done to the texts of a task, for how many epochs they are trained on, and what does not
+        learn, where a cell says it.
         """
         if self.kind == "finetune":
             if change := self.config.cooccurrence:
                 yield str(Cooccurrence(**change.model_dump()))
             if self.config.epochs:
                 yield f"{self.config.epochs} epochs"
+            if self.config.frozen != "none":
+                yield f"frozen {self.config.frozen}"
 
     @property
     def shares(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs.options import configured
 
 #: Version of the schemas, written into provenance: count it up when an option is added. A provenance without one is of 1.
-VERSION = 3
+VERSION = 4
 
 #: Schema → its options in version 1, or in the version that brought the schema, without those that it inherits.
 FIRST: dict[str, frozenset[str]] = {
@@ -25,6 +25,7 @@ FIRST: dict[str, frozenset[str]] = {
         "MeasureConfig": "heldout_split words space labels variants min_counts draws layers",
         "GeometryConfig": "words min_count neighbors",
         "TurningConfig": "shares min_count angles",
+        "ConceptsConfig": "split sentences",
         "PerplexityConfig": "sample",
         "ScoreConfig": "benchmark split axis gender_scale method regularizer",
         "Debiasing": "method regularizer lam nc3_words frozen steps epochs batch_size texts precision",

@@ -47,7 +47,7 @@ def _table(what: str, *, title: bool) -> str:
     rows = [("name", "models", "data", "what it is")]
     for table in tables:
         rows += [
-            (name, " ".join(entry.kinds), " ".join(entry.data), entry.line)
+            (name, " ".join(entry.kinds), " ".join(entry.data), entry.line + _also(table, name))
             for name, entry in _entries(table).items()
         ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -58,12 +58,25 @@ def _table(what: str, *, title: bool) -> str:
     return "\n".join([what.upper()] * title + lines + [beside] * bool(beside))
 
 
+def _aliases(table: Mapping, name: str) -> list[str]:
+    """Short names of one thing."""
+    aliases = table.aliases if isinstance(table, Registry) else {}
+    return [alias for alias, of in aliases.items() if of == name]
+
+
+def _also(table: Mapping, name: str) -> str:
+    aliases = _aliases(table, name)
+    return f" (short: {', '.join(aliases)})" if aliases else ""
+
+
 def _rows(what: str) -> Iterator[dict]:
     for table in TABLES[what][0]:
         for name, entry in _entries(table).items():
             described = {
                 key: value for key, value in dataclasses.asdict(entry).items() if key != "place"
             }
+            if aliases := _aliases(table, name):
+                described["aliases"] = aliases
             details = _details(table, name) if isinstance(table, Registry) else {}
             yield {"list": what, "name": name} | described | details
 

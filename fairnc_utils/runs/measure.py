@@ -11,6 +11,7 @@ from fairnc_utils.errors import FairNCError
 from fairnc_utils.measurement import ClassMeans
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.runs import checkout
+from fairnc_utils.runs.loading import loaded
 from fairnc_utils.runs.options import GeometryConfig, MeasureConfig, TextConfig, configured
 from fairnc_utils.runs.rows import Run, make, metric_rows
 from fairnc_utils.runs.store import stored
@@ -37,7 +38,8 @@ def measure(**options) -> Run:
     config = configured(MeasureConfig, options)
     _check_heldout(config)
     foreign = words.evidence(config.words)
-    reading = reading_of(config, space=config.space, labels=config.labels)
+    text = config.model_dump(include={"corpus", "split", "texts", "space", "labels"})
+    reading = measurement.read(loaded(config), **text)
     least = config.min_counts[0]
     lists = measurement.word_lists(reading, config.words, min_count=least, seed=config.seed)
     rows, items = _list_rows(reading, lists, config.min_counts, config.variants)
@@ -50,7 +52,6 @@ def measure(**options) -> Run:
         )
         rows, items = rows + drawn, [*items, draw_items]
     if config.layers:
-        text = config.model_dump(include={"corpus", "split", "texts", "space", "labels"})
         rows += _layer_rows(reading.lm, lists, least, config.variants, config.layers, **text)
     return make(
         config,
@@ -189,7 +190,7 @@ def _list_rows(
                         "n": len(measured.classes),
                     }
                     for key, value in collapse.simplex_reference(
-                        len(measured.classes), reading.lm.weight.shape[1]
+                        len(measured.classes), reading.lm.weight.shape[1], device=reading.lm.device
                     ).items()
                 ]
     return rows, items
@@ -208,12 +209,8 @@ def geometry(**options) -> Run:
     config = configured(GeometryConfig, options)
     foreign = words.evidence(config.words)
     reading = reading_of(config)
-    groups: dict[int, str] = {}
-    for word_list in measurement.word_lists(
-        reading, config.words, min_count=config.min_count
-    ).values():
-        # an earlier list keeps its words
-        groups = dict(zip(word_list.token_ids, word_list.groups, strict=True)) | groups
+    lists = measurement.word_lists(reading, config.words, min_count=config.min_count)
+    groups = words.grouped(lists.values())
     weight = reading.lm.weight
     measured = collapse.measure(
         reading.statistics, weight, classes=sorted(groups), min_count=config.min_count
@@ -226,14 +223,9 @@ def geometry(**options) -> Run:
         reading.statistics.means(on), weight[on], neighbors=config.neighbors, seed=config.seed
     )
     tables = [classes]
-    for (method, points), (place, kind) in product(maps.items(), enumerate(("mean", "embedding"))):
-        x, y = points[place].T
-        item_id = classes["item_id"] + f":{kind}"
-        tables.append(
-            classes.assign(
-                benchmark=method, item_id=item_id, score_a=x, score_b=y, score_c=classes["score_a"]
-            )
-        )
+    for method, points in maps.items():
+        items = measurement.map_items(reading.lm, measured, groups, points)
+        tables.append(items.assign(benchmark=method))
     common = {
         "benchmark": "geometry",
         "words": "+".join(config.words),

@@ -6,7 +6,7 @@ imported, so that bad input is answered at once.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -21,7 +21,7 @@ from pydantic import (
 
 from fairnc_utils import catalog
 from fairnc_utils.compressor import COMPRESSORS, Compressor
-from fairnc_utils.errors import FairNCError, brief
+from fairnc_utils.errors import FairNCError, brief, near
 from fairnc_utils.runs import checkout
 
 
@@ -101,6 +101,20 @@ class Config(BaseModel):
         )
 
 
+class Loading(BaseModel):
+    """How a model is held that is only read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="of weights and forward pass; statistics and metrics stay float64"
+    )
+    device_map: str | int | dict[str, int | str] | None = Field(
+        None,
+        description="instead of device, where the parts of a large model lie: auto, balanced, … or a mapping, as "
+        "transformers takes it; needs accelerate",
+    )
+
+
 class TextConfig(Config):
     corpus: str = Field(
         "gap",
@@ -111,7 +125,7 @@ class TextConfig(Config):
     texts: int | None = Field(None, ge=1, description="first texts of each split; by default all")
 
 
-class MeasureConfig(TextConfig):
+class MeasureConfig(Loading, TextConfig):
     """Collapse of word lists on a corpus."""
 
     heldout_split: str | None = Field(
@@ -168,13 +182,20 @@ class TurningConfig(TextConfig):
     angles: int = Field(37, ge=2, description="so many from the greatest slope to the least")
 
 
+class ConceptsConfig(Config):
+    """Bias of occupations, read off concept vectors at each layer."""
+
+    split: str = Field("gender", description="of the benchmark concept_bias")
+    sentences: PositiveInt = Field(50, description="of BUG that are read for each word")
+
+
 class PerplexityConfig(Config):
     """Masked perplexity."""
 
     sample: int | None = Field(None, ge=1, description="first texts of each corpus; by default all")
 
 
-class ScoreConfig(Config):
+class ScoreConfig(Loading, Config):
     """One benchmark on one model."""
 
     benchmark: BenchmarkName = Field(description="as `fairnc list benchmarks` names them")
@@ -187,6 +208,10 @@ class ScoreConfig(Config):
     regularizer: str = Field("none", description="likewise")
     compression: CompressorText | None = Field(
         None, description=f"what the model is compressed by first: {_COMPRESSED}"
+    )
+    all_variants: bool = Field(
+        False,
+        description="every published way to compute this benchmark that takes the model, side by side",
     )
 
 
@@ -238,19 +263,13 @@ class Debiasing(Length):
         return self
 
 
-class TrainConfig(Debiasing, Config):
-    """One method, with or without a regularizer, on one model, and what is measured of it."""
+class Afterwards(BaseModel):
+    """What is measured of a model that is trained, and where it is kept: no training depends on it."""
 
-    log_every: PositiveInt = Field(10, description="steps between rows of the learning curve")
-    evaluate_every: PositiveInt = Field(
-        500, description="steps between measurements on GAP validation"
-    )
-    evaluation_texts: PositiveInt | None = Field(
-        None, description="first texts of GAP validation; by default all"
-    )
-    min_count: PositiveInt = Field(10, description="samples that a class needs to be measured")
+    model_config = ConfigDict(extra="forbid", frozen=True)
     min_counts: tuple[PositiveInt, ...] = Field(
-        (), description="further ones, beside it, for the lists of collapse"
+        (),
+        description="further samples that a class needs, beside min_count, for the lists of collapse",
     )
     benchmarks: tuple[RequestedBenchmark, ...] = Field(
         (), description=f"scored after training: {_REQUESTED}"
@@ -272,6 +291,19 @@ class TrainConfig(Debiasing, Config):
     )
     checkpoint_every: PositiveInt = Field(200, description="steps between checkpoints")
     output: Path | None = Field(None, description="folder for the trained model")
+
+
+class TrainConfig(Afterwards, Debiasing, Config):
+    """One method, with or without a regularizer, on one model, and what is measured of it."""
+
+    log_every: PositiveInt = Field(10, description="steps between rows of the learning curve")
+    evaluate_every: PositiveInt = Field(
+        500, description="steps between measurements on GAP validation"
+    )
+    evaluation_texts: PositiveInt | None = Field(
+        None, description="first texts of GAP validation; by default all"
+    )
+    min_count: PositiveInt = Field(10, description="samples that a class needs to be measured")
 
 
 class CooccurrenceOptions(BaseModel):
@@ -319,8 +351,9 @@ class FinetuneConfig(Length, Config):
         None,
         description="of gender and class in the training texts, e.g. {how: swap, alpha: 0}; by default as is",
     )
-    frozen: Literal["none", "encoder"] = Field(
-        "none", description="what is not trained; encoder: the head alone learns"
+    frozen: Literal["none", "encoder", "layers"] = Field(
+        "none",
+        description="what is not trained; encoder: the head alone learns; layers: the head and the embeddings",
     )
     kept: Literal["best", "last"] = Field(
         "best", description="checkpoint that is kept: best on the validation items, or the last"
@@ -342,6 +375,7 @@ class TrajectoryConfig(Config):
         ("none", "corrected"), min_length=1, description="each as in `fairnc train`"
     )
     lam: float | None = Field(None, ge=0, description=_LAM)
+    dose: float | None = Field(None, gt=0, description="instead of λ, as in `fairnc train`")
     steps: PositiveInt = Field(description="how long")
     batch_size: PositiveInt | None = Field(
         None, description="examples a step; by default as published"
@@ -371,19 +405,47 @@ def configured(schema: type[Config], options: dict) -> Config:
     try:
         return schema(**options)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        # it names the value
-        if isinstance(reason := first.get("ctx", {}).get("error"), FairNCError):
-            raise FairNCError(f"option {key}: {reason}") from None
-        hint = ""
-        if first["type"] == "extra_forbidden":
-            hint = f"; options are {', '.join(schema.model_fields)}"
-        elif first["type"] == "missing" and key in schema.model_fields:
-            hint = f" ({schema.model_fields[key].description})"
-        value = f" = {brief(first['input'])}" if first["type"] != "missing" else ""
-        given, said = (
-            f"option {key}{value}: " if key else "",
-            first["msg"].removeprefix("Value error, "),
-        )
-        raise FairNCError(f"{given}{said}{hint}") from None
+        raise FairNCError(_explained(schema, error.errors())) from None
+
+
+def _explained(schema: type[BaseModel], errors: list[dict]) -> str:
+    """What is wrong first, in one sentence: a field that is missing, with the unknown names beside it,
+    since one of them may be that field mistyped; else a name or a value.
+    """
+    first, *_ = errors
+    key = ".".join(map(str, first["loc"]))
+    # it names the value
+    if isinstance(reason := first.get("ctx", {}).get("error"), FairNCError):
+        return f"option {key}: {reason}"
+    if first["type"] not in ("missing", "extra_forbidden"):
+        said = first["msg"].removeprefix("Value error, ")
+        return f"option {key} = {brief(first['input'])}: {said}" if key else said
+    *inside, name = first["loc"]
+    fields = _fields(schema, inside)
+    unknown = [
+        str(each["loc"][-1])
+        for each in errors
+        if each["type"] == "extra_forbidden" and list(each["loc"][:-1]) == inside
+    ]
+    said = ""
+    if first["type"] == "missing":
+        described = fields[name].description if name in fields else None
+        said = f"option {key}: Field required" + (f" ({described})" if described else "")
+    if unknown:
+        noun = "no such options" if len(unknown) > 1 else "no such option"
+        said += f"{'; ' * bool(said)}option {', '.join('.'.join([*map(str, inside), each]) for each in unknown)}: {noun}"
+    if fields and unknown:
+        said += f"; options are {', '.join(fields)}{near(unknown[0], fields)}"
+    return said
+
+
+def _fields(schema: type[BaseModel], place: list) -> dict[str, Any]:
+    """The fields of a schema, or of the one that lies at a place in it; nothing where none does."""
+    for part in place:
+        field = schema.model_fields.get(part)
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        nested = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not nested:
+            return {}
+        schema = nested[0]
+    return schema.model_fields

@@ -11,7 +11,7 @@ import pandas as pd
 from fairnc_utils import benchmarks
 from fairnc_utils._atomic import require_folder, write_atomic
 from fairnc_utils.errors import FairNCError
-from fairnc_utils.runs import checkout
+from fairnc_utils.runs import checkout, data_card
 from fairnc_utils.runs.rows import RECORDED, UNIT_COLUMNS, run_files
 
 #: What the provenance of every run of one study has in common; it is written once for each value.
@@ -42,7 +42,7 @@ _MEASURED = ("value", "ci_low", "ci_high")
 _UNIT_ORDER = ["benchmark", "split", "axis", "column", "unit", "run_id"]
 
 #: Files of a recorded study.
-FILES = ("provenance.json", "results.parquet", "units.parquet")
+FILES = ("provenance.json", "results.parquet", "units.parquet", data_card.FILE)
 
 
 class _Runs(NamedTuple):
@@ -60,9 +60,10 @@ def gather(*folders: str | Path, target: str | Path | None = None) -> dict:
     ``results.parquet``: every row, but the untrained model's only from its own run;
     ``units.parquet``: see ``rows.UNIT_COLUMNS``, without those that nothing tests;
     ``provenance.json``: what the runs share, and under ``runs`` each one's configuration and
-    evidence. A folder may hold single runs, whose numbers are rounded here, or a recorded study,
-    whose numbers stay; of two runs with one id the later stays. Name ``target`` among ``folders``
-    to add to it. Raises ``FairNCError`` if there is no run.
+    evidence; ``croissant.json``: the data card of the three (see ``data_card``). A folder may hold
+    single runs, whose numbers are rounded here, or a recorded study, whose numbers stay; of two
+    runs with one id the later stays. Name ``target`` among ``folders`` to add to it. Raises
+    ``FairNCError`` if there is no run.
     """
     target = Path(target or checkout.root() / RECORDED / "study")
     _require_study(target)
@@ -81,6 +82,7 @@ def gather(*folders: str | Path, target: str | Path | None = None) -> dict:
     write_atomic(target / "units.parquet", _packed(units, ("value",)))
     text = json.dumps(provenance, indent=1, sort_keys=True) + "\n"
     write_atomic(target / "provenance.json", text)
+    data_card.write(target)
     return provenance
 
 

@@ -7,14 +7,13 @@ import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 import pyarrow
 from pydantic import BaseModel
 
-from fairnc_utils import assets
+from fairnc_utils import __version__, assets
 from fairnc_utils._atomic import replacing, write_atomic
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import checkout, identity
@@ -175,7 +174,7 @@ def make(
         "device": str(device),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "package_version": version("fairnc-utils"),
+        "package_version": __version__,
         "git_commit": git_commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -1,13 +1,17 @@
 """Runs that score a model: one benchmark, perplexity, and the difference of two runs."""
 
+import warnings
+
 import pandas as pd
 
 from fairnc_utils import batching, benchmarks, compression, corpora, models, pretraining
+from fairnc_utils.benchmarks import conventions
 from fairnc_utils.compressor import Compressor, joined
-from fairnc_utils.errors import FairNCError
+from fairnc_utils.errors import FairNCError, FairNCWarning
 from fairnc_utils.models import LanguageModel
 from fairnc_utils.perplexity import perplexity as measured_perplexity
 from fairnc_utils.runs import checkout
+from fairnc_utils.runs.loading import loaded
 from fairnc_utils.runs.options import PerplexityConfig, ScoreConfig, configured
 from fairnc_utils.runs.rows import Run, make, metric_rows
 from fairnc_utils.runs.store import stored
@@ -16,13 +20,17 @@ from fairnc_utils.runs.store import stored
 @stored
 def score(**options) -> Run:
     """One benchmark on one model: metric rows by axis (``all`` pools them) and item scores.
-    Options: see ``ScoreConfig``.
+
+    Options: see ``ScoreConfig``. ``all_variants``: the rows of every published convention that
+    takes the model and has the axis (see ``benchmarks.conventions``), told apart by ``benchmark``;
+    one that the model lacks something for costs a warning.
     """
     config = configured(ScoreConfig, options)
     benchmark = benchmarks.get(config.benchmark)
-    split = config.split or benchmark.splits[-1]
-    benchmark.check(split=split, axis=config.axis)
-    lm, method = models.load(checkout.located(config.model), device=config.device), config.method
+    benchmark.check(split=config.split or benchmark.splits[-1], axis=config.axis)
+    if config.all_variants:
+        conventions.of(config.benchmark)  # before anything is loaded
+    lm, method = loaded(config), config.method
     if config.gender_scale is not None:
         lm, method = (
             lm.with_gender_direction(config.gender_scale),
@@ -32,14 +40,25 @@ def score(**options) -> Run:
         compressor = Compressor.parse(config.compression)
         lm = compression.compress(lm, compressor, seed=config.seed)
         method = joined(method, compressor)
-    rows, items = scored(
-        benchmark,
-        benchmark.run(lm, split=split, axis=config.axis),
-        split=split,
-        axis=config.axis,
-        method=method,
-        regularizer=config.regularizer,
-    )
+    variants = [benchmark]
+    if config.all_variants:
+        wanted = {"split": config.split, "axis": config.axis}
+        # none of them: the benchmark says so itself
+        variants = conventions.that_take(config.benchmark, lm.kind, **wanted) or variants
+    rows, tables = [], []
+    for variant in variants:
+        split = config.split or variant.splits[-1]
+        try:
+            scores = variant.run(lm, split=split, axis=config.axis)
+        except FairNCError as error:  # such as a head that the model lacks
+            if variant is benchmark:
+                raise
+            warnings.warn(f"{variant.name} is left out: {error}", FairNCWarning, stacklevel=2)
+            continue
+        columns = {"split": split, "axis": config.axis, "method": method}
+        of_variant, table = scored(variant, scores, **columns, regularizer=config.regularizer)
+        rows, tables = rows + of_variant, [*tables, table]
+    items = tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
     evidence = {"model": lm.fingerprint, "items": corpora.fingerprint(items["item_id"])}
     return make(config, rows, items, device=lm.device, evidence=evidence)
 

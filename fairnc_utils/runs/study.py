@@ -2,17 +2,23 @@
 with the book.
 
 Each cell is saved, when it ends, in a folder named after its options: a study that was stopped goes
-on where it was.
+on where it was. While it runs it is claimed, so that the same command, given several times, shares
+the work.
 """
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 from fairnc_utils._atomic import write_atomic
 from fairnc_utils.errors import FairNCError, brief
@@ -23,6 +29,9 @@ from fairnc_utils.runs.weight import NoLambda
 
 #: In the folder of a cell that was begun and did not end: why.
 UNFINISHED = "unfinished.txt"
+
+#: Folder of the locks on cells that are running.
+CLAIMS = ".claims"
 
 
 @dataclass(frozen=True)
@@ -133,10 +142,11 @@ def run_sweeps(
 def run(cells: Mapping[str, Cell], folder: Path, *, device: str | None = None) -> int:
     """Run cells one after another in this process; exit status 1 if one failed.
 
-    A cell that is refused or diverges (``FairNCError``) is named, and the next one begins. Any
-    other error may come from the device, and one that has failed once fails from then on; a folder
-    that cannot be written would lose the next cell, too. These end the process, and the same
-    command goes on with what is left, cells that did not end last of all.
+    A cell that another process is running, or has run meanwhile, is left to it. A cell that is
+    refused or diverges (``FairNCError``) is named, and the next one begins. Any other error may come
+    from the device, and one that has failed once fails from then on; a folder that cannot be written
+    would lose the next cell, too. These end the process, and the same command goes on with what is
+    left, cells that did not end last of all.
     """
     order = sorted(cells.values(), key=lambda cell: (folder / cell.id / UNFINISHED).exists())
     status = 0
@@ -144,10 +154,13 @@ def run(cells: Mapping[str, Cell], folder: Path, *, device: str | None = None) -
         started, made = time.perf_counter(), None
         note = folder / cell.id / UNFINISHED
         try:
-            write_atomic(note, "begun, not ended\n")
-            made = cell.run(device=device)
-            made.save(folder / cell.id)
-            note.unlink()
+            with _claimed(folder / CLAIMS / cell.id) as ours:
+                if not ours or cell.is_in(folder):
+                    continue
+                write_atomic(note, "begun, not ended\n")
+                made = cell.run(device=device)
+                made.save(folder / cell.id)
+                note.unlink()
         except Exception as error:
             status, refused = 1, isinstance(error, FairNCError) and made is None
             reason = f"{type(error).__name__}: {error}"
@@ -160,6 +173,24 @@ def run(cells: Mapping[str, Cell], folder: Path, *, device: str | None = None) -
         else:
             _say(f"{place} of {len(order)}: {cell}: {time.perf_counter() - started:.1f} s")
     return status
+
+
+@contextmanager
+def _claimed(file: Path) -> Iterator[bool]:
+    """Whether this process alone has what a file stands for: a lock on it that the system frees when the
+    process ends, however it ends. Where there are no such locks, everyone has it.
+    """
+    if fcntl is None:
+        yield True
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def _say(line: str) -> None:

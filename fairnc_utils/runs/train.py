@@ -4,6 +4,7 @@ before and after.
 
 import copy
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pandas as pd
 from torch import nn
@@ -27,7 +28,7 @@ from fairnc_utils.perplexity import perplexity
 from fairnc_utils.runs import checkout
 from fairnc_utils.runs import curve as curves
 from fairnc_utils.runs.measure import collapse_at_slots, collapse_of
-from fairnc_utils.runs.options import TrainConfig, configured
+from fairnc_utils.runs.options import Afterwards, TrainConfig, configured
 from fairnc_utils.runs.rows import Run, make
 from fairnc_utils.runs.score import gap_perplexity, requested, scored
 from fairnc_utils.runs.store import stored
@@ -97,6 +98,10 @@ def _require_folders(config: TrainConfig, treatment: Treatment) -> None:
     if config.checkpoint:
         require_folder(config.checkpoint, "checkpoint")
     if config.output:
+        if Path(checkout.located(config.model)).resolve() == config.output.resolve():
+            raise FairNCError(
+                f"option output = {config.output}: the model that is trained lies there; choose another folder"
+            )
         if treatment.method and (why := treatment.method.without_folder):
             raise FairNCError(
                 f"option output: a model of {config.method} cannot be saved: {why}; leave it out"
@@ -108,20 +113,8 @@ def _require_folders(config: TrainConfig, treatment: Treatment) -> None:
         model_folder.require(config.output)
 
 
-#: Options that come after the training.
-_AFTERWARDS = (
-    "benchmarks",
-    "by_layer",
-    "at_slots",
-    "checkpoint",
-    "checkpoint_every",
-    "collapse",
-    "compression",
-    "min_counts",
-    "output",
-    "perplexity",
-    "profile",
-)
+#: Options that no training depends on.
+_AFTERWARDS = {*Afterwards.model_fields, "profile"}
 
 #: The last model that was trained to be compressed, and its curve: one compressor after another is asked of it.
 _TREATED: dict[str, tuple[nn.Module, pd.DataFrame]] = {}
@@ -131,7 +124,7 @@ def _treated(
     lm: LanguageModel, config: TrainConfig, treatment: Treatment, evidence: dict, **options
 ) -> tuple[nn.Module, pd.DataFrame]:
     """The model after its treatment, which changes it in place, and the learning curve."""
-    key = str([config.model_dump(mode="json", exclude=set(_AFTERWARDS)), evidence, lm.device])
+    key = str([config.model_dump(mode="json", exclude=_AFTERWARDS), evidence, lm.device])
     if key in _TREATED:
         model, curve = _TREATED[key]
         return copy.deepcopy(model), curve

@@ -1,10 +1,11 @@
-"""A run that follows class means and word embeddings while a model is trained, without and with
-NC3, in one map.
+"""A run that follows class means and word embeddings while a model is trained, once with each
+regularizer, in one map.
 """
 
 import json
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -70,20 +71,21 @@ class _Watch:
 
 @stored
 def trajectory(**options) -> Run:
-    """Train a method without and with NC3, and place the words' means and embeddings at every
+    """Train a method once with each regularizer, and place the words' means and embeddings at every
     snapshot in one map.
 
     Options: see ``TrajectoryConfig``. Rows: NC3 and UNC3 of each snapshot, its step as ``variant``,
     and how far to trust each map. Items: benchmark ``pca`` or ``umap``, axis the word's group, unit
     the word, ``item_id`` ``<regularizer>:<step>:<token id>:mean`` or ``…:embedding``, coordinates
-    in ``score_a`` and ``score_b``, NC3 cosine in ``score_c``. Raises ``FairNCError`` as ``train``
-    does, and where too few of the words are seen.
+    in ``score_a`` and ``score_b``, NC3 cosine in ``score_c``; and benchmark ``turned``: degrees
+    that a word's class mean (``…:mean``) or embedding has turned from the untrained model's, in
+    ``score_a``. Raises ``FairNCError`` as ``train`` does, and where too few of the words are seen.
     """
     config = configured(TrajectoryConfig, options)
     needs("maps")  # at once, not after the work that comes before the map
     get_method(config.method)  # base trains nothing
     common = config.model_dump(
-        include={"method", "lam", "steps", "batch_size", "texts", "precision"}
+        include={"method", "lam", "dose", "steps", "batch_size", "texts", "precision"}
     )
     treatments = [
         Treatment.of(Debiasing(regularizer=regularizer, **common), model=config.model)
@@ -94,7 +96,8 @@ def trajectory(**options) -> Run:
     foreign, snapshots = words.evidence(config.words), []
     for treatment in treatments:
         lm = models.load(checkout.located(config.model), device=config.device)
-        fingerprint, groups = lm.fingerprint, _groups(lm, config.words)
+        fingerprint = lm.fingerprint
+        groups = words.grouped(words.load(axis, lm.tokenizer) for axis in config.words)
         treatment.require(lm)
         watch = _Watch(lm, config, sorted(groups), treatment.columns)
         watch()
@@ -121,15 +124,6 @@ def recorded_trajectory() -> Run | None:
     return None
 
 
-def _groups(lm: LanguageModel, axes: tuple[str, ...]) -> dict[int, str]:
-    """Token id → group of all words of the lists; a word of several belongs to the first."""
-    groups: dict[int, str] = {}
-    for axis in axes:
-        word_list = words.load(axis, lm.tokenizer)
-        groups = dict(zip(word_list.token_ids, word_list.groups, strict=True)) | groups
-    return groups
-
-
 def _mapped(
     snapshots: list[Snapshot], lm: LanguageModel, groups: dict[int, str], config: TrajectoryConfig
 ) -> tuple[list[dict], pd.DataFrame]:
@@ -138,9 +132,10 @@ def _mapped(
     # places.
     once = [shot for i, shot in enumerate(snapshots) if i == 0 or shot.step]
     maps, metrics = projection.planes(
-        torch.cat([shot.points for shot in once]), neighbors=config.neighbors, seed=config.seed
+        torch.stack([shot.points for shot in once]), neighbors=config.neighbors, seed=config.seed
     )
     labels = dict.fromkeys(shot.columns["regularizer"] for shot in snapshots)
+    untrained = _directions(snapshots[0])
     rows, tables = (
         [{"method": config.method, "regularizer": " and ".join(labels)} | row for row in metrics],
         [],
@@ -149,25 +144,14 @@ def _mapped(
         place = once.index(shot) if shot.step else 0
         estimates = {name: shot.collapse.estimates[name] for name in METRICS}
         rows += metric_rows(estimates, **shot.columns, variant=f"step {shot.step}")
-        ids = shot.collapse.classes.tolist()
-        unit = measurement.shown_words(lm.tokenizer, ids)
+        name = f"{shot.columns['regularizer']}:{shot.step}"
         for method, flat in maps.items():
-            for offset, kind in enumerate(("mean", "embedding")):
-                x, y = flat[2 * place + offset].T
-                name = [f"{shot.columns['regularizer']}:{shot.step}:{i}:{kind}" for i in ids]
-                tables.append(
-                    pd.DataFrame(
-                        {
-                            "benchmark": method,
-                            "axis": [groups[i] for i in ids],
-                            "item_id": name,
-                            "unit": unit,
-                            "score_a": x,
-                            "score_b": y,
-                            "score_c": shot.collapse.cosines.cpu().numpy(),
-                        }
-                    )
-                )
+            items = measurement.map_items(lm, shot.collapse, groups, flat[place], name)
+            tables.append(items.assign(benchmark=method))
+        cosine = (_directions(shot) * untrained).sum(-1).clamp(-1, 1)
+        turned = torch.rad2deg(cosine.arccos()).flatten().numpy()  # class means, then embeddings
+        scores = {"score_a": turned, "score_b": np.nan, "score_c": np.nan}
+        tables.append(items.assign(benchmark="turned", **scores))
     common = {
         "benchmark": "trajectory",
         "corpus": "gap",
@@ -175,8 +159,13 @@ def _mapped(
         "space": "head",
         "words": "+".join(config.words),
         "min_count": config.min_count,
-        "n": len(ids),
+        "n": len(shot.collapse.classes),
     }
     return [common | row for row in rows], pd.concat(tables, ignore_index=True).assign(
         split=config.split
     )
+
+
+def _directions(shot: Snapshot) -> Tensor:
+    """What NC3 compares of a snapshot: its points (2, K, D) as directions from their mean."""
+    return torch.stack([projection.directions(points) for points in shot.points])

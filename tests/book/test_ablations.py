@@ -187,7 +187,7 @@ def test_switches_are_paired_and_ordered(ablation):
 def test_findings_are_told_with_their_intervals(ablation):
     sentence = ablations.largest(ablation.results, "as_released", "unc3", method="bec")
     assert sentence.startswith("UNC3 −0.0150 [")
-    assert sentence.endswith(" with labels of their own position (2 of 2 intervals leave out 0)")
+    assert sentence.endswith(" with labels of their own position (2 of 2 intervals exclude zero)")
     assert (
         ablations.largest(ablation.results, "as_released", "unc3", method="mlm") == "UNC3 not run"
     )
@@ -195,6 +195,26 @@ def test_findings_are_told_with_their_intervals(ablation):
     assert ablations.counted(all_methods, ["unc3"]) == "UNC3 falls in 3 and rises in 0 of 3"
     cell = {"variant": "minus none", "method": "bec", "regularizer": "corrected"}
     assert ablations.sentence(ablation.results, ["unc3", "LM"], **cell).endswith("], LM not run")
+
+
+def test_findings_open_with_what_the_intervals_say(ablation):
+    rows = ablation.results
+    assert ablations.switched(rows, "as_released", method="bec").startswith("UNC3 falls with *")
+    assert ablations.switched(rows, "as_released", method="mlm").startswith("No change of one")
+    flat = rows.assign(ci_low=-1.0, ci_high=1.0)
+    assert "is shown to lower" in ablations.switched(flat, "as_released", method="bec")
+    names = ablations.CONTRASTS["words"]
+    lists = {label: names[label] for label in ("corrected", "corrected,words=random")}
+    said = ablations.other_words(rows, lists, method="bec")
+    assert said.startswith(f"It need not be gender words: {lists['corrected,words=random']} moves")
+    gender = rows[rows["regularizer"] == "corrected"]
+    assert "and on other words" in ablations.other_words(gender, lists, method="bec")
+    assert "On no list" in ablations.other_words(flat, lists, method="bec")
+    assert ablations.linked(rows).startswith("Within methods, more uniform models are fairer by")
+    turned = rows.assign(ci_low=-rows["ci_high"], ci_high=-rows["ci_low"])
+    assert "less fair by" in ablations.linked(turned)
+    assert "neither" in ablations.linked(flat)
+    assert ablations.linked(rows[:0]).startswith("Too few")
 
 
 def test_every_method_is_compared_at_its_chosen_lambda(ablation):
@@ -260,10 +280,22 @@ def test_figures_say_what_they_show(ablation, recorded):
         assert figure.data
         assert b"<svg" in pictures.picture(figure.to_plotly_json())
     assert "bec 30" in drawn[0].layout.meta["alt"]
-    stars = [trace.customdata[list(trace.marker.symbol).index("star")] for trace in drawn[0].data]
-    assert stars == [30] * 4 * 3  # a panel a metric, a line a method
-    assert sum(len(trace.x) for trace in scatter.data) == 3 * len(
-        ablations.by_run(numbers_of(recorded))
+    lines = [trace for trace in drawn[0].data if trace.customdata is not None]
+    stars = [trace.customdata[list(trace.marker.symbol).index("star")] for trace in lines]
+    assert stars == [30] * 4 * 3  # a row a metric, a column a method
+    assert all(trace.y[0] == 0 for trace in lines)  # changes from no NC3
+    points = ablations.by_run(numbers_of(recorded))
+    trained = (points["method"] != "base").sum()
+    left = [trace for trace in scatter.data if trace.name]
+    assert sum(len(trace.x) for trace in left) == 3 * trained
+    for trace in left:  # what is left after the method's mean, in its standard deviations
+        assert np.mean(trace.x) == pytest.approx(0, abs=0.1)
+        assert np.std(trace.x, ddof=1) == pytest.approx(1, abs=0.1)
+    assert list(left[0].customdata[0]) == pytest.approx(  # hover tells the run's own values
+        [
+            points.loc[points["method"] == left[0].name, name].iloc[0]
+            for name in ("unc3", "log_ratio")
+        ]
     )
 
 

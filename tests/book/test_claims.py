@@ -518,7 +518,8 @@ def test_verdicts_become_result_rows_and_the_abstract_reads_them(evaluated):
     )
     text = claims.abstract(run.results)
     assert (
-        "The first edition **contradicts** that NC3 regularization collapses gender words" in text
+        "The first edition **contradicts** the claim that NC3 regularization collapses gender words"
+        in text
     )
     assert claims.report._effect(effect) in text
     assert 5 <= text.count("\n- ") <= 9
@@ -534,11 +535,19 @@ def test_verdicts_become_result_rows_and_the_abstract_reads_them(evaluated):
 def test_section_has_a_figure_of_every_measure_and_a_table(evaluated):
     figure, table = claims.section(evaluated, "intrinsic", "corrected")
     measures = next(claim for claim in CLAIMS if claim.key == "intrinsic").predictions
-    assert len(figure.layout.annotations) == len(measures)
-    drawn = {(x, y) for trace in figure.data for x, y in zip(trace.x, trace.y, strict=True)}
-    total = of(evaluated, "intrinsic", "corrected", "stereoset_intra:gender:log_ratio")["value"]
-    assert (total, TOTAL) in drawn
-    names = [trace.name for trace in figure.data if trace.showlegend]
+    drawn = {
+        y: x
+        for trace in figure.data
+        if trace.xaxis == "x"  # the first panel, of totals
+        for x, y in zip(trace.x, trace.y, strict=True)
+        if y
+    }
+    assert {y.replace("<br>", " ") for y in drawn} == {measure.name for measure in measures}
+    # the untrained model's bias is the unit, and what the claim predicts is to the right
+    slope = of(evaluated, "intrinsic", "corrected", "occupation_slope:gender:slope")
+    assert slope["unit"] == pytest.approx(2 * BIAS["base"], rel=0.2)
+    assert drawn["Occupations<br>|slope|"] == pytest.approx(-slope["value"] / slope["unit"])
+    names = [trace.name for trace in figure.data if trace.showlegend is None]
     assert len(set(names)) == len(names) >= 2  # supported and descriptive, each once in the legend
     assert "StereoSet |SS − 50|" in figure.layout.meta["alt"]
     html = table.to_html()
@@ -548,15 +557,51 @@ def test_section_has_a_figure_of_every_measure_and_a_table(evaluated):
     assert "10 supported" in claims.summary(evaluated, caption="Claims.").to_html()
 
 
+def test_effects_are_counted_in_the_untrained_bias_or_its_standard_error():
+    results, units = planted()
+    prediction = next(c for c in CLAIMS if c.key == "intrinsic").prediction(
+        "occupation_slope:gender:slope"
+    )
+    base = (results["method"] == "base") & (results["metric"] == "slope")
+    value = results.loc[base, "value"].item()
+    for low, high, expected in (
+        (value - 0.1, value + 0.1, (value, "bias")),
+        (-1.96, 1.96, (pytest.approx(1, rel=0.001), "SE")),  # it holds the ideal
+    ):
+        bounded = results.assign(
+            ci_low=results["ci_low"].astype(float).mask(base, low),
+            ci_high=results["ci_high"].astype(float).mask(base, high),
+        )
+        assert claims.decide.unit(study(bounded, units), prediction, "corrected") == expected
+    assert claims.decide.unit(study(), prediction, "runs") == (1, "raw")
+    kept = next(c for c in CLAIMS if c.key == "understanding").predictions[0]
+    assert claims.decide.unit(study(), kept, "corrected") == (1, "raw")
+
+
 def test_forest_marks_verdicts_by_shape_as_well_as_colour(evaluated):
     figure, _ = claims.section(evaluated, "enforced", "corrected")
     marks = {trace.name: (trace.marker.symbol, trace.marker.color) for trace in figure.data}
-    assert {"supported", "contradicted"} <= set(marks)
+    assert {"for the claim", "against the claim"} <= set(marks)
     assert (
         len({symbol for symbol, _ in marks.values()})
         == len({color for _, color in marks.values()})
         == len(marks)
     )
+
+
+def test_forest_is_hollow_where_only_holm_leaves_a_test_open(evaluated):
+    tests = select(evaluated, claim="enforced", contrast="corrected")
+    undone = (tests["method"] == "bec") & (tests["key"] == "collapse:gender:unc3")
+    altered = tests.assign(decided=tests["decided"].mask(undone, 0.0))
+    figure, _ = claims.section(altered, "enforced", "corrected")
+    symbols = {
+        (trace.customdata[0][4], y): trace.marker.symbol
+        for trace in figure.data
+        if trace.customdata is not None
+        for y in trace.y
+    }
+    assert symbols["bec", "UNC3 of gender words"] == "triangle-right-open"
+    assert symbols["cda", "UNC3 of gender words"] == "triangle-right"
 
 
 def test_power_table_is_there_where_something_is_published(evaluated):

@@ -48,6 +48,56 @@ def test_tables_show_every_value_with_its_interval(run):
         tables.one(main, words="gender")
 
 
+def test_sparklines_stand_on_one_scale_and_say_what_they_show():
+    rows = pd.DataFrame(
+        {
+            "metric": "log_ratio",
+            "axis": ["gender", "race", "religion"],
+            "value": [1.0, -2.0, 3.0],
+            "ci_low": [-1.0, -3.0, 2.0],
+            "ci_high": [3.0, -1.0, 5.0],
+            "n": 9,
+        }
+    )
+    show = {"metrics": ["log_ratio"], "caption": ""}
+    html = tables.by_axis(rows, sparks=[tables.Sparks(("log_ratio",), reference=0)], **show)
+    html = html.to_html()
+    said = re.findall(r'role="img" aria-label="([^"]+)"', html)
+    assert said == [
+        f"Interval {where} 0.00, on a scale from −3.00 to 5.00"
+        for where in ("holds", "below", "above")
+    ]
+    across = 120 - 2 * 6  # the ends of the scale: −3 and 5
+    places = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', html)]
+    assert places == pytest.approx([6 + across * (x + 3) / 8 for x in (1, -2, 3)])
+    assert html.count("stroke-dasharray") == 3  # zero, in each
+    assert "<svg" not in tables.by_axis(rows, **show).to_html()
+
+
+def test_a_task_is_drawn_beside_its_floor():
+    rows = pd.DataFrame(
+        {
+            "benchmark": "sst2",
+            "corpus": "SST-2",
+            "split": "validation",
+            "metric": ["accuracy", "majority_accuracy"],
+            "value": [80.0, 51.0],
+            "ci_low": [75.0, np.nan],
+            "ci_high": [85.0, np.nan],
+            "n": 100,
+        }
+    )
+    html = tables.tasks(rows, {}, caption="").to_html()
+    assert 'aria-label="Interval above 51.0, on a scale from 0.00 to 100"' in html
+
+
+def test_a_column_of_words_stands_left_with_its_head():
+    table = tables.plain(pd.DataFrame({"a": ["x"], "b": ["y"], "c": [1]}), caption="")
+    html = tables.left(table, "b").to_html()
+    aligned = re.findall(r"#T_\w+?_(row0_col\d|level0_col\d) {\s+text-align: left;", html)
+    assert sorted(aligned) == ["level0_col1", "row0_col1"]
+
+
 def test_word_report_says_why(run):
     html = tables.word_report(run.provenance["evidence"]["words"], caption="Words.").to_html()
     assert "abbesses (not a single token)" in html

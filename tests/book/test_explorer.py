@@ -20,7 +20,7 @@ from fairnc_book import comparer, explorer, figures
 from fairnc_book.site import docstrings as sphinx_api
 from fairnc_book.site import pages as sphinx_pages
 from fairnc_book.site import status as sphinx_status
-from fairnc_utils import runs
+from fairnc_utils import runs, words
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs.rows import RESULT_COLUMNS, UNIT_COLUMNS, load
 
@@ -90,10 +90,23 @@ def test_words_of_a_run_are_found_with_their_counts(live, nothing_recorded, toke
     she = data["words"].index("she")
     row = items[(items["unit"] == "she") & (items["axis"] == "gender")].iloc[0]
     assert data["counts"][she] == row["score_b"]
-    assert run["cosine"][run["word"].index(she)] == pytest.approx(row["score_a"], abs=5e-4)
+    place = data["measured"][run["measured"]].index(she)
+    assert run["cosine"][place] == pytest.approx(row["score_a"], abs=5e-4)
     assert she in data["lists"]["gender"]
     assert data["groups"]["she"] == "female"
     assert all(1 <= len(places) <= 2 for places in data["contexts"])
+    assert data["fewest"] == min(data["counts"])
+    rare, before = set(), ""
+    for entry in data["rare"].split(" "):
+        before = before[: ord(entry[0]) - ord("a")] + entry[1:]
+        rare.add(before)
+    assert not rare & set(data["words"])
+    whole = {word for word in words.whole_words(tokenizer).values() if word.isascii()}
+    assert rare | set(data["words"]) >= whole
+
+
+def test_words_are_front_coded():
+    assert explorer.front_coded(["nurse", "nursing", "Nur", "zoo", "2nd"]) == "anur dse eing azoo"
 
 
 def test_recorded_words_stand_beside_live_ones(live, monkeypatch):
@@ -384,12 +397,13 @@ def test_names_agree_with_what_is_seen():
 
 def test_a_theme_that_has_changed_is_noticed(tmp_path, caplog):
     (tmp_path / "index.html").write_text('<div role="doc-biblioentry">')
-    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
+    env = SimpleNamespace(found_docs={"index"})
+    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path, env=env)
     with caplog.at_level("WARNING"):
         logging.getLogger("sphinx").propagate = True
         sphinx_pages.finish(app, None)
-    # three flaws, three sorts of files
-    assert sum("any more" in message for message in caplog.messages) == 6
+    # six flaws, three sorts of files, the script of icons
+    assert sum("any more" in message for message in caplog.messages) == 10
 
 
 def test_notebooks_for_download_have_no_outputs(monkeypatch):
@@ -435,8 +449,9 @@ def test_a_notebook_opened_elsewhere_installs_the_project(tmp_path, monkeypatch)
     ("body", "problem"),
     [
         ("<h1>a</h1><h3>b</h3>", "heading 1 is followed by 3"),
-        ("<table><tr><td>1</td></tr></table>", "a table has no head"),
-        ("x" * 1_600_000, "1600000 bytes"),
+        ("<h1>a</h1><table><tr><td>1</td></tr></table>", "a table has no head"),
+        ("<h1>a</h1><h1>b</h1>", "2 headings of the first level"),
+        ("<h1>a</h1>" + "x" * 1_600_000, "1600010 bytes"),
     ],
 )
 def test_a_fault_in_the_structure_is_found(tmp_path, body, problem):

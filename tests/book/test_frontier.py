@@ -224,19 +224,25 @@ def test_rows_hold_every_change(tests):
 
 def test_sentences_say_success_and_failure(tests):
     price = frontier.price(tests, method="cda")
-    assert price.startswith("The slope of cda is lowered by swap and raised by both.")
+    assert price.startswith(
+        "The slope of cda is lowered by swap (main dose) and raised by both (main dose)."
+    )
     assert "only names tell with swap 0.3" in price
     assert frontier.ruled(tests, [change("swap")], subject="swap") == "swap makes cda fairer."
     blind = frontier.ruled(tests, [change("ratio form")], subject="it")
-    assert blind == "it makes no method fairer; makes cda (agreement accuracy %) blinder."
-    assert "explains a fall" in frontier.explained(tests, method="cda")
+    assert blind == (
+        "it makes no method fairer; is not shown to keep what it must in cda (agreement accuracy %)."
+    )
+    assert "it is training for swap collapse that lowers it" in frontier.explained(
+        tests, method="cda"
+    )
     flat = evaluated(*made_up({**CELLS, ("cda", "swap"): CELLS["cda", "both"]}))
     assert "explains no fall" in frontier.explained(flat, method="cda")
     single = evaluated(*made_up({**CELLS, ("cda", "swap"): (0.5, 0.46, 79.5, 20.0, 70.0, 1)}))
     assert "has no two seeds" in frontier.explained(single, method="cda")
     largest = frontier.largest_fall(tests, planned.arms(method="cda"))
     assert "even part alone" in largest
-    assert largest.endswith("which is blinder.")
+    assert "which is not shown to keep what it must." in largest
     assert frontier.names_back(tests, method="cda").startswith("A single seed")
     back = evaluated(
         *made_up({**CELLS, ("cda", "names swapped"): (0.6, 0.45, 80.0, 20.0, 77.0, 4)})

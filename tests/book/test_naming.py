@@ -27,6 +27,7 @@ SHARED = {
     "bias_source": "the answers, and their figures",
     "collapse": "the metrics, and their figures",
     "compressed": "what the runs of the study of compression say, and its figures",
+    "concepts": "the vectors, their run by layer, what the chapter's runs say, and its figures",
     "data": "what is asked: by the claims of the first edition, and by the plan of the second",
     "decide": "the tests of either",
     "duality": "the cosines of means and rows, and their figures",

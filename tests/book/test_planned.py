@@ -2,6 +2,7 @@
 its tests, and what was not run is said.
 """
 
+import re
 import subprocess
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from helpers.workflow import ROOT
 
 from fairnc_book import planned
-from fairnc_book.abstract import abstract
+from fairnc_book.abstract import PARTED, abstract
 from fairnc_book.planned.data import (
     DOSED,
     EMBEDDED,
@@ -21,6 +22,7 @@ from fairnc_book.planned.data import (
     Outcome,
     collapse,
 )
+from fairnc_book.planned.decide import effect
 from fairnc_book.planned.predictions import CAME, FAILED, OPEN
 from fairnc_book.planned.rows import read, read_lacking, read_predictions
 from fairnc_book.verdicts import Verdict
@@ -248,8 +250,8 @@ def test_predictions_follow_from_the_tests(effects):
     assert planned.predictions(effects.assign(verdict=holds, **rises))["outcome"][4] == CAME
     unseen = planned.predictions(effects.assign(verdict=holds))["outcome"][4]
     assert unseen == OPEN  # an interval with 0 in it shows no absence
-    nothing = effects.assign(p=np.nan)
-    assert set(planned.predictions(nothing)["outcome"]) == {OPEN}
+    nothing = planned.predictions(effects.assign(p=np.nan)).set_index("number")["outcome"]
+    assert set(nothing) == {OPEN}
 
 
 def test_a_prediction_whose_runs_are_lacking_is_not_decided_by_a_total(effects):
@@ -274,12 +276,13 @@ def test_a_missing_cell_is_listed():
         cell for name, (_, cells) in after.items() for cell in cells if cell not in before[name][1]
     ]
     assert len(more) == 1
-    assert more[0].startswith("adept ")
-    assert more[0].endswith(f"seed {seed}")
+    assert more[0].label.startswith("adept ")
+    assert more[0].config.seed == seed
     said, before_it = planned.lacking(after), planned.lacking(before)
     assert said.count(f"{seed}") == before_it.count(f"{seed}") + 1
     assert "=" not in said  # in the plan's words, not in those of rows
     assert planned.lacking({"a": (3, [])}) == "Every run of the plan is recorded."
+    assert planned.lacking({"a_b": (2, more * 2)}) == "- **a b**, all 2 runs"
 
 
 def run_seed(run: dict) -> int:
@@ -289,7 +292,20 @@ def run_seed(run: dict) -> int:
 def test_a_cell_that_was_not_run_is_said_in_the_tables(effects):
     absent = effects[effects["note"].str.startswith("not run") & (effects["method"] != "total")]
     for family in set(absent["family"]) & {family.key for family in planned.FAMILIES}:
-        assert "not run" in planned.family_table(effects, family, caption="").to_html()
+        assert "not run" in planned.family_table(effects, family, caption="")._repr_html_()
+
+
+def test_the_other_models_of_a_family_are_folded(effects):
+    table = planned.family_table(effects, "C", caption="All.")._repr_html_()
+    several = effects["model"].nunique() > 1
+    assert ("<details" in table) == several
+    if several:
+        shown, _, more = table.partition("<details")
+        other = next(m for m in effects["model"].unique() if m not in (EMBEDDED, "over bases"))
+        assert other.rpartition("/")[2] in more
+        assert other.rpartition("/")[2] not in shown
+    alone = planned.family_table(effects[effects["model"] == EMBEDDED], "C", caption="All.")
+    assert "<details" not in alone._repr_html_()
 
 
 def test_the_answer_on_the_front_page_is_that_of_the_tests(effects):
@@ -299,9 +315,19 @@ def test_the_answer_on_the_front_page_is_that_of_the_tests(effects):
     missing = sum(len(cells) for _, cells in lacking.values())
     outcomes = list(predicted["outcome"])
     assert read_predictions(run.results) == outcomes
-    assert read_lacking(run.results) == missing
+    assert sum(read_lacking(run.results).values()) == missing
+    front = abstract(run.results)
+    assert front.startswith(planned.short_answer(effects))
+    assert planned.strip(effects, outcomes) in front
+    left_open = front.partition(PARTED)[2]
+    assert f"{missing} runs of the plan" in left_open
+    here = sum(
+        len(cells)
+        for name, (_, cells) in lacking.items()
+        if not name.startswith(("bases", "causal"))
+    )
+    assert ("they may change a verdict" in left_open) == bool(here)
     text = planned.answer(effects, outcomes, missing)
-    assert abstract(run.results).startswith(text)
     assert planned.answer(read(run.results), outcomes, missing) == text
     assert text.startswith("**")
     fairer = effects["verdict"].mask(
@@ -315,8 +341,83 @@ def test_the_answer_on_the_front_page_is_that_of_the_tests(effects):
     assert planned.called(failed, "uniform") == "blinder"
 
 
+def test_the_short_answer_is_short_and_has_no_numeral(effects):
+    both = {"uniform", "both"}
+    is_slope = effects["key"].eq(SLOPE.key)
+    variants = [
+        effects,
+        effects.assign(kept=effects["kept"].mask(effects["family"].eq("kept"), False)),
+    ]
+    for word in ("supported", "contradicted", "inconclusive", "no effect"):
+        told = is_slope & effects["comparison"].isin(both | {"swap", "debiased"})
+        variants.append(effects.assign(verdict=effects["verdict"].mask(told, word)))
+    for each in variants:
+        text = planned.short_answer(each)
+        assert len(text.split()) <= 130, text
+        assert not re.search(r"(?<![A-Za-z])\d", text)
+    fell = planned.short_answer(variants[2])
+    assert "falls in ten and rises in none" in fell
+    assert "swap collapse lowers the bias; enforcing collapse does, too" in fell
+    assert planned.short_answer(effects).startswith("**")
+
+
+def test_each_row_of_the_strip_has_one_number_or_none(effects):
+    outcomes = list(planned.predictions(effects)["outcome"])
+    rows = planned.strip(effects, outcomes).split("* - ")[2:]
+    numbers = [row.rpartition("  - ")[2].split("```")[0].strip() for row in rows]
+    assert len(rows) == 6
+    form = r"(unevenness|bias) [+−]?\d+(\.\d)?%|\d came true|–"
+    assert all(re.fullmatch(form, number) for number in numbers), numbers
+    slope = effect(effects, "both", SLOPE.key)
+    assert numbers[3] == f"bias {100 * slope['value'] / slope['first']:+.2g}%".replace("-", "−")
+    assert numbers[-1] == f"{outcomes.count(CAME)} came true"
+
+
+def test_a_treatment_that_does_not_keep_what_it_must_works_at_a_cost(effects):
+    lost = effects.assign(kept=effects["kept"].mask(effects["family"].eq("kept"), False))
+    assert "methods; costs pronoun agreement" in planned.strip(lost, [CAME])  # a loss that is shown
+    unsure = {"ci_low": -1.0, "ci_high": 1.0}
+    open_loss = lost.assign(
+        **{end: lost[end].mask(lost["family"].eq("kept"), value) for end, value in unsure.items()}
+    )
+    told = "may cost certainty, pronoun agreement and fluency"
+    assert told in planned.strip(open_loss, [CAME])
+    kept = effects.assign(kept=effects["kept"].mask(effects["family"].eq("kept"), True))
+    assert "cost" not in planned.strip(kept, [CAME])
+
+
+def test_the_strip_says_in_how_many_methods(effects):
+    slopes = effects["key"].eq(SLOPE.key) & effects["model"].eq(EMBEDDED)
+    uniform = slopes & effects["comparison"].eq("uniform")
+    one = uniform & effects["method"].isin(["mabel", "total"])
+    verdicts = effects["verdict"].mask(uniform, "no effect").mask(one, "contradicted")
+    assert "no, raises it in one of five methods" in planned.strip(
+        effects.assign(verdict=verdicts), [CAME]
+    )
+
+
+def test_a_finding_answers_its_question_by_its_verdicts(effects):
+    for family, word, said in (
+        ("D", "supported", "Yes."),
+        ("C", "contradicted", "No, the opposite is found."),
+        ("C", "no effect", "No."),
+        ("C", "inconclusive", "It is not shown."),
+    ):
+        of_family = effects["family"].eq(family) & effects["verdict"].ne("")
+        told = effects.assign(verdict=effects["verdict"].mask(of_family, word))
+        assert f"? {said} Totals" in planned.finding(told, family)
+
+
+def test_the_seventh_prediction_asks_the_untrained_models(effects, studies):
+    (row,) = select(planned.predictions(effects, studies), number=7).to_dict("records")
+    asked = len({study.model for study in studies})
+    for part in row["parts"]:
+        assert part.came.endswith(f"of {asked} bases")
+        assert part.complete == (asked > 1)
+
+
 def test_an_instrument_without_a_bias_has_nothing_to_remove(studies):
-    table = planned.instruments_table(studies, caption="").data.set_index("instrument")
+    table = planned.instruments_table(studies[:1], caption="").data.set_index("instrument")
     assert table.loc["occupation slope", "bias to remove"] == "yes"
     assert table.loc["CrowS-Pairs", "bias to remove"] == "nothing to remove"
     outcome = Outcome(SLOPE.measure, "slope", improves=True)

@@ -28,9 +28,12 @@ LOCK = [
     if not line.startswith("#")
 ]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+#: Those that a build runs; the audit, which is part of the package, is linked beside them.
+CHAPTERS = [path for path in NOTEBOOKS if not path.is_symlink()]
 PROFILES = sorted((ROOT / "config").glob("*.yaml"))
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 each_profile = pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
 
 
@@ -130,8 +133,8 @@ def test_saving_a_notebook_in_jupyterlab_changes_nothing(path, tmp_path):
     assert saved.read_bytes() == path.read_bytes()
 
 
-@each_notebook
-def test_notebook_saves_experiments_apart_from_every_build(path):
+@each_chapter
+def test_chapter_saves_experiments_apart_from_every_build(path):
     """What a reader tries must not come into the book: it has a folder and a profile of its own,
     and git passes it over.
     """
@@ -178,8 +181,8 @@ def test_notebook_cells_are_short(path):
     assert [cell.id for cell in code_cells(path) if len(cell.source.splitlines()) >= 25] == []
 
 
-@each_notebook
-def test_notebook_has_the_common_parameters_and_only_literals(path):
+@each_chapter
+def test_chapter_has_the_common_parameters_and_only_literals(path):
     assert parameters(path).keys() >= {"model", "device", "profile", "results"}
 
 
@@ -229,7 +232,29 @@ def test_profile_is_valid(path):
 def test_profile_has_every_notebook_and_the_table_of_contents_too(path):
     chapters = [*load(path)["chapters"], *load(path).get("summaries", {})]
     contents = re.findall(r"file: notebooks/(\S+)", (ROOT / "book/_toc.yml").read_text())
-    assert sorted(chapters) == sorted(contents) == [notebook.stem for notebook in NOTEBOOKS]
+    assert sorted(chapters) == sorted(contents) == [chapter.stem for chapter in CHAPTERS]
+
+
+def test_every_page_is_in_the_table_of_contents():
+    contents = re.findall(r"file: (\S+)", (ROOT / "book/_toc.yml").read_text())
+    pages = [path.relative_to(ROOT / "book").with_suffix("") for path in ROOT.glob("book/**/*.md")]
+    assert {str(page) for page in pages} - {"index"} <= set(contents)
+
+
+@pytest.mark.parametrize(
+    "page", [*ROOT.glob("book/**/*.md"), *CHAPTERS], ids=lambda path: path.stem
+)
+def test_links_between_pages_lead_to_pages(page):
+    links = re.findall(r"\]\((?!https?:|#|/)([^)#\s]+\.(?:md|ipynb))[)#]", page.read_text())
+    assert [link for link in links if not linked(page, link).is_file()] == []
+
+
+def linked(page: Path, link: str) -> Path:
+    """What a link leads to; chapters stand in ``notebooks`` here and in ``book/notebooks`` in the built site."""
+    there = (page.parent / link).resolve()
+    if there.is_relative_to(ROOT / "book/notebooks"):
+        return ROOT / "notebooks" / there.relative_to(ROOT / "book/notebooks")
+    return there
 
 
 @each_profile

@@ -16,6 +16,8 @@ import pytest
 from helpers import ROOT
 from helpers.site import browser, browser_problems, local_problems, needs_chromium, toc_pages
 
+from fairnc_book.site import pages as site_pages
+from fairnc_book.site import pdf
 from fairnc_book.site import plotly as sphinx_plotly
 from fairnc_utils import assets
 from fairnc_utils.errors import FairNCError
@@ -50,6 +52,12 @@ def test_the_figure_survives_the_page():
     assert json.loads(data) == figure()
 
 
+def test_a_figure_that_is_not_in_a_plane_is_marked():
+    assert sphinx_plotly.WHOLE not in sphinx_plotly.figure_html(figure(), "plot-1")
+    deep = figure() | {"data": [{"type": "scatter3d", "x": [1], "y": [1], "z": [1]}]}
+    assert sphinx_plotly.WHOLE in sphinx_plotly.figure_html(deep, "plot-1")
+
+
 def test_ids_follow_the_content_and_are_unique():
     first = sphinx_plotly._unique_id(figure(), taken=())
     assert first == sphinx_plotly._unique_id(figure(), taken=())
@@ -70,12 +78,12 @@ def test_other_outputs_are_left_to_other_renderers():
         (
             f"<div {sphinx_plotly.MARK}>",
             ["_static/doctools.js", "_static/figures.js"],
-            ["plotly.min.js"],
+            ["plotly-cartesian.min.js"],
         ),
         (
             f'<div {sphinx_plotly.MARK}>"text":"$x$"',
             ["_static/doctools.js", "_static/figures.js"],
-            ["plotly.min.js", None, "mathjax/tex-svg.js"],
+            ["plotly-cartesian.min.js", None, "mathjax/tex-svg.js"],
         ),
     ],
 )
@@ -190,15 +198,47 @@ def test_small_book_loads_only_what_it_uses(small_book):
         page: (small_book / f"{page}.html").read_text() for page in ("figures", "formulas", "table")
     }
     scripts = {
-        page: sorted(re.findall(r"(plotly\.min|figures|tex-svg)\.js", text))
+        page: sorted(re.findall(r"(plotly[\w-]*\.min|figures|tex-svg)\.js", text))
         for page, text in pages.items()
     }
     assert scripts == {
-        "figures": ["figures", "plotly.min", "tex-svg"],
+        "figures": ["figures", "plotly-cartesian.min", "tex-svg"],
         "formulas": ["tex-svg"],
         "table": [],
     }
     assert not any("thebe.js" in text or "thebe@" in text for text in pages.values())
+
+
+@pytest.mark.slow
+def test_small_book_is_one_page_on_paper(small_book):
+    assert list(pdf.pages(small_book)) == [
+        "index.html",
+        "figures.html",
+        "formulas.html",
+        "table.html",
+    ]
+    text = pdf.whole(small_book)
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(set(ids)) == len(ids)
+    inside = re.findall(r'href="#([^"]+)"', text)
+    assert inside
+    assert set(inside) <= set(ids)
+    assert all((small_book / name).is_file() for name in re.findall(r'src="(_images[^"]+)"', text))
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_small_book_is_printed(small_book, tmp_path):
+    pdf.print_book(small_book, tmp_path / "book.pdf")
+    assert (tmp_path / "book.pdf").read_bytes().startswith(b"%PDF")
+    assert not (small_book / pdf.WHOLE).exists()
+
+
+@pytest.mark.slow
+def test_icons_that_no_page_has_are_left_out(small_book):
+    icons = (small_book / "_static/scripts/fontawesome.js").read_text()
+    assert "magnifying-glass" in icons
+    assert "chess-king" not in icons
 
 
 @pytest.mark.slow
@@ -213,6 +253,16 @@ def test_small_book_opens_without_a_network(small_book):
         pages = toc_pages(small_book.parent.parent / "book/_toc.yml")
         problems = {page: browser_problems(driver, small_book / f"{page}.html") for page in pages}
     assert {page: of_page for page, of_page in problems.items() if of_page} == {}
+
+
+def test_texts_for_search_are_by_section():
+    page = (
+        '<article class="bd-article"><section class="a" id="title"><h1>Title</h1><p>First, <code>x</code> .</p>'
+        '<section id="one"><h2>One<a class="headerlink" href="#one">#</a></h2><p>Said <a href="x">here</a> .</p>'
+        "<pre>not.this</pre><table><tr><td>nor this</td></tr></table></section></section></article>"
+    )
+    assert site_pages.prose(page) == [("", "", "First, x."), ("one", "One", "Said here.")]
+    assert site_pages.prose("<p>no article</p>") == []
 
 
 # The checks themselves

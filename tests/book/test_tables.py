@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 from helpers.site import browser, needs_chromium
 
-from fairnc_book import paper_tables, published, tables
+from fairnc_book import figures, paper_tables, published, tables
 from fairnc_book.numbers import METRICS, TABLES, Numbers
 from fairnc_utils import stats
 from fairnc_utils.runs import checkout
@@ -251,16 +251,16 @@ def test_nothing_recorded_and_nothing_live_is_said_and_no_fault(study):
     for name in TABLES:
         cells = paper_tables.table(name, run.results, sources)
         assert cells[["recorded", "live", "difference"]].isna().all().all()
-        assert paper_tables.finding(cells) == "nothing of this table is recorded."
+        assert paper_tables.finding(cells) == "Nothing of this table is recorded."
         assert "nan" not in tables.by_origin(cells, name=name, caption="Empty.").html.casefold()
 
 
 def test_finding_counts_what_lies_off_the_base(run, sources):
     cells = paper_tables.table("stereoset", run.results, sources)
     finding = paper_tables.finding(cells)
-    assert paper_tables.finding(cells[cells["measure"] != cells["measure"].iloc[0]]).startswith(
-        "LM (100 ↑), gender, test:"
-    )
+    second = cells[cells["measure"] != cells["measure"].iloc[0]]
+    assert "LM (100 ↑), gender, test:" in paper_tables.finding(second)
+    assert finding.startswith("Most trained models lie below the base model")
     assert "the base model has 60.0" in finding
     # mlm's seeds lie too far apart to tell
     assert "over seeds: 3 of 4 trained models; above it: 0." in finding
@@ -319,6 +319,31 @@ def test_planted_rows_are_what_is_seen(shown):
     assert base["published"].startswith("60.28 bert-base-uncased")
 
 
+def test_fullest_measures_come_first_and_empty_rows_are_folded_with_their_reasons(
+    shown, run, sources
+):
+    table = parsed(shown.html)
+    counts = table["measure"].value_counts()
+    assert list(dict.fromkeys(table["measure"])) == list(
+        dict.fromkeys(sorted(table["measure"], key=lambda name: -counts[name]))
+    )
+    cells = paper_tables.table("stereoset", run.results, sources)
+    empty = shown.html.partition('<details class="empty-rows">')[2]
+    assert f"{len(cells) - len(table)} rows without a value" in empty
+    assert paper_tables.NOT_RUN in empty
+    assert len(table) < len(cells)
+
+
+def test_figure_of_a_table_shows_what_is_recorded(run, sources):
+    cells = paper_tables.table("stereoset", run.results, sources)
+    figure = figures.origins(cells, name="stereoset", caption="StereoSet.")
+    drawn = sorted(x for trace in figure.data if trace.mode == "markers" for x in trace.x)
+    titles = [note.text.replace("<br>", ", ") for note in figure.layout.annotations]
+    expected = cells[cells["measure"].isin(titles) & (cells["method"] != "base")]
+    assert drawn == sorted(expected["recorded"].dropna())
+    assert figures.origins(cells.assign(recorded=math.nan), name="none", caption="None.") is None
+
+
 def test_origins_are_told_by_word(shown):
     heads = re.findall(r'<th><span class="origin (\w+)">(\w+)</span></th>', shown.html)
     assert heads == [("published",) * 2, ("recorded",) * 2, ("live",) * 2]
@@ -346,10 +371,14 @@ return shown.map(row => [0, 1, 3].map(column => row.cells[column].textContent))"
 
 
 @needs_chromium
-def test_heads_sort_by_keyboard_and_the_menu_picks_a_measure(shown, tmp_path):
+def test_heads_sort_by_keyboard_and_the_menu_picks_a_measure(shown, run, sources, tmp_path):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 
+    cells = paper_tables.table("stereoset", run.results, sources)
+    origins = cells[["recorded", "live"]].notna().any(axis=1)
+    there = origins | cells["published"].map(lambda quotes: bool(quotes.values))
+    with_value = cells[there]["measure"].value_counts().to_dict()
     script = (checkout.root() / "book/_static/tables.js").read_text()
     page = tmp_path / "page.html"
     page.write_text(
@@ -357,10 +386,12 @@ def test_heads_sort_by_keyboard_and_the_menu_picks_a_measure(shown, tmp_path):
     )
     with browser() as driver:
         driver.get(page.as_uri())
+        assert not driver.find_element(By.TAG_NAME, "table").is_displayed()  # until asked for
+        driver.find_element(By.CSS_SELECTOR, ".full-table > summary").click()
         rows = driver.execute_script(COLUMN)
         # the first measure, until the reader asks for another
         assert {row[0] for row in rows} == {"SS (50), gender, test"}
-        assert len(rows) == len(paper_tables.MODELS)
+        assert len(rows) == with_value[rows[0][0]]
         head = driver.find_elements(By.CSS_SELECTOR, "thead th")[3]
         seen = []
         for _ in range(3):
@@ -381,8 +412,6 @@ def test_heads_sort_by_keyboard_and_the_menu_picks_a_measure(shown, tmp_path):
         menu = driver.find_element(By.TAG_NAME, "select")
         assert menu.find_element(By.XPATH, "..").text.startswith("Show")
         menu.send_keys("all")
-        assert len(driver.execute_script(COLUMN)) == len(paper_tables.MODELS) * len(
-            TABLES["stereoset"]
-        )
+        assert len(driver.execute_script(COLUMN)) == sum(with_value.values())
         problems = [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
         assert [entry["message"] for entry in problems if "favicon" not in entry["message"]] == []

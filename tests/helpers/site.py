@@ -25,7 +25,8 @@ DRIVER = shutil.which("chromedriver")
 NARROW = 390  # px: a phone
 
 
-PAGE, BOOK = 1.5e6, 30e6  # bytes: a page with its figures' data, the whole book
+# bytes: a page with its figures' data, the whole book, all that the first page loads
+PAGE, BOOK, FIRST = 1e6, 30e6, 2.5e6
 
 #: Attributes by which a page loads something without being asked; <a href> is not among them.
 LOADED = {
@@ -77,6 +78,50 @@ class Page(HTMLParser):
                 self.anchors.add(value)
 
 
+class Terms(HTMLParser):
+    """What a page says in prose (``said``: text of paragraphs outside headings, code, links, tables and
+    captions) and the addresses of its links to terms of the glossary (``linked``).
+    """
+
+    NOT = (
+        "a",
+        "code",
+        "pre",
+        "table",
+        "figcaption",
+        "nav",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "script",
+        "dt",
+        "details",
+    )
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.said, self.linked, self.within, self.article = "", [], [], False
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.article |= tag == "article"
+        if tag in (*self.NOT, "p"):
+            self.within.append(tag)
+        if tag == "a" and "term" in (attributes.get("class") or "").split():
+            self.linked.append(attributes["href"])
+
+    def handle_endtag(self, tag):
+        self.article &= tag != "article"
+        if tag in self.within:
+            del self.within[len(self.within) - 1 - self.within[::-1].index(tag) :]
+
+    def handle_data(self, data):
+        if self.article and "p" in self.within and not set(self.within) & set(self.NOT):
+            self.said += data + " "
+
+
 OUTSIDE = re.compile(r"url\(\s*[\"']?((?:https?:)?//[^)\"']+)")
 
 
@@ -107,13 +152,15 @@ def local_problems(html: Path) -> list[str]:
 
 
 def structure_problems(page: Path) -> list[str]:
-    """Headings that leave out a level, tables whose head is not marked up, and a page that is too
-    large.
+    """Headings that leave out a level, more or fewer than one of the first, tables whose head is not
+    marked up, and a page that is too large.
     """
     structure = parse(page)
     problems = [
         f"heading {a} is followed by {b}" for a, b in pairwise(structure.levels) if b > a + 1
     ]
+    if structure.levels.count(1) != 1:
+        problems.append(f"{structure.levels.count(1)} headings of the first level")
     problems += ["a table has no head"] * structure.heads.count(False)
     return problems + [f"{page.stat().st_size} bytes"] * (page.stat().st_size > PAGE)
 

@@ -26,7 +26,7 @@ for seed in range(3):
     time.sleep(0.2)
 """
 
-STEMS = ("01-measuring-collapse", "02-geometry")
+STEMS = ("02-measuring-collapse", "03-geometry")
 
 
 def scratch(folder: Path, cell: str = SAVE) -> Path:

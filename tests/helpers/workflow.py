@@ -29,7 +29,7 @@ def copy(target: Path) -> Path:
         "fairnc_book",
     ):
         shutil.copytree(ROOT / name, target / name, ignore=ignore)
-    for name in ("Snakefile", "_config.yml"):
+    for name in ("Snakefile", "_config.yml", "CITATION.cff"):
         shutil.copy2(ROOT / name, target / name)
     (target / "models").symlink_to(ROOT / "models")
     return target

@@ -445,9 +445,9 @@ def test_unknown_names_are_answered_with_the_valid_ones(tiny):
     assert get("crows") is CROWS_OFFICIAL
     assert set(BENCHMARKS) == {benchmark.name for benchmark in BENCHMARKS.values()}
     with pytest.raises(
-        FairNCError, match="unknown benchmark 'bbq': choose stereoset_intra, crows_official"
+        FairNCError, match="unknown benchmark 'bbk': choose stereoset_intra, crows_official"
     ):
-        get("bbq")
+        get("bbk")
     with pytest.raises(FairNCError, match="stereoset_intra has no split 'train': choose dev, test"):
         STEREOSET.run(tiny("bert"), split="train")
     with pytest.raises(

@@ -86,6 +86,11 @@ def test_tables_and_json_have_the_same_names(what, capsys):
     assert len(table) - len(rows) <= 1  # what else a name may be
     assert {row["list"] for row in rows} == {what}
     assert all(row["line"] in line for row, line in zip(rows, table, strict=False))
+    assert all(
+        alias in line
+        for row, line in zip(rows, table, strict=False)
+        for alias in row.get("aliases", ())
+    )
 
 
 def test_json_has_details(capsys):
@@ -97,6 +102,7 @@ def test_json_has_details(capsys):
     assert stereoset["splits"] == ["dev", "test"]
     assert stereoset["axes"] == ["gender", "profession", "race", "religion"]
     assert stereoset["kinds"] == ["masked"]
+    assert stereoset["aliases"] == ["stereoset"]
     assert "log_ratio" in stereoset["statistics"]
     assert stereoset["measures"]
     assert stereoset["limits"]

@@ -52,6 +52,14 @@ def test_noise_has_the_share_that_it_is_called_after(lm):
     assert all(size == pytest.approx(0.2, rel=0.05) for size in sizes["noise_0.2"].values())
 
 
+def test_new_embeddings_are_drawn_and_the_layers_stay(lm):
+    drawn, old = parameters(edited(lm, "new_embeddings")), parameters(lm)
+    changed = {key for key, value in old.items() if not torch.equal(value, drawn[key])}
+    assert changed == {"bert.embeddings.word_embeddings.weight"}
+    spread = float(drawn["bert.embeddings.word_embeddings.weight"].std())
+    assert spread == pytest.approx(lm.model.config.initializer_range, rel=0.05)
+
+
 def test_random_weights_know_nothing_of_the_old_ones(lm):
     drawn, old = parameters(edited(lm, "random_init")), parameters(lm)
     key = "bert.encoder.layer.0.attention.self.query.weight"

@@ -2,16 +2,20 @@
 classes.
 """
 
+import copy
+import dataclasses
 from importlib import resources
 
+import huggingface_hub
 import pytest
 import torch
 from helpers import ROOT
 from helpers.families import TINY, TRANSFORMERS_4
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
-from fairnc_utils import models
+from fairnc_utils import assets, batching, measurement, models
 from fairnc_utils.errors import FairNCError
+from fairnc_utils.perplexity import perplexity
 
 MASKED = [family for family, (_, kind, *_) in TINY.items() if kind == "masked"]
 CAUSAL = [family for family, (_, kind, *_) in TINY.items() if kind == "causal"]
@@ -294,3 +298,50 @@ def test_a_class_of_ones_own_is_what_it_derives_from(tiny):
 def test_the_packaged_tokenizer_is_the_embedded_models():
     for packaged in resources.files("fairnc_utils").joinpath("data", "bert_uncased").iterdir():
         assert packaged.read_bytes() == (ROOT / "models/minilm-mlm" / packaged.name).read_bytes()
+
+
+@pytest.mark.parametrize("family", CAUSAL)
+def test_a_tokenizer_without_a_padding_token_measures_the_same(tiny, family):
+    """Many causal models bring none; what is padded is masked, and never read."""
+    lm = tiny(family)
+    texts = ["the nurse said that she was tired .", "he reads ."]
+    sequences = batching.tokenize(texts, lm.tokenizer)
+    without = copy.deepcopy(lm.tokenizer)
+    without.pad_token = None
+    bare = dataclasses.replace(lm, tokenizer=without)
+    pairs = [
+        (measurement.statistics_of(each, sequences).sums, perplexity(each, sequences))
+        for each in (lm, bare)
+    ]
+    torch.testing.assert_close(pairs[0][0], pairs[1][0])
+    assert pairs[0][1] == pairs[1][1]
+    assert bare.tokenizer.pad_token_id is None
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_and_only_its_cache_is_read(monkeypatch):
+    asked = []
+
+    def silent(url, timeout):
+        raise ConnectionError("nobody there")
+
+    def from_pretrained(*names, **options):
+        asked.append(options["local_files_only"])
+        raise OSError("it is not in the cached files.")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.utils.get_session(), "head", silent)
+    monkeypatch.setattr(AutoConfig, "from_pretrained", from_pretrained)
+    assets.hub_silence.cache_clear()
+    with pytest.raises(FairNCError, match=r"files\. Give a local folder or a hub name$"):
+        models.load("owner/model", device="cpu")
+    assets.hub_silence.cache_clear()
+    assert asked == [True]
+
+
+def test_a_folder_or_file_without_a_configuration_is_no_hub_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "notes.txt").write_text("no model")
+    for name in ("runs", "notes.txt"):
+        with pytest.raises(FairNCError, match=r"neither a folder with a config\.json nor a hub"):
+            models.load(name, device="cpu")

@@ -2,9 +2,15 @@
 there.
 """
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from helpers import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,3 +93,46 @@ def test_one_pair_has_no_standard_deviation(seed):
     assert sd[0].isfinite()
     assert sd[1:].isnan().all()
     assert sorted(mean[1:].tolist()) == pytest.approx(sorted(values[[0, 0, 1], [1, 2, 2]].tolist()))
+
+
+GROWTH = """
+import sys
+from pathlib import Path
+import torch
+from fairnc_utils import _pairwise, collapse
+
+def memory(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
+
+def needed(size, dim):
+    statistics = collapse.ClassStatistics(size, dim)
+    statistics.sums.normal_()
+    statistics.counts.fill_(10)
+    statistics.square_sums.fill_(100 * dim)
+    weight = torch.randn(size, dim, dtype=torch.bfloat16)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
+    before = memory("VmRSS")
+    collapse.measure(statistics, weight, variant=sys.argv[1], groups=5)
+    return memory("VmHWM") - before
+
+_pairwise.ROWS = 128
+needed(500, 1024)
+small, large = needed(1500, 1024), needed(3000, 1024)
+print((large - small) / (1500 * 1024 * 8))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the peak")
+@pytest.mark.parametrize(("variant", "matrices"), [("corrected", 2.25), ("as_released", 3.25)])
+def test_measuring_holds_no_more_matrices_than_it_compares(variant, matrices):
+    """Means and rows in float64, a moment the chosen rows as they are, and of the released kernels
+    one sphere: never more matrices of all classes and dimensions, however many.
+    """
+    command = [sys.executable, "-c", GROWTH, variant]
+    # a freed matrix goes back at once, as the C library does by itself with much larger ones
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
+    assert 1.9 < float(done.stdout) < matrices + 0.25

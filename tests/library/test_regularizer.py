@@ -326,7 +326,7 @@ def test_long_absence_leaves_a_mean_as_it_was(tiny, memory):
         ({"decay": 1.0}, "less than 1"),
         ({"speed": 1}, "memory, decay"),
         ({"options": corrected(), "kind": "both"}, "either options="),
-        ({"words": "age"}, "gender"),
+        ({"words": "agee"}, "gender"),
         ({"words": [7]}, "from 0 to 30521"),
         ({"words": [7, 40_000]}, "from 0 to 30521"),
     ],

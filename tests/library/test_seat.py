@@ -87,7 +87,8 @@ def test_the_tests_are_the_published_ones():
 
 
 def test_sentences_are_those_of_the_recorded_runs():
-    sentences = {name: stimuli.sentences(name) for name in stimuli.LISTS}
+    used = {name for test in ALL.values() for name in test}
+    sentences = {name: stimuli.sentences(name) for name in stimuli.LISTS if name in used}
     content = json.dumps([sentences, stimuli.TESTS]).encode()
     assert hashlib.sha256(content).hexdigest()[:16] == "c34a1674906b0598"
 

@@ -239,13 +239,13 @@ def test_a_hub_that_does_not_answer_is_asked_once(folder, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.utils.get_session(), "head", silent)
-    hub._silent.cache_clear()
+    assets.hub_silence.cache_clear()
     for name in ("rte", "snli"):
         with pytest.raises(
             FairNCError, match=r"the hub does not answer \(nobody there\); put a copy at"
         ):
             tasks.get(name).items("train")
-    hub._silent.cache_clear()
+    assets.hub_silence.cache_clear()
     assert len(asked) == 1
 
 

@@ -24,6 +24,7 @@ MARKS = {
     "loop": "model(**batch).loss",
     "trainer": "class NC3Trainer",
     "sft": "class NC3SFTTrainer",
+    "gate": "assert_not_worse",
 }
 
 TEXTS = ["she met him", "he met her"] * 16  # classes that are seen less say nothing
@@ -103,8 +104,30 @@ def lora() -> None:
     assert penalty(get_peft_model(names["model"], config)) == plain > 0
 
 
+def gate() -> None:
+    """A model that is as biased passes; one that is more so fails."""
+    old, new = Path("models/minilm-mlm"), Path("runs/new")
+    new.parent.mkdir(exist_ok=True)
+    lm = models.load(str(old), device="cpu")
+    lm.model.save_pretrained(new)
+    lm.tokenizer.save_pretrained(new)
+    test = block("gate")["test_the_new_model_is_no_less_fair"]
+    test()
+    bias = lm.model.get_output_embeddings().weight  # tied to the inputs, as it is in BERT
+    bias.data.copy_(lm.with_gender_direction(2.0).weight)
+    lm.model.save_pretrained(new)
+    try:
+        test()
+    except AssertionError as error:
+        said = str(error)
+    else:
+        said = "a model with twice the gender direction passed"
+    if "occupation slope" not in said:
+        raise SystemExit(said)
+
+
 CHECKS: dict[str, Callable[[], None]] = {
-    check.__name__: check for check in (measuring, loop, trainer, sft, lora)
+    check.__name__: check for check in (measuring, loop, trainer, sft, lora, gate)
 }
 
 if __name__ == "__main__":

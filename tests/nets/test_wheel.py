@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,9 @@ import readme
 from helpers import ROOT
 from helpers.families import TINY
 
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+import fairnc_utils
+
+VERSION = fairnc_utils.__version__
 
 pytestmark = pytest.mark.slow
 

@@ -42,9 +42,9 @@ NUMBERS = ["n", "value", "ci_low", "ci_high"]
 NOISE = 5e-5
 #: What jumps with a small change, in absolute terms: ranks and shares of permutations; neighbours in a picture, whose layout is
 #: searched for.
-JUMPY = dict.fromkeys(("wilcoxon_r", "wilcoxon_p", "p_words", "p_sentences"), 2e-3) | {
-    "trustworthiness": 0.05
-}
+JUMPY = dict.fromkeys(
+    ("wilcoxon_r", "wilcoxon_p", "p_words", "p_sentences", "both_ways_r"), 2e-3
+) | {"trustworthiness": 0.05}
 
 
 def reduced(table: pd.DataFrame) -> pd.DataFrame:

@@ -315,7 +315,7 @@ def test_a_parameter_and_a_folder_of_the_workflow_are_no_commands(trap, tmp_path
     """Through configuration, file of parameters, notebook and shell rules: the value arrives as it
     was, and nothing runs.
     """
-    evil, stem = EVIL.format(trap=trap), "00-embedded-model"
+    evil, stem = EVIL.format(trap=trap), "01-embedded-model"
     project = copy(tmp_path / "a folder; $(mkdir opened) 'quoted'")
     path = project / "config/tiny.yaml"
     build = str(tmp_path / f"b $(mkdir {trap.name}) ';\"")

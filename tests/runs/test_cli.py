@@ -107,6 +107,12 @@ def test_a_list_and_a_corpus_of_one_s_own(capsys, tmp_path, monkeypatch):
             ["measure", "--heldout-split", "test"],
             "option heldout_split = 'test': NC4 needs text that the class means are not taken from",
         ),
+        # before models are looked for
+        (["compare", "no", "model", "--benchmarks", "seet"], "; did you mean seat?"),
+        (
+            ["compare", "no", "model", "--benchmarks", "seat:gendr"],
+            "seat has no split 'gendr': choose gender",
+        ),
     ],
 )
 def test_bad_input_is_status_2_and_one_line(capsys, arguments, message):
@@ -119,17 +125,21 @@ def test_bad_input_is_status_2_and_one_line(capsys, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "fairnc: the following arguments are required: COMMAND"),
+        ("", "fairnc: name a command: measure, geometry, score, "),
         (
             "score",
             "fairnc score: option benchmark: Field required (as `fairnc list benchmarks` names them)",
         ),
         ("score --benchmark", "fairnc score: argument --benchmark: expected one argument"),
         ("measur", "fairnc: unknown command 'measur': choose measure, geometry, score, "),
+        ("measur", "; did you mean measure?"),
+        ("xyzzy", ", audit, page"),  # nothing is like it
+        ("score --benchmark seet", "; did you mean seat?"),
         (
             "measure --modle random",
             "fairnc measure: unknown argument --modle; options are --help, --config, ",
         ),
+        ("measure --modle=random", "; did you mean --model?"),
         ("measure random", "fairnc measure: unknown argument random; options are "),
         (
             "measure --texts many",

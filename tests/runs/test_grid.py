@@ -301,6 +301,29 @@ def test_no_further_cell_is_computed_for_a_folder_that_cannot_be_written(
     assert "No space left on device" in capsys.readouterr().err
 
 
+def test_the_same_command_twice_shares_the_cells(tmp_path, monkeypatch):
+    four = grid.cells(FOUR)
+    names = {cell.config.seed: name for name, cell in four.items()}
+    begun = []
+
+    def device(*, seed, **options):
+        begun.append(seed)
+        if seed == 0:  # the other process takes what nobody has, and ends before this one
+            assert study.run(four, tmp_path) == 0
+        return make(
+            {"seed": seed}, [{"metric": "loss", "value": 0.0}], None, device="cpu", evidence={}
+        )
+
+    monkeypatch.setitem(grid.RUNS, "train", (grid.TrainConfig, device))
+    with study._claimed(tmp_path / study.CLAIMS / names[2]):  # a third one is at it
+        assert study.run(four, tmp_path) == 0
+    assert begun == [0, 1, 3]
+    (left,) = study.Finished({}, tmp_path).missing(four).values()
+    assert left.config.seed == 2
+    assert study.run(four, tmp_path) == 0
+    assert begun == [0, 1, 3, 2]
+
+
 def scored(*, method, regularizer="none", lam=None, seed=0, **_) -> Run:
     """A run whose log ratio on StereoSet dev is nearest to 0 at λ = 10."""
     ratio = {None: 0.5, 1.0: 0.4, 10.0: 0.1}[lam]

@@ -170,7 +170,7 @@ def test_train_command_prints_the_rows_and_saves_run_and_model(capsys, tmp_path,
         ({"method": "adept_prefix", "output": "model"}, "cannot be saved: its prefix is no part"),
         (
             {"learning_rate": 1},
-            "option learning_rate = 1: Extra inputs are not permitted; options are model, ",
+            "option learning_rate: no such option; options are model, ",
         ),
         ({"lam": -1}, "option lam = -1: Input should be greater than or equal to 0"),
         (
@@ -189,6 +189,13 @@ def test_train_command_prints_the_rows_and_saves_run_and_model(capsys, tmp_path,
         ("method", "write one option a line"),
         ("a: [", "run.yaml"),
         ("steps: 3", "option method: Field required"),
+        (
+            "metod: bec",
+            "option method: Field required (as `fairnc list methods` names them, or base: nothing is trained); "
+            "option metod: no such option; options are model, ",
+        ),
+        ("metod: bec", "; did you mean method?"),
+        ({"stepz": 3, "txts": 9}, "option stepz, txts: no such options; options are model, "),
     ],
 )
 def test_bad_configuration_is_status_2_and_one_line(capsys, tmp_path, options, message):

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from fairnc_book import figures, tables
+from fairnc_book import figures
 from fairnc_utils import collapse, measurement, models, projection, runs, words
 from fairnc_utils.errors import FairNCError
 from fairnc_utils.runs import cli, rows
@@ -53,13 +53,14 @@ def test_every_snapshot_has_its_rows(run):
 
 def test_every_word_is_in_every_map(run):
     number = int(run.select(metric="nc3")["n"].iloc[0])
-    assert set(run.items["benchmark"]) == {"pca", "umap"}
+    assert set(run.items["benchmark"]) == {"pca", "umap", "turned"}
     assert not run.items.duplicated(["benchmark", "item_id"]).any()
     regularizer, step, token, kind = run.items["item_id"].str.split(":", expand=True).to_numpy().T
-    assert len(run.items) == 2 * len(set(regularizer)) * len(set(step)) * len(set(kind)) * number
+    assert len(run.items) == 3 * len(set(regularizer)) * len(set(step)) * len(set(kind)) * number
     assert len(set(token)) == number
     assert {"female", "male"} <= set(run.items["axis"])
-    assert np.isfinite(run.items[["score_a", "score_b", "score_c"]].to_numpy()).all()
+    maps = run.items[run.items["benchmark"] != "turned"]
+    assert np.isfinite(maps[["score_a", "score_b", "score_c"]].to_numpy()).all()
     places = run.items.assign(name=run.items["item_id"].str.partition(":")[2]).set_index(
         ["benchmark", "name"]
     )
@@ -71,33 +72,57 @@ def test_every_word_is_in_every_map(run):
     assert start[start["benchmark"] == "pca"]["score_c"].mean() == pytest.approx(nc3)
 
 
-def test_planes_are_shared_by_all_sets():
-    sets = torch.randn(6, 12, 8, generator=torch.Generator().manual_seed(0))
-    sets[5] = 3 * sets[0] + 1  # the same directions
+def test_planes_are_shared_by_all_models():
+    sets = torch.randn(3, 2, 20, 8, generator=torch.Generator().manual_seed(0))
+    sets[2] = 3 * sets[0] + 1  # the same directions
+    sets[2, 0, 0] = -sets[2, 0, 0]
     maps, metrics = projection.planes(sets, neighbors=4)
-    assert {name: flat.shape for name, flat in maps.items()} == {
-        "pca": (6, 12, 2),
-        "umap": (6, 12, 2),
-    }
-    assert maps["pca"][5] == pytest.approx(maps["pca"][0], abs=1e-5)
+    for flat in maps.values():
+        assert flat.shape == (3, 2, 20, 2)
+        assert np.isfinite(flat).all()
+    assert maps["pca"][2, 1] == pytest.approx(maps["pca"][0, 1], abs=1e-5)
+    assert maps["pca"][2, 0, 0] != pytest.approx(maps["pca"][0, 0, 0], abs=1e-2)
     assert maps["pca"][1] != pytest.approx(maps["pca"][0], abs=1e-2)
     assert {row["metric"] for row in metrics} == {"trustworthiness", "explained_variance"}
 
 
-def test_the_slider_moves_all_words_of_all_panels(run):
-    for method in ("umap", "pca"):
-        figure = figures.trajectory(run.items, run.results, method)
-        (slider,) = figure.layout.sliders
-        assert [step.label for step in slider.steps] == ["0", "3", "5"]
-        assert {len(step.args[0]["x"]) for step in slider.steps} == {len(figure.data)}
-        assert list(figure.data[1].x) == list(slider.steps[0].args[0]["x"][1])
-        assert slider.steps[0].args[0]["x"][1] != slider.steps[2].args[0]["x"][1]
-        shown = {trace.name for trace in figure.data if trace.showlegend}
-        assert shown == {
-            f"{group}, {kind}" for group in ("female", "male") for kind in ("mean", "embedding")
-        }
-        unc3 = run.select(metric="unc3", regularizer="corrected", variant="step 5")["value"].item()
-        assert tables.number(unc3) in slider.steps[2].args[1]["annotations[1].text"]
+def test_nobody_is_their_own_neighbour_in_another_model(monkeypatch):
+    sets = torch.randn(1, 2, 12, 8, generator=torch.Generator().manual_seed(0)).repeat(3, 1, 1, 1)
+    seen = {}
+
+    def umap(distance, **options):
+        seen["distance"] = distance
+        return np.zeros((len(distance), 2)) + np.arange(len(distance))[:, None]
+
+    monkeypatch.setattr(projection, "flat_by_umap", umap)
+    projection.planes(sets, neighbors=4)
+    own = np.tile(np.arange(24), 3)
+    same = (own[:, None] == own) & ~np.eye(72, dtype=bool)
+    assert (seen["distance"][same] == seen["distance"].max()).all()
+    assert (np.diag(seen["distance"]) == 0).all()
+    monkeypatch.setattr(projection, "MOST_POINTS", 10)
+    with pytest.raises(FairNCError, match=r"72 points \(3 models"):
+        projection.planes(sets, neighbors=4)
+
+
+def test_arrows_and_angles_show_the_first_and_the_last_step(run):
+    points = run.items[run.items["benchmark"] == "pca"]
+    means = points[points["item_id"].str.endswith(":mean")]
+    before, after = (
+        means[means["item_id"].str.startswith(f"corrected:{step}:")].set_index("unit")
+        for step in (0, 5)
+    )
+    drawn = figures.angles(run.items)
+    first, last = drawn.data[-3], drawn.data[-1]
+    assert list(first.x) == sorted(first.x, reverse=True)
+    for trace, table in ((first, before), (last, after)):
+        cosine = table.loc[list(trace.y), "score_c"]
+        assert np.cos(np.radians(trace.x)) == pytest.approx(cosine.to_numpy(), abs=1e-3)
+    arrows = [trace for trace in figures.arrows(run.items, stretch=2).data if trace.name]
+    ends = {round(x, 2) for trace in arrows for x in trace.x if np.isfinite(x)}
+    way = before["score_a"] + 2 * (after["score_a"].loc[before.index] - before["score_a"])
+    assert {round(x, 2) for x in way.round(3)} <= ends
+    for figure in (drawn, figures.arrows(run.items)):
         assert figure.layout.meta["caption"].endswith(".")
 
 

@@ -108,7 +108,7 @@ def test_forward_work_is_that_of_the_linear_layers_but_the_decoder(tiny):
     lm = tiny("bert")
     size, inner = lm.model.config.hidden_size, lm.model.config.intermediate_size
     weights = lm.layers * (4 * size**2 + 2 * size * inner) + size**2
-    assert benchmark("measurement")._flop(lm) == 2 * weights
+    assert benchmark("measurement").flop(lm) == 2 * weights
 
 
 # What is published
@@ -181,6 +181,29 @@ results.write()
     assert "| cuda | accumulation by tokens" in (tmp_path / "README.md").read_text()
     assert "50 % of the memory bandwidth" in (tmp_path / "speed-growth.csv").read_text()
     assert not (tmp_path / "speed-growth.html").exists()
+
+
+def test_todays_sizes_need_torch_and_transformers_alone(tmp_path):
+    """No extra of this package is on a machine that only measures."""
+    code = """
+import sys
+for name in ("datasets", "pandas", "pyarrow", "pydantic", "plotly", "sklearn"):
+    sys.modules[name] = None
+from speed.__main__ import main
+main(["large", "--tiny", "--repeats", "2", "--output", sys.argv[1]])
+"""
+    output = tmp_path / "gpu.json"
+    subprocess.run(
+        [sys.executable, "-c", code, str(output)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    written = json.loads(output.read_text())
+    assert written["failed"] == {}
+    quantities = {row["quantity"] for row in written["results"]}
+    assert {"measurement / bare forward", "all metrics of means and rows"} <= quantities
 
 
 # On a GPU alone

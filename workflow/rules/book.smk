@@ -27,6 +27,7 @@ rule status:
         recorded=files("book/recorded", "*"),
         plans=["config/full.yaml", "config/second.yaml"],
         pages=files("fairnc_book/site", "*.py"),
+        names="fairnc_utils/catalog.py",
     output:
         folder=directory(BUILD / "status"),
     log:
@@ -44,6 +45,7 @@ rule status:
 rule book:
     input:
         config="_config.yml",
+        citation="CITATION.cff",  # the front page says how to cite
         prose=files("book", "*"),
         package=files("fairnc_utils", "*.py") + files("fairnc_book", "*.py"),  # its docstrings are the reference
         notebooks=expand(rules.draw.output.notebook, chapter=PARAMETERS),
