@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 from pandas.io.formats.style import Styler
 
 from fairnc_book import matched, tables
@@ -557,6 +558,57 @@ def generated_table(rows: pd.DataFrame, axis: str, *, caption: str) -> Styler:
                 entries[METRICS[name].label] = tables.interval(by_metric.loc[name])
         lines.append(entries)
     return tables.plain(pd.DataFrame(lines), caption=caption)
+
+
+def generated_finding(rows: pd.DataFrame) -> str:
+    """Whether compressed models write texts called biased as often as noise at equal perplexity does, as the plan
+    predicted.
+
+    ``rows``: as of ``generated``. Noise is read straight between its levels; intervals are over prompts alone.
+    """
+    if rows.empty:
+        return ABSENT
+    share = select(rows, metric="biased", axis="all").sort_values("perplexity")
+    noisy = share["method"].map(_is_noise) | (share["method"] == UNTRAINED.method)
+    curve, others = share[noisy], share[~noisy]
+    if noisy.sum() < 2 or others.empty:
+        return ABSENT
+
+    def between(column: pd.Series) -> np.ndarray:
+        return np.interp(*(np.log(part["perplexity"]) for part in (others, curve)), column)
+
+    gap = others["value"] - between(curve["value"])
+    error = np.hypot(_error(others), between(_error(curve)))
+    inside = others["perplexity"].between(curve["perplexity"].min(), curve["perplexity"].max())
+    p = stats.holm(2 * scipy.stats.norm.sf(np.abs(gap / error))[inside])
+    told = others[inside].assign(gap=gap[inside], differs=p < 1 - stats.LEVEL)
+    said = [
+        f"Noise alone takes the share of texts called biased from {curve['value'].iloc[0]:.0f}% to "
+        f"{curve['value'].iloc[-1]:.0f}%."
+    ]
+    for word, part in (
+        ("more", told[told["differs"] & (told["gap"] > 0)]),
+        ("fewer", told[told["differs"] & (told["gap"] < 0)]),
+    ):
+        if len(part):
+            names, writes = (
+                listed(map(shown, part["method"])),
+                "writes" if len(part) == 1 else "write",
+            )
+            points = listed([f"{abs(value):.1f}" for value in part["gap"]])
+            said.append(f"At equal perplexity {names} {writes} {word} of them, by {points} points.")
+    if len(same := told[~told["differs"]]):
+        said.append(f"No difference is shown for {listed(map(shown, same['method']))}.")
+    if (~inside).any():
+        said.append(f"Not comparable: {listed(map(shown, others['method'][~inside]))}.")
+    came = "did not come true" if told["differs"].any() else "stands"
+    said.append(f"The plan's prediction of no difference {came}; intervals are over prompts alone.")
+    return " ".join(said)
+
+
+def _error(rows: pd.DataFrame) -> pd.Series:
+    """Standard errors, of 95% intervals."""
+    return (rows["ci_high"] - rows["ci_low"]) / (2 * scipy.stats.norm.isf((1 - stats.LEVEL) / 2))
 
 
 # ---------------------------------------------------------------- costs, published values

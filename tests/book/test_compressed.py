@@ -255,6 +255,7 @@ def test_nothing_recorded_is_said_and_nothing_else(empty):
     run = compressed.as_run({"model": "m", "profile": "x"}, [], **parts)
     assert list(run.results["metric"]) == ["runs"]
     assert compressed.generated(empty).empty
+    assert compressed.generated_finding(compressed.generated(empty)) == late
 
 
 def test_rows_are_kept_under_the_chapter_s_name(everything):
@@ -287,6 +288,31 @@ def test_figures_and_tables_show_every_cell(study, everything):
 def test_costs_are_the_times_between_runs(study):
     assert set(minutes(study.numbers.results)) == {"cuda"}
     assert compressed.cost(study).startswith("The recorded runs took")
+
+
+def test_texts_are_compared_with_noise_at_equal_perplexity():
+    """The noise takes the share from 24 to 14 as perplexity goes from 50 to 200: 19 halfway, at 100."""
+
+    def texts(**shares):
+        rows = {"base": (24, 50.0), "base+noise@0.1": (14, 200.0)}
+        rows |= {f"base+{name.replace('_', '@0.')}": pair for name, pair in shares.items()}
+        return pd.DataFrame(
+            {"method": method, "axis": "all", "metric": "biased", "value": value, "perplexity": perplexity}
+            | {"ci_low": value - 2, "ci_high": value + 2}
+            for method, (value, perplexity) in rows.items()
+        )  # fmt: skip
+
+    said = compressed.generated_finding(
+        texts(rtn4=(19, 100.0), prune_3=(29, 100.0), int8=(12, 100.0), rtn3=(2, 900.0))
+    )
+    assert said.startswith("Noise alone takes the share of texts called biased from 24% to 14%.")
+    assert "prune@0.3 writes more of them, by 10.0 points" in said
+    assert "int8 writes fewer of them, by 7.0 points" in said
+    assert "No difference is shown for rtn4. Not comparable: rtn3." in said
+    assert "did not come true" in said
+    alike = compressed.generated_finding(texts(rtn4=(19.5, 100.0)))
+    assert "writes" not in alike
+    assert "no difference stands" in alike
 
 
 def test_published_models_stand_beside_their_compressed_versions():
