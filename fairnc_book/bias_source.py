@@ -20,6 +20,7 @@ from fairnc_book.verdicts import equivalent
 from fairnc_utils import stats
 from fairnc_utils.benchmarks import BENCHMARKS
 from fairnc_utils.benchmarks.occupations import BUG_SPLIT
+from fairnc_utils.errors import listed
 from fairnc_utils.runs import recording
 from fairnc_utils.runs.rows import Run, make, recorded_units, select
 from fairnc_utils.runs.rows import recorded as recorded_rows
@@ -833,12 +834,12 @@ def upstream_finding(answers: pd.DataFrame) -> str:
     for row in rows.to_dict("records"):
         names.setdefault(row["word"], []).append(BY_KEY[row["condition"]].label)
     run = len(rows) - len(names.get(Word.NOT_RUN, ()))
-    listed = "; ".join(f"{word}: {', '.join(those)}" for word, those in names.items())
+    by_word = "; ".join(f"{word}: {', '.join(those)}" for word, those in names.items())
     hardly = len(names.get(Word.HARDLY, ()))
     lead = "Some changes of the model beforehand hardly matter for the classifier."
     if hardly in (0, run):
         lead = f"{'Every change' if hardly else 'No change'} of the model beforehand is shown to hardly matter."
-    return f"{lead} {hardly} of {run} move its slope by less than a fifth of it. {listed[0].upper()}{listed[1:]}."
+    return f"{lead} {hardly} of {run} move its slope by less than a fifth of it. {by_word[0].upper()}{by_word[1:]}."
 
 
 def explained_finding(answers: pd.DataFrame) -> str:
@@ -862,23 +863,52 @@ def explained_finding(answers: pd.DataFrame) -> str:
     return f"{lead} {parts[0][0].upper()}{parts[0][1:]}; {parts[1]}."
 
 
+#: What is set beside NC1, as a sentence says it.
+_BESIDE_NC1 = {
+    "gender_nc": "gender's part of NC1",
+    "TPR-RMS": "the gaps of true positive rates",
+    "cf_rms": "the size of the effects",
+    "gender_eta2": "η²",
+}
+
+
 def collapse_finding(answers: pd.DataFrame) -> str:
-    """Whether gender's share falls with NC1, on training and on test texts."""
+    """What of gender falls with NC1, on training and on test texts."""
     if missing(answers, ["collapse"]):
         return _ABSENT
-    parts, leads = [], []
+    leads, numbers = [], []
     for split, name in (("train", "training"), ("test", "test")):
         rows = select(answers, question="collapse", split=split).set_index("metric")
-        said = {1: "falls with NC1", -1: "rises as NC1 falls", 0: "does not clearly go with NC1"}
-        rms = rows.loc["cf_rms"]
-        leads.append(f"on {name} texts the effect of gender {said[_side(rms)]}")
-        parts.append(
-            f"on {name} texts the size of the effects {said[_side(rms)]}, correlation "
-            f"{tables.interval(rms)}, and η² {said[_side(rows.loc['gender_eta2'])]}, "
-            f"{tables.interval(rows.loc['gender_eta2'])}"
-        )
-    lead = "; ".join(leads)
-    return f"{lead[0].upper()}{lead[1:]}. In numbers, {parts[0]}; {parts[1]}."
+        run = rows.index[rows["value"].notna()]
+        sides = {metric: _side(rows.loc[metric]) for metric in _BESIDE_NC1 if metric in run}
+        said = [
+            f"{listed(named)} {verb if len(named) == 1 else verbs}"
+            for side, verb, verbs in (
+                (1, "falls with NC1", "fall with NC1"),
+                (-1, "rises as NC1 falls", "rise as NC1 falls"),
+                (0, "does not clearly go with it", "do not clearly go with it"),
+            )
+            if (named := [_BESIDE_NC1[metric] for metric in sides if sides[metric] == side])
+        ]
+        if not any(sides.values()):
+            said = ["none of it clearly goes with NC1"]
+        leads.append(f"On {name} texts {'; '.join(said)}.")
+        each = [f"{_BESIDE_NC1[metric]} {tables.interval(rows.loc[metric])}" for metric in sides]
+        numbers.append(f"on {name} texts {', '.join(each)}")
+    return f"{' '.join(leads)} Correlations with NC1: {'; '.join(numbers)}."
+
+
+def controls_finding(answers: pd.DataFrame) -> str:
+    """How many controls passed, and which did not."""
+    rows = answers[answers["question"].str.startswith("control: ")]
+    run = rows[rows["value"].notna()]
+    if run.empty:
+        return _ABSENT
+    failed = run.loc[run["word"] == Word.FAILED, "question"].str.removeprefix("control: ")
+    said = f"All {len(run)} controls that were run hold."
+    if len(failed):
+        said = f"{len(run) - len(failed)} of {len(run)} controls that were run hold. Not so: {listed(failed)}."
+    return said if len(run) == len(rows) else f"{said} Not run: {len(rows) - len(run)}."
 
 
 # ------------------------------------------------------------------------------- live runs and costs

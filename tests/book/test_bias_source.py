@@ -222,6 +222,7 @@ def test_controls_pass_and_fail(answers):
     found = bias_source.evaluate(wrong.grid(), resamples=100)
     row = found[found["question"] == "control: no gender in any text"].iloc[0]
     assert row["word"] == Word.FAILED
+    assert "Not so: no gender in any text" in bias_source.controls_finding(found)
 
 
 # ------------------------------------------------------------------------------- who explains, twins
@@ -302,9 +303,12 @@ def test_correlations_with_nc1_follow_what_was_planted():
     assert rows.loc[("test", "cf_rms"), "ci_high"] < -0.8
     assert rows.loc[("test", "TPR-RMS"), "word"] == Word.NOT_RUN
     said = bias_source.collapse_finding(table)
-    assert said.startswith("On training texts the effect of gender falls with NC1")
-    assert "on training texts the size of the effects falls with NC1" in said
-    assert "on test texts the size of the effects rises as NC1 falls" in said
+    assert said.startswith(
+        "On training texts gender's part of NC1, the size of the effects and η² fall with NC1."
+    )
+    assert "On test texts gender's part of NC1 falls with NC1;" in said
+    assert "the size of the effects rises as NC1 falls" in said
+    assert "true positive" not in said
     assert "NC1" in figures.class_collapse(runs).layout.meta["alt"]
 
 
@@ -327,6 +331,7 @@ def test_without_runs_everything_is_said_to_be_missing(nothing):
         bias_source.upstream_finding,
         bias_source.explained_finding,
         bias_source.collapse_finding,
+        bias_source.controls_finding,
     )
     assert {sentence(table) for sentence in sentences} == {
         "The runs that would tell are not recorded yet."
