@@ -12,6 +12,7 @@ import pandas as pd
 
 from fairnc_book import tables
 from fairnc_book.numbers import METRICS, UNTRAINED
+from fairnc_utils.runs.rows import recorded, select
 
 EMBEDDED, CAUSAL = "models/minilm-mlm", "smollm2"
 
@@ -239,6 +240,15 @@ ENTRIES = (
         instead="the page of what the book covers, cell by cell",
     ),
 )  # fmt: skip
+
+
+#: Profiles of the runs whose rows are looked up.
+EDITIONS = ("groups", "concepts")
+
+
+def recorded_rows() -> pd.DataFrame:
+    """The result rows that come with the book and that an entry may name."""
+    return select(recorded(), profile=EDITIONS)
 
 
 def of(*sources: str) -> tuple[Entry, ...]:

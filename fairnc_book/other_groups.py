@@ -82,7 +82,7 @@ OUTCOMES = {
 }
 
 #: Contrasts of the plan: treatment → what it is set against.
-TREATMENTS = {"debiasing": "plain training", "NC3 uniform": "without", "swap collapse": "without"}
+TREATMENTS = {"debiasing": "plain training", "NC3 both": "without", "swap collapse": "without"}
 
 
 def recorded_rows() -> pd.DataFrame:
@@ -149,7 +149,7 @@ _ENDS = (("", "value"), ("_low", "ci_low"), ("_high", "ci_high"))
 def _way(regularizer: str) -> str:
     """What the plan calls a regularizer."""
     label = RegularizerLabel.parse(regularizer)
-    return {"none": "none", "swap": "swap collapse"}.get(label.preset, "NC3 uniform")
+    return {"none": "none", "swap": "swap collapse"}.get(label.preset, f"NC3 {label.kind}")
 
 
 def _verdict(row: dict) -> Verdict:
@@ -184,6 +184,10 @@ def changes_table(rows: pd.DataFrame, *, caption: str) -> Styler:
     )
 
 
+#: Family → its number in a sentence, where that is another word.
+_NUMBER = {"collapse": "UNC3"}
+
+
 def changes_finding(rows: pd.DataFrame) -> str:
     """Of which groups a treatment lowers a number, in plain words."""
     if rows.empty:
@@ -193,7 +197,9 @@ def changes_finding(rows: pd.DataFrame) -> str:
         lowered = part[part["verdict"] == Verdict.SUPPORTED]
         raised = part[part["verdict"] == Verdict.CONTRADICTED]
         for verb, of in (("lowers", lowered), ("raises", raised)):
-            names = [f"{row.family} of {row.of}" for row in of.itertuples()]
+            names = [
+                f"{_NUMBER.get(row.family, row.family)} of {row.of}" for row in of.itertuples()
+            ]
             said += [f"{treatment} {verb} {listed(names)}"] if names else []
     lead = "; ".join(said) or "No treatment is shown to change a number of any group"
     return f"{lead[0].upper()}{lead[1:]}."
