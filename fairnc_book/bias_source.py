@@ -905,9 +905,10 @@ def controls_finding(answers: pd.DataFrame) -> str:
     if run.empty:
         return _ABSENT
     failed = run.loc[run["word"] == Word.FAILED, "question"].str.removeprefix("control: ")
-    said = f"All {len(run)} controls that were run hold."
+    lead = "All controls that were run hold." if failed.empty else "Not all controls hold."
+    said = f"{lead} {len(run) - len(failed)} of {len(run)} do."
     if len(failed):
-        said = f"{len(run) - len(failed)} of {len(run)} controls that were run hold. Not so: {listed(failed)}."
+        said = f"{said} Not so: {listed(failed)}."
     return said if len(run) == len(rows) else f"{said} Not run: {len(rows) - len(run)}."
 
 

@@ -582,9 +582,11 @@ def generated_finding(rows: pd.DataFrame) -> str:
     inside = others["perplexity"].between(curve["perplexity"].min(), curve["perplexity"].max())
     p = stats.holm(2 * scipy.stats.norm.sf(np.abs(gap / error))[inside])
     told = others[inside].assign(gap=gap[inside], differs=p < 1 - stats.LEVEL)
+    ends = curve["value"].iloc[0], curve["value"].iloc[-1]
+    way = "less often" if ends[1] < ends[0] else "no less often"
     said = [
-        f"Noise alone takes the share of texts called biased from {curve['value'].iloc[0]:.0f}% to "
-        f"{curve['value'].iloc[-1]:.0f}%."
+        f"Noise alone makes texts that are {way} called biased. It takes their share from {ends[0]:.0f}% to "
+        f"{ends[1]:.0f}%."
     ]
     for word, part in (
         ("more", told[told["differs"] & (told["gap"] > 0)]),
