@@ -560,33 +560,46 @@ def generated_table(rows: pd.DataFrame, axis: str, *, caption: str) -> Styler:
     return tables.plain(pd.DataFrame(lines), caption=caption)
 
 
-def generated_finding(rows: pd.DataFrame) -> str:
-    """Whether compressed models write texts called biased as often as noise at equal perplexity does, as the plan
-    predicted.
+def texts_beside_noise(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a compressed model whose perplexity lies within that of noise: the ``gap`` of the share of its
+    texts that are called biased to that of noise at equal perplexity, and whether the two ``differs`` after
+    Holm's correction.
 
-    ``rows``: as of ``generated``. Noise is read straight between its levels; intervals are over prompts alone.
+    ``rows``: as of ``generated``. Noise is read straight between its levels; errors are over prompts alone.
     """
-    if rows.empty:
-        return ABSENT
     share = select(rows, metric="biased", axis="all").sort_values("perplexity")
-    noisy = share["method"].map(_is_noise) | (share["method"] == UNTRAINED.method)
+    noisy = np.array(
+        [_is_noise(method) or method == UNTRAINED.method for method in share["method"]], bool
+    )
     curve, others = share[noisy], share[~noisy]
-    if noisy.sum() < 2 or others.empty:
-        return ABSENT
+    others = others[
+        others["perplexity"].between(curve["perplexity"].min(), curve["perplexity"].max())
+    ]
+    if len(curve) < 2 or others.empty:
+        return others.assign(gap=np.nan, differs=False)
 
     def between(column: pd.Series) -> np.ndarray:
         return np.interp(*(np.log(part["perplexity"]) for part in (others, curve)), column)
 
     gap = others["value"] - between(curve["value"])
-    error = np.hypot(_error(others), between(_error(curve)))
-    inside = others["perplexity"].between(curve["perplexity"].min(), curve["perplexity"].max())
-    p = stats.holm(2 * scipy.stats.norm.sf(np.abs(gap / error))[inside])
-    told = others[inside].assign(gap=gap[inside], differs=p < 1 - stats.LEVEL)
-    ends = curve["value"].iloc[0], curve["value"].iloc[-1]
-    way = "less often" if ends[1] < ends[0] else "no less often"
+    p = 2 * scipy.stats.norm.sf(np.abs(gap / np.hypot(_error(others), between(_error(curve)))))
+    return others.assign(gap=gap, differs=stats.holm(p) < 1 - stats.LEVEL)
+
+
+def generated_finding(rows: pd.DataFrame) -> str:
+    """Whether compressed models write texts called biased as often as noise at equal perplexity does, as
+    the plan predicted; ``rows``: as of ``generated``.
+    """
+    told = texts_beside_noise(rows)
+    if told.empty:
+        return ABSENT
+    share = select(rows, metric="biased", axis="all").sort_values("perplexity")
+    by_noise = [row for row in share.itertuples() if _is_noise(row.method)]
+    first = select(share, method=UNTRAINED.method)["value"].iloc[0]
+    last = by_noise[-1].value
+    way = "less often" if last < first else "no less often"
     said = [
-        f"Noise alone makes texts that are {way} called biased. It takes their share from {ends[0]:.0f}% to "
-        f"{ends[1]:.0f}%."
+        f"Noise alone makes texts that are {way} called biased. It takes their share from {first:.0f}% to {last:.0f}%."
     ]
     for word, part in (
         ("more", told[told["differs"] & (told["gap"] > 0)]),
@@ -601,10 +614,10 @@ def generated_finding(rows: pd.DataFrame) -> str:
             said.append(f"At equal perplexity {names} {writes} {word} of them, by {points} points.")
     if len(same := told[~told["differs"]]):
         said.append(f"No difference is shown for {listed(map(shown, same['method']))}.")
-    if (~inside).any():
-        said.append(f"Not comparable: {listed(map(shown, others['method'][~inside]))}.")
-    came = "did not come true" if told["differs"].any() else "stands"
-    said.append(f"The plan's prediction of no difference {came}; intervals are over prompts alone.")
+    compared = {*told["method"], *(row.method for row in by_noise), UNTRAINED.method}
+    if others := [method for method in share["method"] if method not in compared]:
+        said.append(f"Not comparable: {listed(map(shown, others))}.")
+    said.append("Intervals are over prompts alone.")
     return " ".join(said)
 
 

@@ -25,7 +25,7 @@ from fairnc_book.planned.data import (
 )
 from fairnc_book.planned.decide import effect, evaluate, not_run
 from fairnc_book.planned.front import methods_apart, short_answer, strip
-from fairnc_book.planned.predictions import predictions
+from fairnc_book.planned.predictions import Part, beside, predictions, predictions_finding
 from fairnc_book.planned.report import (
     Change,
     arms,
@@ -73,11 +73,13 @@ __all__ = [
     "TRANSFER",
     "TREATMENTS",
     "Change",
+    "Part",
     "Study",
     "answer",
     "arms",
     "arms_table",
     "as_run",
+    "beside",
     "by_method",
     "called",
     "changes",
@@ -96,6 +98,7 @@ __all__ = [
     "methods_apart",
     "not_run",
     "predictions",
+    "predictions_finding",
     "predictions_table",
     "primary_table",
     "recorded_studies",

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -29,7 +29,7 @@ from fairnc_book.planned.decide import effect
 from fairnc_book.planned.study import Study
 from fairnc_book.verdicts import Verdict
 from fairnc_utils import stats
-from fairnc_utils.errors import FairNCError
+from fairnc_utils.errors import FairNCError, listed
 from fairnc_utils.runs import checkout
 from fairnc_utils.runs.rows import select
 
@@ -42,22 +42,22 @@ PLAN = "book/about/plan.md"
 _SIZE = re.compile(r"scratch-(\d+)x(\d+)")
 
 
-def statements(page: str | None = None) -> dict[int, str]:
-    """Number → prediction, word by word as the section *Predictions* of the plan has it.
+def statements(plan: str, numbers: Iterable[int]) -> dict[int, str]:
+    """Number → prediction, word by word as the section *Predictions* of a plan has it.
 
-    ``page``: its Markdown; None: the project's. Raises ``FairNCError`` unless each prediction that is
-    tested here stands there, and no other.
+    ``plan``: its page, from the project's root. Raises ``FairNCError`` unless each prediction of these
+    ``numbers`` stands there, and no other.
     """
-    page = (checkout.root() / PLAN).read_text(encoding="utf-8") if page is None else page
+    page = (checkout.root() / plan).read_text(encoding="utf-8")
     _, _, section = page.partition("\n## Predictions\n")
-    listed = re.split(r"^(\d+)\. ", section.partition("\n## ")[0], flags=re.MULTILINE)[1:]
+    parts = re.split(r"^(\d+)\. ", section.partition("\n## ")[0], flags=re.MULTILINE)[1:]
     said = {
         int(number): " ".join(text.split())
-        for number, text in zip(listed[::2], listed[1::2], strict=True)
+        for number, text in zip(parts[::2], parts[1::2], strict=True)
     }
-    if set(said) != set(_PARTS):
+    if set(said) != set(numbers):
         raise FairNCError(
-            f"{PLAN} numbers its predictions {sorted(said)}; those that are tested are {sorted(_PARTS)}"
+            f"{plan} numbers its predictions {sorted(said)}; those that are tested are {sorted(numbers)}"
         )
     return said
 
@@ -133,13 +133,35 @@ def predictions(tests: pd.DataFrame, studies: Sequence[Study] = ()) -> pd.DataFr
     It came true if every part of it holds and every run that it is about is there; it did not if a
     part fails whose runs are all there.
     """
-    seen, rows = Seen(tests, studies), []
-    for number, text in statements().items():
-        parts = list(_PARTS[number](seen))
-        rows.append(
-            {"number": number, "prediction": text, "parts": parts, "outcome": _outcome(parts)}
-        )
-    return pd.DataFrame(rows)
+    seen = Seen(tests, studies)
+    return beside(PLAN, {number: list(parts(seen)) for number, parts in _PARTS.items()})
+
+
+def beside(plan: str, came: Mapping[int, list[Part]]) -> pd.DataFrame:
+    """The predictions of a plan beside what ``came`` of their statements, as ``predictions`` has them."""
+    return pd.DataFrame(
+        {
+            "number": number,
+            "prediction": text,
+            "parts": came[number],
+            "outcome": _outcome(came[number]),
+        }
+        for number, text in statements(plan, came).items()
+    )
+
+
+def predictions_finding(predicted: pd.DataFrame) -> str:
+    """How many predictions came true, and which did not."""
+    by = {
+        word: list(predicted.loc[predicted["outcome"] == word, "number"])
+        for word in (CAME, FAILED, OPEN)
+    }
+    some = len(by[CAME])
+    lead = "All" if some == len(predicted) else "Some" if some else "None"
+    said = [f"{lead} of the predictions came true. Counted: {some} of {len(predicted)}."]
+    for lead, word in (("Not so", FAILED), ("Not decided yet", OPEN)):
+        said += [f"{lead}: {listed(map(str, by[word]))}."] if by[word] else []
+    return " ".join(said)
 
 
 def _outcome(parts: list[Part]) -> str:

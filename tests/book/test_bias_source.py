@@ -8,7 +8,7 @@ import pytest
 import yaml
 from helpers import ROOT
 
-from fairnc_book import bias_source, figures
+from fairnc_book import bias_source, figures, planned, predicted
 from fairnc_book.bias_source import (
     ALPHAS,
     BASE,
@@ -21,6 +21,7 @@ from fairnc_book.bias_source import (
     Setting,
     Word,
 )
+from fairnc_book.planned.predictions import CAME, FAILED, OPEN
 from fairnc_utils import stats
 from fairnc_utils.benchmarks import BENCHMARKS
 from fairnc_utils.benchmarks.occupations import BUG_SPLIT
@@ -312,6 +313,23 @@ def test_correlations_with_nc1_follow_what_was_planted():
     assert "NC1" in figures.class_collapse(runs).layout.meta["alt"]
 
 
+# --------------------------------------------------------------------------------- predictions
+
+
+def test_predictions_are_judged_by_what_was_planted(answers):
+    """An elasticity of .8, everything beforehand without effect but ADEPT, which the plan left open."""
+    came = predicted.of_bias_source(answers).set_index("number")
+    assert list(came.index) == list(range(1, 10))
+    assert came["outcome"][1] == came["outcome"][2] == CAME
+    assert came["outcome"][4] == FAILED
+    assert came["outcome"][7] == OPEN  # nothing was resampled
+    adept = next(part for part in came["parts"][4] if part.came.startswith("ADEPT"))
+    assert adept.outcome == FAILED
+    said = planned.predictions_finding(came.reset_index())
+    assert said.startswith("Some of the predictions came true.")
+    assert "Not so: " in said
+
+
 # --------------------------------------------------------------------------------- without runs
 
 
@@ -345,6 +363,7 @@ def test_without_runs_everything_is_said_to_be_missing(nothing):
     for styler in (bias_source.upstream_table, bias_source.controls_table):
         assert "not run" in styler(table, caption="x").to_html()
     assert nothing.training_minutes == 0
+    assert set(predicted.of_bias_source(table)["outcome"]) == {OPEN}
 
 
 def test_figures_tables_and_rows_show_the_answers(made, answers):

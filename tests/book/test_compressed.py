@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairnc_book import compressed, figures, published
+from fairnc_book import compressed, figures, predicted, published
 from fairnc_book.matched import Answer
 from fairnc_book.numbers import Numbers, minutes
+from fairnc_book.planned.predictions import FAILED, OPEN
 from fairnc_utils.runs.rows import RESULT_COLUMNS, UNIT_COLUMNS
 
 OCCUPATIONS, RESAMPLES = 40, 200
@@ -290,6 +291,24 @@ def test_costs_are_the_times_between_runs(study):
     assert compressed.cost(study).startswith("The recorded runs took")
 
 
+def test_predictions_are_judged_by_what_was_planted(study, empty, everything):
+    """Half of BEC's effect survives four bits, where the plan said more than 80%."""
+
+    def of(each, parts):
+        said, written = compressed.answers(each, *parts.values()), compressed.generated(each)
+        parts = {name: part for name, part in parts.items() if name != "words"}
+        came = predicted.of_compression(*parts.values(), said, written)
+        return came.set_index("number")["outcome"]
+
+    outcomes = of(study, everything)
+    assert list(outcomes.index) == list(range(1, 8))
+    assert outcomes[5] == FAILED
+    assert outcomes[7] == OPEN
+    makers = (compressed.differences, compressed.survivals, compressed.students, compressed.alike)
+    nothing = dict(zip(everything, (make(empty) for make in makers), strict=True))
+    assert set(of(empty, nothing)) == {OPEN}
+
+
 def test_texts_are_compared_with_noise_at_equal_perplexity():
     """The noise takes the share from 24 to 14 as perplexity goes from 50 to 200: 19 halfway, at 100."""
 
@@ -310,10 +329,9 @@ def test_texts_are_compared_with_noise_at_equal_perplexity():
     assert "prune@0.3 writes more of them, by 10.0 points" in said
     assert "int8 writes fewer of them, by 7.0 points" in said
     assert "No difference is shown for rtn4. Not comparable: rtn3." in said
-    assert "did not come true" in said
     alike = compressed.generated_finding(texts(rtn4=(19.5, 100.0)))
     assert "writes" not in alike
-    assert "no difference stands" in alike
+    assert "No difference is shown for rtn4." in alike
 
 
 def test_published_models_stand_beside_their_compressed_versions():
