@@ -878,9 +878,9 @@ def collapse_finding(answers: pd.DataFrame) -> str:
         return _ABSENT
     leads, numbers = [], []
     for split, name in (("train", "training"), ("test", "test")):
-        rows = select(answers, question="collapse", split=split).set_index("metric")
-        run = rows.index[rows["value"].notna()]
-        sides = {metric: _side(rows.loc[metric]) for metric in _BESIDE_NC1 if metric in run}
+        rows = select(answers, question="collapse", split=split).dropna(subset="value")
+        rows = rows.set_index("metric")
+        sides = {metric: _side(rows.loc[metric]) for metric in _BESIDE_NC1 if metric in rows.index}
         said = [
             f"{listed(named)} {verb if len(named) == 1 else verbs}"
             for side, verb, verbs in (
@@ -906,10 +906,10 @@ def controls_finding(answers: pd.DataFrame) -> str:
         return _ABSENT
     failed = run.loc[run["word"] == Word.FAILED, "question"].str.removeprefix("control: ")
     lead = "All controls that were run hold." if failed.empty else "Not all controls hold."
-    said = f"{lead} {len(run) - len(failed)} of {len(run)} do."
-    if len(failed):
-        said = f"{said} Not so: {listed(failed)}."
-    return said if len(run) == len(rows) else f"{said} Not run: {len(rows) - len(run)}."
+    said = [f"{lead} {len(run) - len(failed)} of {len(run)} do."]
+    said += [f"Not so: {listed(failed)}."] if len(failed) else []
+    said += [f"Not run: {len(rows) - len(run)}."] if len(run) < len(rows) else []
+    return " ".join(said)
 
 
 # ------------------------------------------------------------------------------- live runs and costs

@@ -58,6 +58,10 @@ _SIZES, _DEBIASED = range(1, 5), ("bec", "adept")
 _CONTINUOUS = ("slope", "lean", "definitional", "nc3", "unc3", "masked_perplexity", "perplexity")
 UNCHANGED = 1e-4
 
+#: Claims of the plan that its predictions ask for as well.
+HELPED = "NC3 or swap collapse makes debiasing survive better"
+ALIKE = "Gender words are hit as words as frequent are"
+
 #: Measures of generated text that are shown.
 TEXTS = (
     "sentiment",
@@ -560,43 +564,48 @@ def generated_table(rows: pd.DataFrame, axis: str, *, caption: str) -> Styler:
     return tables.plain(pd.DataFrame(lines), caption=caption)
 
 
+def _called_biased(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Shares of texts called biased, by perplexity: of the model with noise and without, and of compressed
+    models.
+    """
+    share = select(rows, metric="biased", axis="all").sort_values("perplexity")
+    noisy = [method == UNTRAINED.method or _is_noise(method) for method in share["method"]]
+    return share[noisy], share[np.logical_not(noisy)]
+
+
 def texts_beside_noise(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a compressed model whose perplexity lies within that of noise: the ``gap`` of the share of its
-    texts that are called biased to that of noise at equal perplexity, and whether the two ``differs`` after
-    Holm's correction.
+    """One row a compressed model: the ``gap`` of the share of its texts that are called biased to that of
+    noise at equal perplexity, and whether it ``differs`` from 0 after Holm's correction; NaN and False
+    outside of the perplexities of noise.
 
     ``rows``: as of ``generated``. Noise is read straight between its levels; errors are over prompts alone.
     """
-    share = select(rows, metric="biased", axis="all").sort_values("perplexity")
-    noisy = np.array(
-        [_is_noise(method) or method == UNTRAINED.method for method in share["method"]], bool
-    )
-    curve, others = share[noisy], share[~noisy]
-    others = others[
-        others["perplexity"].between(curve["perplexity"].min(), curve["perplexity"].max())
-    ]
-    if len(curve) < 2 or others.empty:
+    curve, others = _called_biased(rows)
+    if len(curve) < 2:
         return others.assign(gap=np.nan, differs=False)
+    known, at = curve["perplexity"], others["perplexity"]
+    ends = {"left": np.nan, "right": np.nan}
 
-    def between(column: pd.Series) -> np.ndarray:
-        return np.interp(*(np.log(part["perplexity"]) for part in (others, curve)), column)
+    def between(values: pd.Series | np.ndarray) -> np.ndarray:
+        return np.interp(np.log(at), np.log(known), values, **ends)
 
-    gap = others["value"] - between(curve["value"])
-    p = 2 * scipy.stats.norm.sf(np.abs(gap / np.hypot(_error(others), between(_error(curve)))))
-    return others.assign(gap=gap, differs=stats.holm(p) < 1 - stats.LEVEL)
+    errors = (stats.standard_error(part["ci_low"], part["ci_high"]) for part in (others, curve))
+    of_others, of_curve = errors
+    told = others.assign(gap=others["value"] - between(curve["value"]), differs=False)
+    there = told["gap"].notna()
+    p = 2 * scipy.stats.norm.sf(np.abs(told["gap"] / np.hypot(of_others, between(of_curve))))
+    told.loc[there, "differs"] = stats.holm(p[there]) < 1 - stats.LEVEL
+    return told
 
 
 def generated_finding(rows: pd.DataFrame) -> str:
     """Whether compressed models write texts called biased as often as noise at equal perplexity does, as
     the plan predicted; ``rows``: as of ``generated``.
     """
-    told = texts_beside_noise(rows)
-    if told.empty:
+    told, (curve, _) = texts_beside_noise(rows), _called_biased(rows)
+    if told["gap"].isna().all():
         return ABSENT
-    share = select(rows, metric="biased", axis="all").sort_values("perplexity")
-    by_noise = [row for row in share.itertuples() if _is_noise(row.method)]
-    first = select(share, method=UNTRAINED.method)["value"].iloc[0]
-    last = by_noise[-1].value
+    first, last = curve["value"].iloc[0], curve["value"].iloc[-1]
     way = "less often" if last < first else "no less often"
     said = [
         f"Noise alone makes texts that are {way} called biased. It takes their share from {first:.0f}% to {last:.0f}%."
@@ -606,24 +615,22 @@ def generated_finding(rows: pd.DataFrame) -> str:
         ("fewer", told[told["differs"] & (told["gap"] < 0)]),
     ):
         if len(part):
-            names, writes = (
-                listed(map(shown, part["method"])),
-                "writes" if len(part) == 1 else "write",
-            )
+            write = "writes" if len(part) == 1 else "write"
             points = listed([f"{abs(value):.1f}" for value in part["gap"]])
-            said.append(f"At equal perplexity {names} {writes} {word} of them, by {points} points.")
-    if len(same := told[~told["differs"]]):
-        said.append(f"No difference is shown for {listed(map(shown, same['method']))}.")
-    compared = {*told["method"], *(row.method for row in by_noise), UNTRAINED.method}
-    if others := [method for method in share["method"] if method not in compared]:
-        said.append(f"Not comparable: {listed(map(shown, others))}.")
+            said.append(
+                f"At equal perplexity {_names(part)} {write} {word} of them, by {points} points."
+            )
+    for lead, part in (
+        ("No difference is shown for", told[told["gap"].notna() & ~told["differs"]]),
+        ("Not comparable:", told[told["gap"].isna()]),
+    ):
+        said += [f"{lead} {_names(part)}."] if len(part) else []
     said.append("Intervals are over prompts alone.")
     return " ".join(said)
 
 
-def _error(rows: pd.DataFrame) -> pd.Series:
-    """Standard errors, of 95% intervals."""
-    return (rows["ci_high"] - rows["ci_low"]) / (2 * scipy.stats.norm.isf((1 - stats.LEVEL) / 2))
+def _names(rows: pd.DataFrame) -> str:
+    return listed(map(shown, rows["method"]))
 
 
 # ---------------------------------------------------------------- costs, published values
@@ -693,11 +700,11 @@ def answers(
             set(alone["method"]) == set(_DEBIASED),
             matched.survives(alone["effect"]),
         ),
-        "NC3 or swap collapse makes debiasing survive better": (
+        HELPED: (
             bool(survived["gain_p"].notna().any()),
             _signs(survived, "gain_holm", "gain", 1),
         ),
-        "Gender words are hit as words as frequent are": (
+        ALIKE: (
             len(gaps) == len(_ALIKE),
             matched.alike(gaps, base=base),
         ),

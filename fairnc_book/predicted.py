@@ -93,15 +93,11 @@ def _untrained(answers: pd.DataFrame) -> Iterator[Part]:
 
 def _upstream(answers: pd.DataFrame) -> Iterator[Part]:
     words = select(answers, question="upstream").set_index("condition")["word"]
-    expected = dict.fromkeys(words.index, Word.HARDLY) | {
-        "noise_0.2": Word.OPEN,
-        "adept": Word.OPEN,
-    }
-    for key in words.index.difference(["mabel", "again_-1"], sort=False):
+    for key in words.index.difference(["mabel", "again_-1"], sort=False):  # not named there
+        expected = Word.OPEN if key in ("noise_0.2", "adept") else Word.HARDLY
+        run = words[key] != Word.NOT_RUN
         yield Part(
-            f"{BY_KEY[key].label}: {words[key]}",
-            None if words[key] == Word.NOT_RUN else words[key] == expected[key],
-            words[key] != Word.NOT_RUN,
+            f"{BY_KEY[key].label}: {words[key]}", words[key] == expected if run else None, run
         )
 
 
@@ -174,7 +170,7 @@ def of_compression(
         3: _teachers(taught),
         4: _verdicts(equal, ["base+int8"], Verdict.NO_DIFFERENCE),
         5: _surviving(survived, said),
-        6: [_answer(said, "Gender words are hit as words as frequent are")],
+        6: [_answer(said, compressed.ALIKE)],
         7: [_texts(written)],
     }
     return beside(COMPRESSION, {number: list(parts) for number, parts in came.items()})
@@ -208,9 +204,7 @@ def _teachers(taught: pd.DataFrame) -> Iterator[Part]:
     be lower says nothing.
     """
     for row in taught.to_dict("records"):
-        lower = row["value"] < 0 and row["holm_p"] < 1 - stats.LEVEL
-        higher = row["value"] > 0 and row["holm_p"] < 1 - stats.LEVEL
-        holds = False if lower else True if higher else None
+        holds = row["value"] > 0 if row["holm_p"] < 1 - stats.LEVEL else None
         yield Part(
             f"slope of kd{row['layers']} minus small{row['layers']}: {tables.interval(row)}", holds
         )
@@ -219,18 +213,16 @@ def _teachers(taught: pd.DataFrame) -> Iterator[Part]:
 
 
 def _surviving(survived: pd.DataFrame, said: dict[str, Answer]) -> Iterator[Part]:
-    rows = select(survived, method="bec", regularizer="none", compressor="rtn4")
-    row = (
-        rows.iloc[0]
-        if len(rows)
-        else pd.Series(dict.fromkeys(("value", "ci_low", "ci_high"), np.nan))
-    )
-    yield _part(
+    name, left = (
         "share of BEC's effect that survives rtn4",
-        row,
-        _above(row, SURVIVES) if len(rows) else None,
+        {"method": "bec", "regularizer": "none"},
     )
-    better = said["NC3 or swap collapse makes debiasing survive better"]
+    rows = select(survived, **left, compressor="rtn4")
+    for _, row in rows.iterrows():
+        yield _part(name, row, _above(row, SURVIVES))
+    if rows.empty:
+        yield Part(f"{name}: not run", None, complete=False)
+    better = said[compressed.HELPED]
     yield Part(
         f"a regularizer helps: {better}", better != Answer.SUPPORTED, better != Answer.NOT_RUN
     )
@@ -247,5 +239,5 @@ def _texts(written: pd.DataFrame) -> Part:
     return Part(
         f"share called biased differs from noise: {listed(apart, otherwise='none')}",
         apart.empty,
-        len(told) > 0,
+        bool(told["gap"].notna().any()),
     )

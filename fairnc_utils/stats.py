@@ -37,6 +37,11 @@ def side(low: float, high: float, null: float = 0.0) -> int:
     return -1 if high < null else 0
 
 
+def standard_error(low: ArrayLike, high: ArrayLike) -> np.ndarray:
+    """Standard errors whose usual normal intervals have these ends."""
+    return (np.asarray(high) - np.asarray(low)) / 2 / scipy.stats.norm.ppf((1 + LEVEL) / 2)
+
+
 def quotient(
     part: np.ndarray, whole: np.ndarray, *, otherwise: float = np.nan, above: float = 0.0
 ) -> np.ndarray:

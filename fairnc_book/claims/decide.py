@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 
 from fairnc_book.claims.data import CLAIMS, Claim, Prediction
 from fairnc_book.claims.effects import Change, change
@@ -82,8 +81,7 @@ def unit(numbers: Numbers, prediction: Prediction, contrast: str) -> tuple[float
         return abs(base.value - ideal), BIAS
     if len(runs) > 1:
         return float(runs["value"].sem()), ERROR
-    reach = scipy.stats.norm.ppf((1 + stats.LEVEL) / 2)
-    return ((base.ci_high - base.ci_low) / 2 / reach, ERROR) if sure else (1.0, RAW)
+    return (float(stats.standard_error(base.ci_low, base.ci_high)), ERROR) if sure else (1.0, RAW)
 
 
 def _changes(

@@ -316,10 +316,16 @@ def test_texts_are_compared_with_noise_at_equal_perplexity():
         rows = {"base": (24, 50.0), "base+noise@0.1": (14, 200.0)}
         rows |= {f"base+{name.replace('_', '@0.')}": pair for name, pair in shares.items()}
         return pd.DataFrame(
-            {"method": method, "axis": "all", "metric": "biased", "value": value, "perplexity": perplexity}
+            {
+                "method": method,
+                "axis": "all",
+                "metric": "biased",
+                "value": value,
+                "perplexity": perplexity,
+            }
             | {"ci_low": value - 2, "ci_high": value + 2}
             for method, (value, perplexity) in rows.items()
-        )  # fmt: skip
+        )
 
     said = compressed.generated_finding(
         texts(rtn4=(19, 100.0), prune_3=(29, 100.0), int8=(12, 100.0), rtn3=(2, 900.0))
